@@ -1,0 +1,47 @@
+# The commands that a newcomer needs. Each builds its own virtual environment from pinned versions.
+#   make demo   synthetic cases -> archive -> queries -> self-check table and a report page
+#   make test   the tests (installs torch's CPU build among the extras)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
+EXTRAS := train,figures,kernels,compressed,bench,test,lint
+
+.PHONY: demo test test-slow lint format bench clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(BIN)/python $(INPUTS)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.all: $(BIN)/python $(INPUTS)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $(VENV)/.core $@
+
+demo: $(VENV)/.core
+	$(BIN)/isohash demo --out isohash-demo
+
+test: $(VENV)/.all
+	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+
+test-slow: $(VENV)/.all
+	$(BIN)/python -m pytest -m "slow"
+
+lint: $(VENV)/.all
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.all
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.all
+	$(BIN)/isohash bench search --out out/bench
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info out isohash-demo

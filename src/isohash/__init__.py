@@ -1,0 +1,56 @@
+"""isohash: find the past cases most like a new one by kernel hashing, exactly and in milliseconds.
+
+Public names are loaded on first use, so that `import isohash` stays light: no torch, no
+scikit-learn, no matplotlib until something needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+try:
+    __version__ = version("isohash")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "Archive": "isohash.apps.engine",
+    "Calibration": "isohash.hashing.calibration",
+    "Case": "isohash.records",
+    "Codes": "isohash.records",
+    "FlatIndex": "isohash.index.flat",
+    "Hits": "isohash.records",
+    "InputError": "isohash.errors",
+    "KernelHasher": "isohash.hashing.kernel_hasher",
+    "KernelLearner": "isohash.kernels.learner",
+    "LeeHasher": "isohash.hashing.lee_hasher",
+    "RadialKernel": "isohash.kernels.radial",
+    "RandomFeatureSVM": "isohash.kernels.svm",
+    "Volume": "isohash.records",
+    "dice": "isohash.evaluation.metrics",
+    "dvh": "isohash.dosimetry.dvh",
+    "jaccard": "isohash.evaluation.metrics",
+    "make_hasher": "isohash.hashing.best",
+    "precision_recall": "isohash.evaluation.metrics",
+    "read_case": "isohash.sources.reading",
+    "read_cases": "isohash.sources.reading",
+    "solve_mean_field": "isohash.kernels.mean_field",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home module on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'isohash' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Mathematics of radial kernels: spectral measures, random features and learning them."""

@@ -1,0 +1,50 @@
+"""Radial kernels by Schoenberg's representation, and draws from their spectral measure.
+
+A radial kernel that is positive definite in every dimension is a mixture of Gaussians,
+K(x, y) = integral exp(-xi |x - y|^2) mu(d xi) (Schoenberg 1938); here mu is an empirical measure
+of particles. Since exp(-xi r^2) is the characteristic function of N(0, 2 xi I), its random
+features need frequencies omega ~ N(0, 2 xi I), the factor 2 included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class RadialKernel:
+    """K(x, y) = mean_i exp(-xi_i |x - y|^2) over the `particles` xi_i, shape (N,), xi_i >= 0."""
+
+    particles: NDArray[np.float64]
+
+    def __init__(self, particles: ArrayLike) -> None:
+        array = np.atleast_1d(np.asarray(particles, dtype=np.float64))
+        if array.ndim != 1 or array.size == 0:
+            raise InputError(f"particles must be a non-empty vector, got shape {array.shape}")
+        if not np.isfinite(array).all() or array.min() < 0:
+            raise InputError(f"particles must be finite and >= 0, got minimum {array.min()}")
+        object.__setattr__(self, "particles", array)
+
+    def __call__(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
+        """Kernel matrix (n, m) between the rows of X (n, d) and of Y (m, d)."""
+        x, y = (np.atleast_2d(np.asarray(a, dtype=np.float64)) for a in (X, Y))
+        squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
+        return self.of_distance(np.sqrt(np.maximum(squared, 0.0)))
+
+    def of_distance(self, r: ArrayLike) -> NDArray[np.float64]:
+        """K as a function of the Euclidean distance r, any shape."""
+        squared = np.square(np.asarray(r, dtype=np.float64))
+        total = np.zeros_like(squared)
+        for xi in self.particles:
+            total += np.exp(-xi * squared)
+        return total / len(self.particles)
+
+    def sample_frequencies(self, n: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw n frequencies omega (n, dim): xi ~ mu, then omega ~ N(0, 2 xi I)."""
+        xi = rng.choice(self.particles, size=n)
+        return np.sqrt(2.0 * xi)[:, None] * rng.standard_normal((n, dim))

@@ -1,0 +1,181 @@
+"""Frozen records that cross the borders between modules; this module knows none of them.
+
+A `Case` is read by `sources`, turned into embeddings by `features`, into `Codes` by `hashing`,
+searched by `index` (`Hits`) and kept by `archive`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.errors import InputError
+
+Metric = Literal["hamming", "lee", "squared_lee"]
+METRICS: tuple[Metric, ...] = ("hamming", "lee", "squared_lee")
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A 3-D array with its place in the patient.
+
+    `array` has shape (z, y, x): `array[k]` is one slice. `affine` (4, 4) takes the array index
+    (k, j, i, 1) to patient coordinates in mm, LPS as in DICOM: x to the patient's left, y to the
+    back, z to the head. Values are HU for CT, Gy for dose, bool for structures.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.asarray(self.affine, dtype=np.float64)
+        if self.array.ndim != 3:
+            raise InputError(f"a volume has 3 axes (z, y, x), got shape {self.array.shape}")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError(f"affine must be a finite (4, 4) matrix, got shape {affine.shape}")
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise InputError("affine is singular: check the voxel spacing and the axis directions")
+        object.__setattr__(self, "affine", affine)
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxels along the array axes (z, y, x)."""
+        z, y, x = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(z), float(y), float(x)
+
+    @property
+    def voxel_cc(self) -> float:
+        """Volume of one voxel in cubic centimetres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One plan of one patient, free of identity. Absent parts are None or empty.
+
+    `patient` groups the cases of one patient (a pseudonym); `label` is a known class or family,
+    where there is one. `dose` and `structures` lie on the CT grid.
+    """
+
+    id: str
+    ct: Volume | None = None
+    dose: Volume | None = None
+    structures: Mapping[str, Volume] = field(default_factory=dict)
+    prescription_gy: float | None = None
+    warnings: tuple[str, ...] = ()
+    patient: str = ""
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.patient:
+            object.__setattr__(self, "patient", self.id)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Plain vectors as a source: `array` (n, d) float32, row names and, if known, labels (n,)."""
+
+    array: NDArray[np.float32]
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Nearest items, best first: both arrays have shape (n_queries, k)."""
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32]
+
+
+def bits_per_symbol(q: int) -> int:
+    """Bits that one of `q` symbols takes when stored: the ceiling of log2 q, at least 1."""
+    return max(1, (q - 1).bit_length())
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Hash codes as they are stored: `packed` uint8 (n, n_bytes), `length` symbols of alphabet `q`.
+
+    For q = 2 the layout is that of `numpy.packbits`. For larger q every symbol takes
+    `bits_per_symbol(q)` bits, most significant first, symbols in order, zero-padded to a byte.
+    `metric` None means Hamming for q = 2 and Lee otherwise.
+    """
+
+    packed: NDArray[np.uint8]
+    length: int
+    q: int = 2
+    metric: Metric | None = None
+
+    def __post_init__(self) -> None:
+        packed = np.asarray(self.packed)
+        if self.q < 2:
+            raise InputError(f"q must be at least 2 symbols, got {self.q}")
+        if self.length < 1:
+            raise InputError(f"a code has at least 1 symbol, got length {self.length}")
+        n_bytes = -(-self.length * bits_per_symbol(self.q) // 8)
+        if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != n_bytes:
+            raise InputError(
+                f"packed codes of {self.length} symbols (q = {self.q}) are uint8 of shape "
+                f"(n, {n_bytes}), got {packed.dtype} of shape {packed.shape}"
+            )
+        metric = self.metric or ("hamming" if self.q == 2 else "lee")
+        if metric not in METRICS:
+            raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+        object.__setattr__(self, "packed", packed)
+        object.__setattr__(self, "metric", metric)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Codes:
+        return Codes(self.packed[rows], self.length, self.q, self.metric)
+
+    @cached_property
+    def stored_bits(self) -> int:
+        """Bits that one code takes on disk."""
+        return 8 * int(self.packed.shape[1])
+
+    @classmethod
+    def from_symbols(cls, symbols: ArrayLike, q: int, metric: Metric | None = None) -> Codes:
+        """Pack integer symbols (n, length), each in 0..q-1."""
+        array = np.atleast_2d(np.asarray(symbols))
+        if array.size and (array.min() < 0 or array.max() >= q):
+            raise InputError(f"symbols must lie in 0..{q - 1}, got {array.min()}..{array.max()}")
+        if q == 2:
+            return cls(np.packbits(array.astype(bool), axis=1), array.shape[1], 2, metric)
+        width = bits_per_symbol(q)
+        shifts = np.arange(width - 1, -1, -1)
+        bits = (array[:, :, None] >> shifts) & 1  # (n, length, width)
+        packed = np.packbits(bits.reshape(len(array), -1).astype(bool), axis=1)
+        return cls(packed, array.shape[1], q, metric)
+
+    def symbols(self) -> NDArray[np.int64]:
+        """The unpacked symbols, shape (n, length)."""
+        width = bits_per_symbol(self.q)
+        bits = np.unpackbits(self.packed, axis=1, count=self.length * width)
+        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
+        return bits.reshape(len(self), self.length, width) @ weights
+
+    def save(self, path: str | Path) -> None:
+        """Write the codes to one file, without pickle."""
+        header = json.dumps({"length": self.length, "q": self.q, "metric": self.metric})
+        with Path(path).open("wb") as file:
+            np.savez(file, packed=self.packed, header=np.array(header))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Codes:
+        """Read codes written by `save`."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                return cls(file["packed"], header["length"], header["q"], header["metric"])
+        except (KeyError, ValueError, OSError) as error:
+            raise InputError(f"{path} does not hold isohash codes: {error}") from error

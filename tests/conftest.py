@@ -1,0 +1,31 @@
+"""Shared fixtures: one seeded generator per test, and where the real data lie, if anywhere."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="seed of the rng fixture")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A generator seeded by --seed and the test's own name."""
+    name = zlib.crc32(request.node.nodeid.encode())
+    return np.random.default_rng([request.config.getoption("--seed"), name])
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout (or $ISOHASH_DATA); skips where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("ISOHASH_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set ISOHASH_DATA")
+    return folder

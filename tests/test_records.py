@@ -1,0 +1,47 @@
+"""Records keep their promises: packing round trips, and bad input is refused by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isohash.errors import InputError
+from isohash.records import Codes, Volume, bits_per_symbol
+
+
+@given(st.integers(2, 300), st.integers(0, 7), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_symbols_survive_packing(q: int, n: int, length: int, seed: int) -> None:
+    symbols = np.random.default_rng(seed).integers(0, q, (n, length))
+    codes = Codes.from_symbols(symbols, q)
+    assert codes.packed.shape == (n, -(-length * bits_per_symbol(q) // 8))
+    np.testing.assert_array_equal(codes.symbols(), symbols)
+
+
+def test_binary_codes_have_the_layout_of_packbits(rng: np.random.Generator) -> None:
+    bits = rng.integers(0, 2, (5, 37))
+    np.testing.assert_array_equal(Codes.from_symbols(bits, 2).packed, np.packbits(bits, axis=1))
+
+
+def test_codes_survive_saving(tmp_path, rng: np.random.Generator) -> None:
+    codes = Codes.from_symbols(rng.integers(0, 10, (4, 9)), 10, "squared_lee")
+    codes.save(tmp_path / "codes")
+    again = Codes.load(tmp_path / "codes")
+    assert (again.length, again.q, again.metric) == (9, 10, "squared_lee")
+    np.testing.assert_array_equal(again.packed, codes.packed)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "q", "word"), [([[0, 3]], 3, "0..2"), ([[-1, 0]], 3, "0..2"), ([[0]], 1, "q must")]
+)
+def test_bad_symbols_are_refused_by_name(symbols, q, word) -> None:
+    with pytest.raises(InputError, match=word):
+        Codes.from_symbols(symbols, q)
+
+
+def test_spacing_follows_the_array_axes() -> None:
+    affine = np.array([[0, 0, 1.0, 0], [0, 2.0, 0, 0], [-5.0, 0, 0, 0], [0, 0, 0, 1]])
+    volume = Volume(np.zeros((2, 3, 4)), affine)
+    assert volume.spacing_mm == (5.0, 2.0, 1.0)
+    assert volume.voxel_cc == pytest.approx(0.01)
