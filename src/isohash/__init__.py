@@ -39,7 +39,7 @@ _HOMES = {
     "solve_mean_field": "isohash.kernels.mean_field",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

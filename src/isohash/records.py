@@ -154,7 +154,7 @@ class Codes:
         width = bits_per_symbol(q)
         shifts = np.arange(width - 1, -1, -1)
         bits = (array[:, :, None] >> shifts) & 1  # (n, length, width)
-        packed = np.packbits(bits.reshape(len(array), -1).astype(bool), axis=1)
+        packed = np.packbits(bits.reshape(len(array), array.shape[1] * width).astype(bool), axis=1)
         return cls(packed, array.shape[1], q, metric)
 
     def symbols(self) -> NDArray[np.int64]:
