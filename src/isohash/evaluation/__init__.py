@@ -1,0 +1,1 @@
+"""Hits -> numbers -> figures: how well codes retrieve, and whether near means near."""

@@ -1,0 +1,74 @@
+"""Monotone alignment of one sequence of codes with many: which slice matches which.
+
+The slices of a query run from one end to the other; so do those of every stored case. Each query
+slice is matched to one stored slice, the stored position never runs backwards, and it never
+advances by more than `reach` from one query slice to the next. Among all such matchings the one
+with the least total distance is taken (dynamic programming: dynamic time warping with a free
+start and end, Sakoe and Chiba 1978). All cases are aligned at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """Costs (n_query, n) against the slices of many cases; case c owns columns start[c]:start[c+1].
+
+    `reach` (n_cases,) is the largest step of the stored position, in slices, at least 1.
+    """
+
+    costs: NDArray[Any]
+    start: NDArray[np.int64]
+    reach: NDArray[np.int64]
+
+    def padded(self) -> NDArray[np.float64]:
+        """Costs as (n_query, n_cases, longest), infinite beyond the end of a case."""
+        lengths = np.diff(self.start)
+        inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        padded = np.full((len(self.costs), *inside.shape), np.inf)
+        padded[:, inside] = self.costs
+        return padded
+
+
+def alignment_totals(problem: Segmented) -> NDArray[np.float64]:
+    """The least total cost of each case, shape (n_cases,); infinite for a case without slices."""
+    costs = problem.padded()
+    if not costs.size:
+        return np.full(costs.shape[1], np.inf)
+    total = costs[0]
+    for row in costs[1:]:
+        total = row + _least_within_reach(total, problem.reach)
+    return total.min(axis=1)
+
+
+def align(costs: NDArray[Any], reach: int) -> tuple[float, NDArray[np.int64]]:
+    """The least total cost and the matched columns (n_query,) for one case, ties to the lower column.
+
+    `costs` has shape (n_query, n), n >= 1.
+    """
+    totals = [np.asarray(costs[0], dtype=np.float64)]
+    for row in costs[1:]:
+        totals.append(row + _least_within_reach(totals[-1][None], np.array([reach]))[0])
+    path = [int(np.argmin(totals[-1]))]
+    for total in reversed(totals[:-1]):
+        first = max(0, path[-1] - reach)
+        path.append(first + int(np.argmin(total[first : path[-1] + 1])))
+    return float(totals[-1].min()), np.array(path[::-1], dtype=np.int64)
+
+
+def _least_within_reach(
+    total: NDArray[np.float64], reach: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Minimum of total[c, j - reach[c] .. j] for every case c and column j."""
+    least = total.copy()
+    for step in range(1, min(int(reach.max(initial=0)), total.shape[1] - 1) + 1):
+        allowed = reach >= step
+        shifted = np.where(allowed[:, None], total[:, :-step], np.inf)
+        np.minimum(least[:, step:], shifted, out=least[:, step:])
+    return least
