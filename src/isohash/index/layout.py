@@ -1,0 +1,121 @@
+"""How stored codes lie in memory while they are searched.
+
+Two layouts cover every metric:
+
+* words: bits in 64-bit words, the distance is the number of differing bits divided by `scale`.
+  Hamming codes are used as they are stored. Lee codes of a small alphabet become cyclic
+  thermometers (even q: q/2 bits a symbol, scale 1; odd q: q bits, scale 2), which turns the Lee
+  distance into a Hamming distance exactly.
+* symbols: one symbol per element, the distance is a sum over positions of `steps[|a - b|]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.index.reference import step_distances
+from isohash.records import Codes
+
+WORD_BYTES = 8
+
+# Largest alphabet whose Lee codes are searched as thermometers (see docs/engine.md, "Lee").
+THERMOMETER_MAX_Q = 8
+
+# Distances are int32 everywhere; longer codes than this allows are refused.
+MAX_DISTANCE = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How codes of one kind are searched: `steps` is None for the words layout."""
+
+    length: int
+    q: int
+    metric: str
+    width: int  # words, or symbols, per code
+    scale: int  # differing bits per unit of distance
+    steps: NDArray[np.int32] | None  # distance of two symbols by |a - b|, shape (q,)
+
+    @property
+    def largest(self) -> int:
+        """An upper bound of the distance between two codes."""
+        if self.steps is None:
+            return self.width * WORD_BYTES * 8 // self.scale
+        return self.length * int(self.steps.max())
+
+    def expand(self, codes: Codes) -> NDArray[Any]:
+        """The codes in this layout: uint64 (n, width), or uint8/uint16 symbols (n, width).
+
+        Hamming codes whose rows fill whole words are not copied, so that a memory-mapped file is
+        searched in place.
+        """
+        if self.steps is not None:
+            dtype = np.uint8 if self.q <= 256 else np.uint16
+            return np.ascontiguousarray(codes.symbols(), dtype=dtype)
+        if self.q == 2:
+            return words_of(codes.packed)
+        return words_of(thermometer(codes.symbols(), self.q))
+
+
+@lru_cache(maxsize=64)
+def layout_of(length: int, q: int, metric: str | None) -> Layout:
+    """The layout for codes of `length` symbols from `q`, searched by `metric`."""
+    steps = step_distances(q, metric)
+    name = metric or ("hamming" if q == 2 else "lee")
+    if length * int(steps.max()) > MAX_DISTANCE:
+        raise InputError(
+            f"{name} distances of {length} symbols (q = {q}) do not fit 32 bits: use shorter codes"
+        )
+    if q == 2:  # one bit a symbol: the three metrics agree
+        return Layout(length, q, name, _n_words(length), 1, None)
+    if name == "lee" and q <= THERMOMETER_MAX_Q:
+        bits, scale = (q // 2, 1) if q % 2 == 0 else (q, 2)
+        return Layout(length, q, name, _n_words(length * bits), scale, None)
+    return Layout(length, q, name, length, 1, steps.astype(np.int32))
+
+
+def words_of(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Rows of bytes as rows of 64-bit words, zero-padded; no copy where none is needed."""
+    if packed.shape[1] % WORD_BYTES == 0 and packed.flags.c_contiguous:
+        return packed.view(np.uint64)
+    n_words = -(-packed.shape[1] // WORD_BYTES)
+    padded = np.zeros((len(packed), n_words * WORD_BYTES), dtype=np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64)
+
+
+def thermometer(symbols: NDArray[Any], q: int) -> NDArray[np.uint8]:
+    """Cyclic thermometer bits of Lee symbols, packed, shape (n, n_bytes).
+
+    Symbol s sets a window of bits that slides round a circle, so two symbols differ in as many
+    bits as they are steps apart (twice as many for odd q).
+    """
+    bits = thermometer_table(q)[symbols]  # (n, length, bits per symbol)
+    return np.packbits(bits.reshape(len(symbols), bits.shape[1] * bits.shape[2]), axis=1)
+
+
+def thermometer_table(q: int) -> NDArray[np.bool_]:
+    """The thermometer bits of each symbol, shape (q, bits per symbol)."""
+    symbol = np.arange(q)[:, None]
+    if q % 2 == 0:
+        half = q // 2
+        position = np.arange(half)
+        return (position < symbol) & (position >= symbol - half)
+    # Odd q: a window of (q - 1)/2 set bits that starts at bit s; one step changes both its ends.
+    position = np.arange(q)
+    return (position - symbol) % q < q // 2
+
+
+def _n_words(n_bits: int) -> int:
+    return -(-n_bits // (WORD_BYTES * 8))
+
+
+if sys.byteorder != "little":  # pragma: no cover - no such machine is supported by numpy wheels
+    raise ImportError("isohash.index needs a little-endian machine")
