@@ -1,0 +1,64 @@
+"""What a search for cases returns: one record per case, and one per file passed over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from isohash.errors import InputError
+from isohash.records import Case, Vectors
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that was passed over, and why (one line)."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A case (or a table of vectors) that can be read when it is wanted.
+
+    `key` is a stable name without identity. `fingerprint` changes when the files change, so an
+    unchanged source need not be read again. `reader` is called anew by every `read`.
+    """
+
+    key: str
+    fingerprint: str
+    path: str
+    reader: Callable[[], Case | Vectors]
+
+    def read(self) -> Case | Vectors:
+        """Read the files; InputError names the file, the reason and the next step."""
+        try:
+            return self.reader()
+        except InputError:
+            raise
+        except MemoryError as error:
+            raise InputError(f"{self.path}: not enough memory to read it") from error
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({error.strerror or error})") from error
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that lies below a path: its `kind`, the cases `found` and the files `skipped`."""
+
+    kind: str
+    found: tuple[Found, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Digest of names, sizes and modification times: cheap, and other after any change."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(files):
+        status = file.stat()
+        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,185 @@
+"""Cases of the OpenKBP challenge: `pt_N.npz` files and the original folders of sparse CSV files.
+
+Both hold arrays with axes (y, x, z): y from front to back, x from the patient's right to the left,
+z from head to feet. A Case has (z, y, x), so the axes are permuted, and because z runs to the feet
+its column in the affine is (0, 0, -dz). CT numbers are stored as HU + 1024 inside the body and 0
+outside, which makes HU = stored - 1024 everywhere, air outside included.
+
+The region called `possible_dose_mask` is where dose may be scored, not a structure of the patient,
+and is left out of `Case.structures`.
+
+Data: Babier et al., Medical Physics 48 (2021) 5549-5561.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.records import Case, Volume
+from isohash.sources.arrays import npz_headers, read_npz
+
+MASK_BITS = (
+    "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible",
+    "PTV56", "PTV63", "PTV70", "possible_dose_mask",
+)  # fmt: skip
+NOT_STRUCTURES = ("possible_dose_mask",)
+CSV_SHAPE = (128, 128, 128)  # the challenge stores flat indices into this shape, axes (y, x, z)
+CSV_PARTS = ("ct.csv", "dose.csv", "voxel_dimensions.csv")
+HU_OFFSET = 1024
+MAX_DOSE_GY = 500.0  # far above any plan: catches doses in cGy that were declared as Gy
+
+
+def is_openkbp(names: Mapping[str, Any]) -> bool:
+    """Whether an .npz with these array names is meant as an OpenKBP case."""
+    return "ct" in names or {"dose", "voxel"} <= set(names)
+
+
+def read_npz_case(path: str | Path) -> Case:
+    """Read one `pt_N.npz`: arrays ct, dose (cGy), masks (bits) and voxel (mm)."""
+    path = Path(path)
+    headers = npz_headers(path)
+    missing = {"ct", "voxel"} - set(headers)
+    if missing:
+        raise InputError(
+            f"{path}: has no array {' and '.join(sorted(missing))}; "
+            f"an OpenKBP case has ct, dose, masks, voxel, this file has {', '.join(headers)}"
+        )
+    shapes = {name: headers[name].shape for name in ("ct", "dose", "masks") if name in headers}
+    if len(set(shapes.values())) > 1 or len(shapes["ct"]) != 3:
+        listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(f"{path}: arrays must have one shape (y, x, z), got {listing}")
+    arrays = read_npz(path, ["voxel", *shapes])
+    dose = arrays["dose"] / np.float32(100.0) if "dose" in arrays else None
+    masks = _unpack_bits(arrays["masks"], path) if "masks" in arrays else {}
+    return _case(path, arrays["ct"], dose, masks, arrays["voxel"])
+
+
+def is_csv_case(files: set[str]) -> bool:
+    """Whether a folder with these file names is an original OpenKBP case."""
+    return bool({"ct.csv", "dose.csv"} & files)
+
+
+def read_csv_case(folder: str | Path) -> Case:
+    """Read one original OpenKBP folder: ct.csv, dose.csv, voxel_dimensions.csv and masks."""
+    folder = Path(folder)
+    if not (folder / "voxel_dimensions.csv").is_file():
+        raise InputError(f"{folder}: has no voxel_dimensions.csv, so sizes in mm are unknown")
+    voxel = _read_numbers(folder / "voxel_dimensions.csv", header=False).ravel()
+    ct = _dense(folder / "ct.csv") if (folder / "ct.csv").is_file() else None
+    dose = _dense(folder / "dose.csv") if (folder / "dose.csv").is_file() else None
+    masks = {
+        file.stem: _dense_mask(file)
+        for file in sorted(folder.glob("*.csv"))
+        if file.name not in CSV_PARTS
+    }
+    return _case(folder, ct, dose, masks, voxel)
+
+
+def _case(
+    path: Path,
+    ct: NDArray[Any] | None,
+    dose: NDArray[Any] | None,
+    masks: Mapping[str, NDArray[Any]],
+    voxel: NDArray[Any],
+) -> Case:
+    affine = _affine(voxel, path)
+    structures = {
+        name: Volume(_axes_zyx(mask), affine)
+        for name, mask in masks.items()
+        if name not in NOT_STRUCTURES and mask.any()
+    }
+    levels = [int(found[1]) for name in structures if (found := re.fullmatch(r"PTV(\d+)", name))]
+    parts = (("CT", ct), ("dose", dose), ("structures", structures or None))
+    return Case(
+        id=path.stem if path.suffix == ".npz" else path.name,
+        ct=None if ct is None else Volume(_axes_zyx(_checked_ct(ct, path)), affine),
+        dose=None if dose is None else Volume(_axes_zyx(_checked_dose(dose, path)), affine),
+        structures=structures,
+        prescription_gy=float(max(levels)) if levels else None,
+        warnings=tuple(f"the case has no {part}" for part, value in parts if value is None),
+    )
+
+
+def _axes_zyx(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _affine(voxel: NDArray[Any], path: Path) -> NDArray[np.float64]:
+    if voxel.shape != (3,) or not np.isfinite(voxel).all() or voxel.min() <= 0:
+        raise InputError(f"{path}: voxel size must be three positive mm, got {voxel.tolist()}")
+    dy, dx, dz = (float(step) for step in voxel)
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = -dz, dy, dx, 1.0
+    return affine
+
+
+def _checked_ct(ct: NDArray[Any], path: Path) -> NDArray[np.int16]:
+    if ct.dtype.kind not in "iuf" or not np.isfinite(ct).all():
+        raise InputError(f"{path}: CT must be finite numbers; export the case again")
+    if ct.min() < 0 or ct.max() > np.iinfo(np.int16).max:
+        raise InputError(
+            f"{path}: CT is stored as HU + {HU_OFFSET}, so 0 or more, got {ct.min()}..{ct.max()}"
+        )
+    return (np.rint(ct) - HU_OFFSET).astype(np.int16)
+
+
+def _checked_dose(dose: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    if dose.dtype.kind not in "iuf" or not np.isfinite(dose).all():
+        raise InputError(f"{path}: dose is not finite (NaN or infinite); export the case again")
+    if dose.min() < 0:
+        raise InputError(f"{path}: dose is negative ({dose.min():.3f} Gy); export the case again")
+    if dose.max() > MAX_DOSE_GY:
+        raise InputError(
+            f"{path}: dose reaches {dose.max():.0f} Gy, above {MAX_DOSE_GY:.0f}; check its unit"
+        )
+    return dose.astype(np.float32)
+
+
+def _unpack_bits(masks: NDArray[Any], path: Path) -> dict[str, NDArray[np.bool_]]:
+    if masks.dtype.kind not in "iu":
+        raise InputError(f"{path}: masks must be integers with one bit each, got {masks.dtype}")
+    if masks.size and (masks.min() < 0 or int(masks.max()) >> len(MASK_BITS)):
+        raise InputError(f"{path}: masks use bits beyond the {len(MASK_BITS)} known structures")
+    return {name: (masks & (1 << bit)) != 0 for bit, name in enumerate(MASK_BITS)}
+
+
+def _read_numbers(file: Path, header: bool = True, columns: int | None = None) -> NDArray[Any]:
+    """All rows of a CSV file as float64; an empty table has no rows."""
+    if file.stat().st_size > 1 << 30:
+        raise InputError(f"{file}: larger than 1 GiB, not a file of the OpenKBP challenge")
+    lines = file.read_text(encoding="ascii", errors="replace").splitlines()[int(header) :]
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        return np.zeros((0, columns or 1))
+    usecols = None if columns is None else range(columns)
+    try:
+        return np.loadtxt(lines, delimiter=",", usecols=usecols, ndmin=2, comments=None)
+    except ValueError as error:
+        raise InputError(f"{file}: not the CSV of an OpenKBP case ({error})") from error
+
+
+def _indices(column: NDArray[Any], file: Path) -> NDArray[np.int64]:
+    size = int(np.prod(CSV_SHAPE))
+    if column.size and not (np.isfinite(column).all() and 0 <= column.min() <= column.max() < size):
+        raise InputError(f"{file}: indices must lie in 0..{size - 1} (a grid of {CSV_SHAPE})")
+    return column.astype(np.int64)
+
+
+def _dense(file: Path) -> NDArray[np.float64]:
+    table = _read_numbers(file, columns=2)
+    dense = np.zeros(CSV_SHAPE)
+    dense.ravel()[_indices(table[:, 0], file)] = table[:, 1] if table.size else ()
+    return dense
+
+
+def _dense_mask(file: Path) -> NDArray[np.bool_]:
+    dense = np.zeros(CSV_SHAPE, dtype=bool)
+    dense.ravel()[_indices(_read_numbers(file, columns=1)[:, 0], file)] = True
+    return dense

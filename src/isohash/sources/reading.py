@@ -1,0 +1,191 @@
+"""Finds the cases below a path, whatever their format, and reads them one at a time.
+
+`find` looks at names and headers only; nothing large is held until a `Found` is read. A path may be
+one file, one case folder or a whole tree. One bad file never stops a run: it is listed as skipped,
+with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from isohash.errors import InputError
+from isohash.records import Case, Vectors
+from isohash.sources.arrays import npz_headers
+from isohash.sources.found import Findings, Found, Progress, Skipped, fingerprint
+from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
+from isohash.sources.vectors import read_vectors
+
+__all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
+
+KINDS = ("dicom", "openkbp", "openkbp-csv", "vectors")  # where several are present, the first wins
+FORMATS = "DICOM, OpenKBP (pt_N.npz or folders of CSV) or vectors (.npy, .npz)"
+
+
+def find(path: str | Path, progress: Progress | None = None) -> Findings:
+    """List the cases at or below `path` and the files passed over.
+
+    Raises InputError if the path does not exist or holds nothing that can be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check the spelling")
+    skipped: list[Skipped] = []
+    files = [path] if path.is_file() else list(_walk(path, skipped))
+    if not files and not skipped:
+        raise InputError(f"{path}: the folder is empty; give one with {FORMATS}")
+    by_kind = _sort_by_kind(files, skipped)
+    kind = next((kind for kind in KINDS if by_kind.get(kind)), None)
+    if kind is None:
+        raise InputError(_nothing_found(path, skipped))
+    for other in KINDS:
+        if other != kind:
+            reason = f"{other} beside {kind}: give it as a source of its own"
+            skipped += [Skipped(str(file), reason) for file in by_kind.get(other, ())]
+    found = _found(kind, by_kind[kind], skipped, progress)
+    if not found:
+        raise InputError(_nothing_found(path, skipped))
+    return Findings(kind, tuple(found), tuple(skipped))
+
+
+def read_cases(
+    path: str | Path, on_skip: Callable[[Skipped], None] | None = None
+) -> Iterator[Case]:
+    """The cases at or below `path`, one at a time.
+
+    What cannot be read is passed to `on_skip` (by default a warning is issued) and the iteration
+    goes on; InputError is raised if there is nothing to read or nothing could be read.
+    """
+    findings = find(path)
+    if findings.kind == "vectors":
+        raise InputError(f"{path}: holds vectors, not cases; read them with read_vectors")
+    on_skip = on_skip or _warn
+    for skipped in findings.skipped:
+        on_skip(skipped)
+    n_read, last = 0, ""
+    for found in findings.found:
+        try:
+            case = found.read()
+        except InputError as error:
+            last = str(error)
+            on_skip(Skipped(found.path, last))
+            continue
+        n_read += 1
+        yield case  # type: ignore[misc]
+    if not n_read:
+        raise InputError(last)
+
+
+def read_case(path: str | Path) -> Case:
+    """The one case at or below `path`."""
+    findings = find(path)
+    if findings.kind == "vectors":
+        raise InputError(f"{path}: holds vectors, not a case")
+    if len(findings.found) != 1:
+        raise InputError(
+            f"{path}: holds {len(findings.found)} cases "
+            f"({', '.join(found.key for found in findings.found[:3])}, ...); give one of them"
+        )
+    return findings.found[0].read()  # type: ignore[return-value]
+
+
+def _warn(skipped: Skipped) -> None:
+    warnings.warn(f"{skipped.path} skipped: {skipped.reason}", stacklevel=3)
+
+
+def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
+    """All files below `root` in a fixed order; links that lead out of it are not followed."""
+    inside = root.resolve()
+
+    def refuse(error: OSError) -> None:
+        skipped.append(Skipped(str(error.filename), f"cannot be opened ({error.strerror})"))
+
+    for folder, names, files in os.walk(root, onerror=refuse):
+        names.sort(key=_natural)
+        links = [link for name in names if (link := Path(folder, name)).is_symlink()]
+        skipped += [Skipped(str(link), "a link to a folder: not followed") for link in links]
+        for name in sorted(files, key=_natural):
+            file = Path(folder, name)
+            if file.is_symlink() and not file.resolve().is_relative_to(inside):
+                skipped.append(Skipped(str(file), "a link that leads out of the source"))
+            elif not file.is_file():
+                skipped.append(Skipped(str(file), "not a regular file"))
+            else:
+                yield file
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts pt_2 before pt_10."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
+    ]
+
+
+def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, list[Path]]:
+    by_kind: dict[str, list[Path]] = {}
+    csv_folders: dict[Path, set[str]] = {}
+    for file in files:
+        if file.suffix.lower() == ".csv":
+            csv_folders.setdefault(file.parent, set()).add(file.name)
+            continue
+        try:
+            kind = _kind(file)
+        except InputError as error:
+            skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
+            continue
+        if kind is None:
+            skipped.append(Skipped(str(file), "not a case: no known format"))
+        else:
+            by_kind.setdefault(kind, []).append(file)
+    for folder, names in csv_folders.items():
+        if is_csv_case(names):
+            by_kind.setdefault("openkbp-csv", []).append(folder)
+        else:
+            reason = "CSV files, but neither ct.csv nor dose.csv of an OpenKBP case"
+            skipped.append(Skipped(str(folder), reason))
+    return by_kind
+
+
+def _kind(file: Path) -> str | None:
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        return "openkbp" if is_openkbp(npz_headers(file)) else "vectors"
+    if suffix == ".npy":
+        return "vectors"
+    return None
+
+
+def _found(
+    kind: str, paths: list[Path], skipped: list[Skipped], progress: Progress | None
+) -> list[Found]:
+    readers: dict[str, Callable[[Path], Case | Vectors]] = {
+        "openkbp": read_npz_case,
+        "openkbp-csv": read_csv_case,
+        "vectors": read_vectors,
+    }
+    found: dict[str, Found] = {}
+    for done, path in enumerate(paths):
+        key = path.name if path.is_dir() else path.stem
+        files = path.glob("*.csv") if path.is_dir() else [path]
+        if key in found:
+            reason = f"a second case named {key} (the first is {found[key].path}); rename one"
+            skipped.append(Skipped(str(path), reason))
+        else:
+            found[key] = Found(key, fingerprint(files), str(path), partial(readers[kind], path))
+        if progress is not None:
+            progress(done + 1, len(paths), key)
+    return list(found.values())
+
+
+def _nothing_found(path: Path, skipped: list[Skipped]) -> str:
+    if len(skipped) == 1 and path.is_file():
+        return f"{path}: {skipped[0].reason}; isohash reads {FORMATS}"
+    reasons = "; ".join(f"{Path(skip.path).name}: {skip.reason}" for skip in skipped[:2])
+    return (
+        f"{path}: none of its {len(skipped)} files is a case ({reasons}); isohash reads {FORMATS}"
+    )

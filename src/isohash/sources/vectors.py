@@ -1,0 +1,78 @@
+"""Plain vectors: an .npy file of shape (n, d), or an .npz with `X` and, if known, `y` and `ids`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.records import Vectors
+from isohash.sources.arrays import Header, npz_headers, read_npy, read_npz
+
+
+def read_vectors(path: str | Path) -> Vectors:
+    """Read one file of vectors; values must be real and finite, and are stored as float32."""
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        array = _checked(read_npy(path), path)
+        return Vectors(array, _row_names(path, len(array)))
+    headers = npz_headers(path)
+    name = _table_name(headers, path)
+    arrays = read_npz(path, [name, *(extra for extra in ("y", "ids") if extra in headers)])
+    array = _checked(arrays[name], path)
+    ids = _ids(arrays["ids"], len(array), path) if "ids" in arrays else _row_names(path, len(array))
+    labels = _labels(arrays["y"], len(array), path) if "y" in arrays else None
+    return Vectors(array, ids, labels)
+
+
+def _table_name(headers: Mapping[str, Header], path: Path) -> str:
+    if "X" in headers:
+        return "X"
+    tables = [name for name, header in headers.items() if len(header.shape) == 2]
+    if len(tables) != 1:
+        raise InputError(
+            f"{path}: holds {len(tables)} two-dimensional arrays "
+            f"({', '.join(sorted(headers)) or 'no arrays at all'}); name the vectors 'X'"
+        )
+    return tables[0]
+
+
+def _checked(array: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"{path}: vectors have shape (n, d) with n, d > 0, got {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{path}: vectors must be real numbers, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        vectors = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"{path}: row {int(np.argmin(finite))} is not finite in float32 "
+            f"({int((~finite).sum())} such rows); remove or fill them"
+        )
+    return vectors
+
+
+def _row_names(path: Path, n: int) -> tuple[str, ...]:
+    return tuple(f"{path.stem}-{row}" for row in range(n))
+
+
+def _ids(array: NDArray[Any], n: int, path: Path) -> tuple[str, ...]:
+    if array.shape != (n,) or array.dtype.kind not in "UiuS":
+        raise InputError(f"{path}: ids must be {n} strings or integers, got {array.dtype}")
+    ids = tuple(item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist())
+    if len(set(ids)) != n:
+        raise InputError(f"{path}: ids must be unique, got {n - len(set(ids))} repetitions")
+    return ids
+
+
+def _labels(array: NDArray[Any], n: int, path: Path) -> NDArray[np.int64]:
+    if array.shape != (n,) or array.dtype.kind not in "iub":
+        raise InputError(
+            f"{path}: labels y must be {n} integers, got {array.dtype} of shape {array.shape}"
+        )
+    return array.astype(np.int64)
