@@ -135,6 +135,14 @@ class Codes:
     def __len__(self) -> int:
         return len(self.packed)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (n, length) of the symbols, as which NumPy sees the codes."""
+        return len(self), self.length
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.symbols().astype(dtype or np.int64, copy=False)
+
     def __getitem__(self, rows: slice | NDArray[Any]) -> Codes:
         return Codes(self.packed[rows], self.length, self.q, self.metric)
 

@@ -1,0 +1,1 @@
+"""Embeddings to codes: drawn hashes, their closed forms, estimators and calibration."""

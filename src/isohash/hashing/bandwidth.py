@@ -1,0 +1,53 @@
+"""The distance at which a ranking must be sharp, measured on the data.
+
+Bits tell distances apart best near one distance r0, set by the kernel's bandwidth. For finding the
+k nearest, r0 is the typical distance to the k-th neighbour, not the median of all pairs, which is
+several times larger in clustered data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+
+NEIGHBOUR = 50  # the k of "k-th neighbour"
+QUERIES = 256  # sampled rows whose neighbours are looked up
+DATABASE = 8192  # sampled rows in which they are looked up
+
+
+def neighbour_distance(
+    X: NDArray[np.float32], rng: np.random.Generator, k: int = NEIGHBOUR
+) -> float:
+    """Median distance of a row of X (n, d) to its k-th nearest other row, from a seeded sample.
+
+    In a sample of m of n rows the k-th neighbour is about the (k m / n)-th, which scales the rank
+    to the database. Small sets use the nearest tenth. Where even that neighbour is an
+    exact duplicate, the nearest row that differs counts.
+    """
+    if len(X) < 2:
+        raise InputError(f"n_samples = {len(X)}: choosing a bandwidth needs at least 2 rows")
+    chosen = rng.permutation(len(X))[:DATABASE]
+    database = X[chosen].astype(np.float64)
+    database -= database.mean(axis=0)
+    distances = _pairwise(database[:QUERIES], database)
+    np.fill_diagonal(distances, np.inf)  # the queries are the database's first rows
+    k = min(k, max(1, -(-len(X) // 10)))
+    rank = min(max(1, round(k * len(database) / len(X))), len(database) - 1)
+    nearest = np.partition(distances, rank - 1, axis=1)[:, rank - 1]
+    typical = float(np.median(nearest))
+    if typical > 0:
+        return typical
+    nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
+    if not np.isfinite(nearest).any():
+        raise InputError("all rows are equal: there is no distance to tune the hash to")
+    return float(np.median(nearest[np.isfinite(nearest)]))
+
+
+def _pairwise(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean distances (n, m) between the rows of two float64 matrices."""
+    squared = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1) - 2.0 * (a @ b.T)
+    size = np.sum(b * b, axis=1).max()
+    squared[squared < 1e-12 * size] = 0.0  # cancellation: equal rows are at distance 0
+    return np.sqrt(squared)

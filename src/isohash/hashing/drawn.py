@@ -1,0 +1,45 @@
+"""All families of drawn hashes under one roof, and the way back from what they saved.
+
+Importing this module needs neither scikit-learn nor torch: it is what a query uses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from isohash.errors import InputError
+from isohash.hashing.cosine import CosineHash
+from isohash.hashing.saving import unpack
+
+__all__ = ["CosineHash", "DrawnHash", "from_bytes", "load_hash"]
+
+DrawnHash = CosineHash
+
+_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash,)}
+
+
+def load_hash(source: str | Path | bytes) -> DrawnHash:
+    """Read a hash of any family from the file (or the bytes) that its `save` wrote."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return from_bytes(bytes(source))
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the hash {source}: {error.strerror}") from error
+    try:
+        return from_bytes(data)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def from_bytes(data: bytes) -> DrawnHash:
+    """Rebuild a hash of any family from its `to_bytes`."""
+    family, tensors, header = unpack(data)
+    if family not in _FAMILIES:
+        raise InputError(f"unknown hash family {family!r}; known: {', '.join(sorted(_FAMILIES))}")
+    try:
+        hash_: DrawnHash = _FAMILIES[family].from_parts(tensors, header)
+    except KeyError as error:
+        raise InputError(f"the saved {family} hash lacks {error}") from error
+    return hash_

@@ -1,0 +1,42 @@
+"""Drawn hashes as bytes: safetensors for the arrays, one JSON string for the rest, no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+from isohash.errors import InputError
+
+VERSION = 1
+KEY = "isohash"  # the one metadata entry: safetensors does not keep the order of several
+
+
+def pack(family: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
+    """One hash as bytes: the same arrays and metadata give the same bytes."""
+    header = {"format": "isohash hash", "version": VERSION, "family": family, **metadata}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    return bytes(write_tensors(contiguous, {KEY: json.dumps(header, sort_keys=True)}))
+
+
+def unpack(data: bytes) -> tuple[str, dict[str, NDArray[Any]], dict[str, Any]]:
+    """Family, arrays and metadata of what `pack` wrote."""
+    try:
+        tensors = read_tensors(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][KEY])
+        version, family = header.pop("version"), header.pop("family")
+        header.pop("format")
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"these bytes are not a hash saved by isohash: {error!r}") from error
+    if version != VERSION:
+        raise InputError(
+            f"the hash has format version {version}, this isohash reads {VERSION}: update isohash"
+        )
+    return family, tensors, header
