@@ -1,0 +1,1 @@
+"""From a case to embeddings: canonical slices, encoders, and their training."""

@@ -1,0 +1,60 @@
+"""The border between images and embeddings: what an encoder is, and how to load one.
+
+Loading and encoding need neither torch nor scikit-learn; an autoencoder's file carries its
+network as ONNX.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.errors import InputError
+from isohash.features.encoder_file import read_encoder
+from isohash.features.onnx_encoder import OnnxEncoder
+from isohash.features.pca import PcaEncoder
+
+
+class Encoder(Protocol):
+    """Turns images of one size into vectors whose Euclidean distance is meaningful."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images it takes."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its weights and settings: equal digests give equal embeddings."""
+
+    def encode(self, images: ArrayLike) -> NDArray[np.float32]:
+        """Images (n, size, size) in [0, 1] to float32 (n, dim).
+
+        An image's embedding does not depend on the other images in the call.
+        """
+
+    def save(self, path: str | Path) -> None:
+        """Write the encoder to one file that `load_encoder` reads."""
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """The encoder in a file written by any encoder's `save`.
+
+    Raises InputError for a missing, damaged or newer file.
+    """
+    header, tensors = read_encoder(path)
+    if header.kind == "pca":
+        return PcaEncoder.from_file(header, tensors)
+    if header.kind == "onnx":
+        return OnnxEncoder.from_file(header, tensors)
+    raise InputError(f"{path} holds an unknown kind of encoder, {header.kind!r}: update isohash")
