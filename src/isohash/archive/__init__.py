@@ -1,0 +1,1 @@
+"""One folder on disk that survives anything: checksummed segments, a catalogue, a recipe."""

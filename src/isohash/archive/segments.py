@@ -1,0 +1,337 @@
+"""The segment file: immutable, append-only in the archive, every byte under a checksum.
+
+    preamble   magic, format version, header length, body length       24 bytes
+               SHA-256 of the preamble and the header                   32 bytes
+    header     JSON: sequence, kind, blocks (name, dtype, shape, offset), padded with spaces
+    body       blocks, each starting at a multiple of 64 bytes
+    footer     CRC-32 of each 256 KiB chunk of the body, then SHA-256 of (header digest, CRCs)
+
+The last 32 bytes are the segment's digest: with the CRCs it vouches for every byte. A reader
+checks preamble, header and footer when it opens a segment, and a chunk of the body when rows in
+it are first touched, so that one case of a large segment costs one case's chunks. All sizes are
+checked against the size of the file before anything is read or mapped.
+
+Block 0 is the segment's content: records of cases (JSON), deleted ids (JSON) or a file's bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.archive.files import damaged, publish
+
+MAGIC = b"ISOHSEG\x01"
+VERSION = 1
+ALIGNMENT = 64
+CHUNK = 1 << 18
+MAX_HEADER = 1 << 24
+MAX_BLOCKS = 1 << 16
+SMALL = 1 << 20  # files up to this size are read, larger ones mapped
+KINDS = ("case", "delete", "file", "compact")
+DTYPES = {
+    np.dtype(code).str: np.dtype(code)
+    for code in ("?", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8")
+}
+CONTENT = "content"
+
+Pieces = Iterable[bytes | memoryview]
+
+_PREAMBLE = struct.Struct("<8sIIQ")
+_DIGEST = hashlib.sha256().digest_size
+_HEADER_START = _PREAMBLE.size + _DIGEST
+
+
+@dataclass(frozen=True)
+class Block:
+    """One array of a segment: `shape` rows of `dtype` at `offset` bytes into the body."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the block, exact for any shape."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a segment says of itself."""
+
+    sequence: int
+    kind: str
+    blocks: tuple[Block, ...]
+    extra: dict[str, Any]
+    body_start: int
+    body_size: int
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks of the body, the last one possibly short."""
+        return -(-self.body_size // CHUNK)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A segment about to be written: one source of pieces per block, in order."""
+
+    sequence: int
+    kind: str
+    blocks: tuple[Block, ...]
+    extra: dict[str, Any]
+
+
+def lay_out(shapes: Sequence[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> tuple[Block, ...]:
+    """Place blocks of the given name, dtype and shape one after the other, aligned."""
+    blocks, offset = [], 0
+    for name, dtype, shape in shapes:
+        block = Block(name, dtype, shape, offset)
+        blocks.append(block)
+        offset = _aligned(offset + block.n_bytes)
+    return tuple(blocks)
+
+
+def write_segment(path: Path, plan: Plan, sources: Sequence[Pieces]) -> tuple[int, bytes]:
+    """Publish a segment; `sources[i]` yields the bytes of block i. Returns (size, digest).
+
+    Memory stays bounded by one chunk and one piece. Raises OSError.
+    """
+    size, tail = 0, b""
+
+    def measured() -> Iterator[bytes | bytearray]:
+        nonlocal size, tail
+        for piece in encode(plan, sources):
+            size += len(piece)
+            tail = bytes(piece[-_DIGEST:])
+            yield piece
+
+    publish(path, measured())
+    return size, tail
+
+
+def encode(plan: Plan, sources: Sequence[Pieces]) -> Iterator[bytes | bytearray]:
+    """The bytes of a segment, piece by piece; the last 32 are its digest."""
+    head, header_digest = _encode_header(plan)
+    yield head
+    crcs: list[int] = []
+    for chunk in _chunks(_body(plan.blocks, sources)):
+        crcs.append(zlib.crc32(chunk))
+        yield chunk
+    table = np.array(crcs, dtype="<u4").tobytes()
+    yield table + hashlib.sha256(header_digest + table).digest()
+
+
+def _encode_header(plan: Plan) -> tuple[bytes, bytes]:
+    fields = {
+        "sequence": plan.sequence,
+        "kind": plan.kind,
+        **plan.extra,
+        "blocks": [[b.name, b.dtype.str, list(b.shape), b.offset] for b in plan.blocks],
+    }
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(_aligned(_HEADER_START + len(text)) - _HEADER_START)
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"a segment header of {len(text)} bytes is over {MAX_HEADER}")
+    preamble = _PREAMBLE.pack(MAGIC, VERSION, len(text), _body_size(plan.blocks))
+    digest = hashlib.sha256(preamble + text).digest()
+    return preamble + digest + text, digest
+
+
+def _body_size(blocks: Sequence[Block]) -> int:
+    return blocks[-1].offset + blocks[-1].n_bytes if blocks else 0
+
+
+def _body(blocks: Sequence[Block], sources: Sequence[Pieces]) -> Iterator[bytes | memoryview]:
+    """Blocks in order with zeros between them."""
+    written = 0
+    for block, source in zip(blocks, sources, strict=True):
+        yield bytes(block.offset - written)
+        written = block.offset
+        for piece in source:
+            written += len(piece)
+            yield piece
+        if written != block.offset + block.n_bytes:
+            raise ValueError(f"block {block.name!r} has {written - block.offset} bytes")
+
+
+def _chunks(pieces: Pieces) -> Iterator[bytearray]:
+    """Cut a stream of pieces into chunks of CHUNK bytes, the last one shorter."""
+    chunk = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            room = CHUNK - len(chunk)
+            chunk += view[:room]
+            view = view[room:]
+            if len(chunk) == CHUNK:
+                yield chunk
+                chunk = bytearray()
+    if chunk:
+        yield chunk
+
+
+def array_bytes(array: NDArray[Any]) -> memoryview | bytes:
+    """The bytes of a contiguous array without a copy."""
+    return array.reshape(-1).view(np.uint8).data if array.size else b""
+
+
+def _aligned(n: int) -> int:
+    return -(-n // ALIGNMENT) * ALIGNMENT
+
+
+class Segment:
+    """One segment file, open for reading: header and footer checked, rows checked on first touch.
+
+    Raises DamagedArchive for anything that is not exactly what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._buffer = _load(path)
+        self.size = len(self._buffer)
+        try:
+            self.header = parse_header(self._buffer)
+        except ValueError as error:
+            raise damaged(path, str(error)) from None
+        self.digest, self._crcs = self._read_footer()
+        self._checked = bytearray(self.header.n_chunks)
+
+    def _read_footer(self) -> tuple[bytes, NDArray[np.uint32]]:
+        start = self.header.body_start + self.header.body_size
+        table = self._buffer[start : self.size - _DIGEST]
+        digest = self._buffer[self.size - _DIGEST :]
+        header_digest = self._buffer[_PREAMBLE.size : _HEADER_START]
+        if hashlib.sha256(header_digest + table).digest() != digest:
+            raise damaged(self.path, "its footer does not match its checksum")
+        return digest, np.frombuffer(table, dtype="<u4")
+
+    def content(self) -> bytes:
+        """The bytes of block 0, checked."""
+        return self.block(0).tobytes()
+
+    def block(self, index: int) -> NDArray[Any]:
+        """A whole block, read-only, checked."""
+        shape = self.header.blocks[index].shape
+        return self.rows(index, 0, shape[0])
+
+    def rows(self, index: int, start: int, stop: int) -> NDArray[Any]:
+        """Rows start..stop of a block, read-only and not copied; their chunks are checked."""
+        if not 0 <= index < len(self.header.blocks):
+            raise damaged(self.path, f"it has no block {index}")
+        block = self.header.blocks[index]
+        if not 0 <= start <= stop <= block.shape[0]:
+            raise damaged(self.path, f"block {block.name!r} has no rows {start}..{stop}")
+        row = block.dtype.itemsize * math.prod(block.shape[1:])
+        first, last = block.offset + start * row, block.offset + stop * row
+        self.check(first, last)
+        flat = np.frombuffer(
+            self._buffer, block.dtype, (last - first) // block.dtype.itemsize,
+            self.header.body_start + first,
+        )  # fmt: skip
+        flat.flags.writeable = False
+        return flat.reshape((stop - start, *block.shape[1:]))
+
+    def check(self, first: int, last: int) -> None:
+        """Compare the chunks that bytes first..last of the body touch with their checksums."""
+        for i in range(first // CHUNK, -(-last // CHUNK)):
+            if not self._checked[i]:
+                self.check_chunk(i)
+                self._checked[i] = 1
+
+    def check_chunk(self, i: int) -> None:
+        """Compare chunk i of the body with its checksum."""
+        start = self.header.body_start + i * CHUNK
+        stop = min(start + CHUNK, self.header.body_start + self.header.body_size)
+        with memoryview(self._buffer) as view:
+            intact = zlib.crc32(view[start:stop]) == int(self._crcs[i])
+        if not intact:
+            raise damaged(self.path, f"its data chunk {i} does not match its checksum")
+
+
+def _load(path: Path) -> bytes | mmap.mmap:
+    """The bytes of a file: read if small, mapped if large (or read, out of file handles)."""
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= SMALL:
+            return file.read()
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+
+
+def parse_header(buffer: bytes | mmap.mmap) -> Header:
+    """Read and check preamble and header; ValueError says what is wrong.
+
+    Every size is compared with the size of the buffer before it is used.
+    """
+    size = len(buffer)
+    if size < _HEADER_START:
+        raise ValueError(f"it has {size} bytes, fewer than any segment")
+    magic, version, header_size, body_size = _PREAMBLE.unpack(buffer[: _PREAMBLE.size])
+    if magic != MAGIC:
+        raise ValueError("it does not start as a segment does")
+    body_start = _HEADER_START + header_size
+    footer_size = 4 * -(-body_size // CHUNK) + _DIGEST
+    if header_size > MAX_HEADER or body_start + body_size + footer_size != size:
+        raise ValueError(f"its {size} bytes are not those its preamble announces")
+    text = buffer[_HEADER_START:body_start]
+    stored = buffer[_PREAMBLE.size : _HEADER_START]
+    if hashlib.sha256(buffer[: _PREAMBLE.size] + text).digest() != stored:
+        raise ValueError("its header does not match its checksum")
+    if version != VERSION:
+        raise ValueError(f"it has segment format {version}, this isohash reads {VERSION}")
+    try:
+        return _parse_fields(json.loads(text), body_start, body_size)
+    except (KeyError, TypeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"its header cannot be understood ({error})") from None
+
+
+def _parse_fields(fields: Any, body_start: int, body_size: int) -> Header:
+    if not isinstance(fields, dict) or not isinstance(fields["blocks"], list):
+        raise ValueError("its header is not an object with blocks")
+    extra = {k: v for k, v in fields.items() if k not in ("sequence", "kind", "blocks")}
+    sequence, kind = fields["sequence"], fields["kind"]
+    if not _is_count(sequence) or kind not in KINDS:
+        raise ValueError(f"it is a segment of unknown kind {kind!r} or sequence {sequence!r}")
+    if not 1 <= len(fields["blocks"]) <= MAX_BLOCKS:
+        raise ValueError(f"it announces {len(fields['blocks'])} blocks")
+    blocks, end = [], 0
+    for entry in fields["blocks"]:
+        block = _parse_block(entry)
+        if block.offset != _aligned(end):
+            raise ValueError(f"block {block.name!r} overlaps another or leaves a gap")
+        end = block.offset + block.n_bytes
+        if end > body_size:
+            raise ValueError(f"block {block.name!r} reaches beyond the end of the file")
+        blocks.append(block)
+    if end != body_size:
+        raise ValueError("its blocks do not fill its body")
+    return Header(sequence, kind, tuple(blocks), extra, body_start, body_size)
+
+
+def _parse_block(entry: Any) -> Block:
+    name, dtype, shape, offset = entry
+    if not isinstance(name, str) or not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"block {name!r} has the dtype {dtype!r}, which no segment may hold")
+    if not isinstance(shape, list) or not 1 <= len(shape) <= 32 or not all(map(_is_count, shape)):
+        raise ValueError(f"block {name!r} has an impossible shape")
+    if not _is_count(offset) or math.prod(max(n, 1) for n in shape) >= 1 << 60:
+        raise ValueError(f"block {name!r} has an impossible size")
+    return Block(name, DTYPES[dtype], tuple(shape), offset)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62

@@ -1,0 +1,183 @@
+"""Check every byte of an archive's folder, whether or not it can be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from isohash.archive import catalogue, folder
+from isohash.archive.files import DamagedArchive, damaged
+from isohash.archive.segments import Segment
+from isohash.archive.state import (
+    Entry,
+    Record,
+    State,
+    change_of,
+    news,
+    open_segment,
+    segment_path,
+)
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Damage in one file of the archive; `segment` is its path within the folder."""
+
+    segment: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found. `notes` are no damage: leftovers, a catalogue not yet sealed."""
+
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    n_bytes_checked: int
+    n_segments: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether every byte is as it was written."""
+        return not self.problems
+
+
+def verify(path: str | Path, progress: Progress | None = None) -> Report:
+    """Read every byte below `path` and name each file that is damaged or missing."""
+    archive = Path(path)
+    lock = folder.lock_shared(archive / folder.READERS)
+    try:
+        return _Check(archive, progress).report()
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+class _Check:
+    """One pass over an archive."""
+
+    def __init__(self, archive: Path, progress: Progress | None) -> None:
+        self.archive = archive
+        self.progress = progress
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        self._live: dict[int, set[Record]] = {}
+        self.n_bytes = 0
+        self.n_segments = 0
+
+    def report(self) -> Report:
+        """Check everything, in the order in which it is built on."""
+        recipe = self._recipe()
+        state = self._catalogue(recipe)
+        self._segments(state)
+        self._others()
+        return Report(tuple(self.problems), tuple(self.notes), self.n_bytes, self.n_segments)
+
+    def _add(self, path: Path, what: str) -> None:
+        name = str(path.relative_to(self.archive))
+        self.problems.append(Problem(name, what.removeprefix(f"{path} is damaged: ")))
+
+    def _recipe(self) -> str | None:
+        path = self.archive / folder.RECIPE
+        try:
+            recipe = folder.read_recipe(self.archive)
+            self.n_bytes += path.stat().st_size
+            return folder.dump(recipe)
+        except DamagedArchive as error:
+            self._add(path, str(error))
+        return None
+
+    def _catalogue(self, recipe: str | None) -> State | None:
+        """The state that the catalogue and the newest segments give, if they can be read."""
+        path = self.archive / catalogue.NAME
+        try:
+            with folder.loading(self.archive):
+                sealed = self._seal(path)
+                state, copy = catalogue.load(self.archive)
+            if sealed and recipe is not None and copy != recipe:
+                self._add(path, "its copy of the recipe is not the recipe")
+        except DamagedArchive as error:
+            self._add(path, str(error))
+            return None
+        try:
+            for change in news(self.archive, state):
+                state.apply(change)
+        except DamagedArchive:
+            pass  # the pass over the segments finds and names it
+        return state
+
+    def _seal(self, path: Path) -> bool:
+        """Compare a closed catalogue with its seal; whether it is sealed."""
+        seal = path.with_name(catalogue.SEAL)
+        if path.exists():
+            self.n_bytes += path.stat().st_size
+        if not seal.exists():
+            self.notes.append(
+                "the catalogue is not sealed: a writer is at work, or was killed; "
+                "opening the archive for writing seals it"
+            )
+            return False
+        self.n_bytes += seal.stat().st_size
+        if path.exists() and seal.read_bytes() != catalogue.seal_of(path):
+            self._add(path, "it does not match its seal")
+        return True
+
+    def _segments(self, state: State | None) -> None:
+        """Check each segment of the log, or each segment there is if the log is unknown."""
+        for record in state.cases.values() if state else ():
+            self._live.setdefault(record.segment, set()).add(record)
+        paths = set((self.archive / folder.SEGMENTS).glob("*.seg"))
+        entries = state.segments if state else {}
+        listed = {segment_path(self.archive, s): entry for s, entry in entries.items()}
+        paths -= set(self._leftovers(paths - set(listed), state))
+        todo = sorted(paths | set(listed))
+        for done, path in enumerate(todo):
+            if self.progress is not None:
+                self.progress(done, len(todo), path.name)
+            self._segment(path, listed.get(path), state)
+        if self.progress is not None:
+            self.progress(len(todo), len(todo), "verified")
+
+    def _leftovers(self, unlisted: set[Path], state: State | None) -> Iterator[Path]:
+        """Segments that a compaction has replaced, while a reader still needed them."""
+        for path in sorted(unlisted):
+            if state and path.stem.isdigit() and int(path.stem) < state.sequence:
+                self.notes.append(f"{path.name} is left over from a compaction")
+                yield path
+
+    def _segment(self, path: Path, entry: Entry | None, state: State | None) -> None:
+        self.n_segments += 1
+        try:
+            if not path.exists():
+                raise damaged(path, "it is missing")
+            segment = open_segment(self.archive, entry) if entry else Segment(path)
+            self.n_bytes += segment.size
+            for i in range(segment.header.n_chunks):
+                segment.check_chunk(i)
+            change = change_of(segment)
+        except DamagedArchive as error:
+            self._add(path, str(error))
+            return
+        if state is not None and entry is None:
+            self._add(path, "it is not in the log: the segments before it are missing")
+        elif not self._live.get(change.entry.sequence, set()) <= set(change.records):
+            self._add(path, "its cases are not those that the catalogue knows")
+
+    def _others(self) -> None:
+        """Files beside the segments: locks are empty, anything unknown is only noted."""
+        known = {folder.RECIPE, catalogue.NAME, catalogue.SEAL, *folder.LOCKS}
+        for path in sorted(self.archive.iterdir()):
+            if path.name in folder.LOCKS and path.stat().st_size:
+                self._add(path, "a lock file must be empty")
+            elif path.is_file() and path.name not in known and not _is_log(path):
+                self.notes.append(f"{path.name} is not part of the archive")
+        for path in sorted((self.archive / folder.SEGMENTS).glob("*")):
+            if path.suffix != ".seg":
+                self.notes.append(f"{path.name} is left over from a killed writer")
+
+
+def _is_log(path: Path) -> bool:
+    return path.name in (catalogue.NAME + "-wal", catalogue.NAME + "-shm")

@@ -1,0 +1,147 @@
+"""The store as a container: what was put is what is read, across closing and opening."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+
+RECIPE = {"software": {"isohash": "0.1"}, "seed": 7, "scale": 1.25, "name": "Hals–Kopf é"}
+
+
+def case_arrays(rng, n=5):
+    return {
+        "codes": rng.integers(0, 256, (n, 16), dtype=np.uint8),
+        "z": rng.standard_normal(n),
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "archive"
+
+
+def test_what_is_put_is_read_after_reopening(folder, rng):
+    arrays = case_arrays(rng)
+    with CaseStore.create(folder, RECIPE, {"weights": b"\x00\x01" * 100}) as store:
+        store.put("a", {"label": 3, "z": [1.5, None]}, arrays, fingerprint="f1")
+    with CaseStore.open(folder) as store:
+        assert store.ids() == ("a",)
+        assert "a" in store
+        assert len(store) == 1
+        assert store.recipe == RECIPE
+        assert store.metadata("a") == {"label": 3, "z": [1.5, None]}
+        assert store.fingerprint("a") == "f1"
+        assert store.read_file("weights") == b"\x00\x01" * 100
+        for name, array in arrays.items():
+            found = store.arrays("a")[name]
+            assert found.dtype == array.dtype
+            np.testing.assert_array_equal(found, array)
+            assert not found.flags.writeable
+        assert store.verify().ok
+
+
+def test_an_upsert_keeps_the_place_and_a_second_put_after_delete_goes_last(folder, rng):
+    with CaseStore.create(folder, RECIPE) as store:
+        for name in "abc":
+            store.put(name, {"v": 1}, case_arrays(rng))
+        store.put("a", {"v": 2}, case_arrays(rng, 2))
+        assert store.ids() == ("a", "b", "c")
+        assert store.metadata("a") == {"v": 2}
+        store.delete("b")
+        store.put("b", {"v": 3}, {})
+        assert store.ids() == ("a", "c", "b")
+    assert CaseStore.open(folder).ids() == ("a", "c", "b")
+
+
+def test_gather_joins_the_cases_in_order_and_skips_those_without_the_array(folder, rng):
+    with CaseStore.create(folder, RECIPE) as store:
+        parts = [case_arrays(rng, n) for n in (3, 0, 4)]
+        for name, part in zip("abc", parts, strict=True):
+            store.put(name, {}, part)
+        store.put("d", {}, {})
+        rows = store.gather("codes")
+        np.testing.assert_array_equal(rows.array, np.concatenate([p["codes"] for p in parts]))
+        assert rows.start.tolist() == [0, 3, 3, 7, 7]
+        assert rows.case.tolist() == [0, 0, 0, 2, 2, 2, 2]
+        pieces = list(store.chunks("codes", max_bytes=16 * 4))
+        np.testing.assert_array_equal(np.concatenate([p.array for p in pieces]), rows.array)
+        np.testing.assert_array_equal(np.concatenate([p.case for p in pieces]), rows.case)
+        assert len(pieces) > 1
+
+
+def test_a_folder_that_is_no_archive_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match="no archive at"):
+        CaseStore.open(tmp_path / "absent")
+    with pytest.raises(InputError, match="not an isohash archive"):
+        CaseStore.open(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        CaseStore.create(tmp_path, RECIPE)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_second_writer_is_refused_and_readers_go_on(folder, rng):
+    with CaseStore.create(folder, RECIPE) as store:
+        store.put("a", {}, case_arrays(rng))
+        with pytest.raises(InputError, match="locked"):
+            CaseStore.open(folder, writable=True)
+        with CaseStore.open(folder) as reader:
+            store.put("b", {}, {})
+            store.delete("a")
+            assert reader.ids() == ("a",)
+            assert reader.arrays("a")["codes"].shape == (5, 16)
+        with CaseStore.open(folder) as reader:
+            assert reader.ids() == ("b",)
+    with CaseStore.open(folder, writable=True) as store:
+        store.put("c", {}, {})
+
+
+def test_a_newer_format_names_both_versions_and_the_next_step(folder, monkeypatch):
+    monkeypatch.setattr("isohash.archive.folder.FORMAT", 2)
+    CaseStore.create(folder, RECIPE).close()
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"format 2, this isohash reads format 1: upgrade"):
+        CaseStore.open(folder)
+
+
+def test_a_reader_cannot_write(folder):
+    CaseStore.create(folder, RECIPE).close()
+    with CaseStore.open(folder) as store, pytest.raises(InputError, match="reading only"):
+        store.put("a", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "arrays", "message"),
+    [
+        ({"x": float("nan")}, {}, "finite"),
+        ({"x": np.zeros(2)}, {}, "JSON"),
+        ({}, {"o": np.array([object()])}, "dtype"),
+        ({}, {"s": np.array(["text"])}, "dtype"),
+        ({}, {"x": np.float64(1.0)}, "scalar"),
+        ({}, {"": np.zeros(1)}, "not empty"),
+    ],
+)
+def test_what_cannot_be_stored_is_refused_before_anything_is_written(
+    folder, metadata, arrays, message
+):
+    with CaseStore.create(folder, RECIPE) as store:
+        with pytest.raises(InputError, match=message):
+            store.put("a", metadata, arrays)
+        assert store.ids() == ()
+    assert sorted(p.name for p in (folder / "segments").iterdir()) == []
+
+
+def test_the_recipe_can_be_read_by_a_person_and_replaced(folder):
+    with CaseStore.create(folder, RECIPE) as store:
+        store.set_recipe({**RECIPE, "seed": 8})
+        assert store.recipe["seed"] == 8
+    assert json.loads((folder / "recipe.json").read_text())["recipe"]["seed"] == 8
+    with CaseStore.open(folder) as store:
+        assert store.recipe == {**RECIPE, "seed": 8}
+        assert store.verify().ok
