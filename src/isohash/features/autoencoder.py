@@ -1,0 +1,127 @@
+"""Convolutional autoencoders in torch: built, run and exported; torch is imported only here.
+
+`training` trains them, `onnx_encoder` runs what `export_encoder` makes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import MissingExtra
+from isohash.features.networks import (
+    AutoencoderSettings,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    Layers,
+    Relu,
+    Residual,
+    TransposedConv,
+    Unflatten,
+    decoder_layers,
+    encoder_layers,
+)
+from isohash.features.onnx_encoder import OnnxEncoder
+from isohash.features.onnx_graph import onnx_network
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise MissingExtra("train", "training an autoencoder") from error
+
+
+class Autoencoder(nn.Module):
+    """`encoder`: (n, 1, size, size) to (n, latent); `decoder`: back again."""
+
+    def __init__(self, settings: AutoencoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = torch_network(encoder_layers(settings))
+        self.decoder = torch_network(decoder_layers(settings))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images as the latent vector remembers them."""
+        return self.decoder(self.encoder(images))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x)))); starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The same shape (n, channels, y, x)."""
+        return x + self.second(torch.relu(self.first(torch.relu(x))))
+
+
+def torch_network(layers: Layers) -> nn.Sequential:
+    """The layers as a torch module whose weights are named by position."""
+    return nn.Sequential(*(_module(layer) for layer in layers))
+
+
+def _module(layer: Layer) -> nn.Module:
+    match layer:
+        case Conv(i, o, kernel, stride):
+            return nn.Conv2d(i, o, kernel, stride, (kernel - stride) // 2)
+        case TransposedConv(i, o, kernel, stride):
+            return nn.ConvTranspose2d(i, o, kernel, stride, (kernel - stride) // 2)
+        case Residual(channels):
+            return ResidualBlock(channels)
+        case Dense(i, o):
+            return nn.Linear(i, o)
+        case Relu():
+            return nn.ReLU()
+        case Flatten():
+            return nn.Flatten()
+        case Unflatten(channels, side):
+            return nn.Unflatten(1, (channels, side, side))
+
+
+def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Copies of all weights by name, as NumPy arrays."""
+    return {
+        name: tensor.detach().cpu().contiguous().numpy().copy()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def set_weights(model: nn.Module, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Put back what `weights_of` gave."""
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
+
+def export_encoder(
+    settings: AutoencoderSettings,
+    weights: Mapping[str, NDArray[np.float32]],
+    name: str,
+    about: Mapping[str, Any],
+    *,
+    with_decoder: bool = True,
+) -> OnnxEncoder:
+    """The encoder that runs without torch; `about` is kept in its file.
+
+    Without the decoder the file is half as large, and cannot reconstruct.
+    """
+    image, latent = (1, settings.size, settings.size), (settings.latent,)
+    decoder = None
+    if with_decoder:
+        decoder = onnx_network(decoder_layers(settings), weights, "decoder", (latent, image))
+    return OnnxEncoder(
+        name=name,
+        dim=settings.latent,
+        size=settings.size,
+        network=onnx_network(encoder_layers(settings), weights, "encoder", (image, latent)),
+        decoder=decoder,
+        settings={**about, "autoencoder": settings.to_json()},
+    )

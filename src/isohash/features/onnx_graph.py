@@ -1,0 +1,125 @@
+"""A list of layers and its weights written as an ONNX network.
+
+Built node by node with onnx.helper rather than traced: the graph is small, its bytes depend on
+the weights alone, and only operators that every runtime has are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import MissingExtra
+from isohash.features.networks import (
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    Layers,
+    Relu,
+    Residual,
+    TransposedConv,
+    Unflatten,
+)
+
+OPSET = 17
+IR_VERSION = 8  # the one that belongs to opset 17: readable by onnxruntime 1.13 and later
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def onnx_network(
+    layers: Layers,
+    weights: Weights,
+    prefix: str,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+) -> bytes:
+    """The network as ONNX bytes; `shapes` of input and output are without the batch axis.
+
+    `weights` holds `{prefix}.{position}.weight` and `.bias` (within a residual layer
+    `{prefix}.{position}.first.weight` and so on). Raises MissingExtra without onnx.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtra("train", "writing a trained encoder as ONNX") from error
+    writer = _Writer(onnx, weights)
+    value = "input"
+    for position, layer in enumerate(layers):
+        value = writer.layer(layer, value, f"{prefix}.{position}")
+    writer.nodes[-1].output[0] = "output"
+    model = writer.model(prefix, *shapes)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+class _Writer:
+    """Collects nodes and tensors; every method returns the name of the value it makes."""
+
+    def __init__(self, onnx: Any, weights: Weights) -> None:
+        self.onnx = onnx
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.tensors: dict[str, NDArray[Any]] = {}
+
+    def layer(self, layer: Layer, value: str, name: str) -> str:
+        match layer:
+            case Conv(kernel=kernel, stride=stride):
+                return self.conv("Conv", value, name, kernel, stride)
+            case TransposedConv(kernel=kernel, stride=stride):
+                return self.conv("ConvTranspose", value, name, kernel, stride)
+            case Residual():
+                inner = self.node("Relu", value)
+                inner = self.conv("Conv", inner, f"{name}.first", 3, 1)
+                inner = self.node("Relu", inner)
+                return self.node("Add", value, self.conv("Conv", inner, f"{name}.second", 3, 1))
+            case Dense():
+                return self.node("Gemm", value, *self.parameters(name), transB=1)
+            case Relu():
+                return self.node("Relu", value)
+            case Flatten():
+                return self.node("Flatten", value)
+            case Unflatten(channels=channels, side=side):
+                shape = f"{name}.shape"
+                self.tensors[shape] = np.array([-1, channels, side, side], dtype=np.int64)
+                return self.node("Reshape", value, shape)
+
+    def conv(self, kind: str, value: str, name: str, kernel: int, stride: int) -> str:
+        return self.node(
+            kind,
+            value,
+            *self.parameters(name),
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+            pads=4 * [(kernel - stride) // 2 if stride > 1 else kernel // 2],
+        )
+
+    def parameters(self, name: str) -> tuple[str, str]:
+        names = f"{name}.weight", f"{name}.bias"
+        self.tensors.update({key: np.ascontiguousarray(self.weights[key]) for key in names})
+        return names
+
+    def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        output = f"value{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def model(self, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Any:
+        helper = self.onnx.helper
+        real = self.onnx.TensorProto.FLOAT
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info("input", real, ["batch", *inputs])],
+            [helper.make_tensor_value_info("output", real, ["batch", *outputs])],
+            [self.onnx.numpy_helper.from_array(a, key) for key, a in self.tensors.items()],
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="isohash",
+        )

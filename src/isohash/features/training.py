@@ -1,0 +1,121 @@
+"""One training loop for every autoencoder: resumable, deterministic by seed, stopped early.
+
+The loop minimises the mean squared error of the reconstruction with Adam under a cosine schedule
+with warm-up. Patients, not slices, are held out for validation. After every epoch the whole state
+goes to one checkpoint (safetensors with a JSON header); training that is interrupted and started
+again with the same arguments ends with the same bytes as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.features.networks import AutoencoderSettings
+from isohash.features.onnx_encoder import OnnxEncoder
+
+Progress = Callable[[int, int, str], None]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Budget and optimiser; all of it is kept with the trained encoder.
+
+    Training ends after `max_epochs`, after `max_steps`, or when the validation loss has not
+    improved for `patience` epochs. `threads` None leaves torch's own choice; the last digits of
+    the weights depend on it. `precision` "auto" takes bfloat16 where a short trial shows it
+    clearly faster.
+    """
+
+    max_epochs: int = 10
+    max_steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    validation_share: float = 0.1
+    patience: int = 3
+    random_state: int = 0
+    threads: int | None = None
+    precision: Precision = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.max_epochs < 1 or self.batch_size < 1 or self.patience < 1:
+            raise InputError("max_epochs, batch_size and patience must be at least 1")
+        if not 0 < self.validation_share < 1:
+            raise InputError(
+                f"validation_share must lie between 0 and 1, got {self.validation_share}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Mean squared errors after one epoch; pixels are in [0, 1]."""
+
+    training_loss: float
+    validation_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The best encoder by validation loss, and how it came about."""
+
+    encoder: OnnxEncoder
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    n_steps: int
+    stopped_early: bool
+
+
+def held_out_groups(
+    groups: Sequence[str] | NDArray[Any], share: float, random_state: int
+) -> NDArray[np.bool_]:
+    """Marks the items (n,) of the groups (patients) kept for validation: at least one group."""
+    names = np.unique(np.asarray(groups))
+    if len(names) < 2:
+        raise InputError(f"training needs slices of at least 2 patients, got {len(names)}")
+    n_out = min(len(names) - 1, max(1, round(share * len(names))))
+    chosen = np.random.default_rng([random_state, 1]).permutation(names)[:n_out]
+    return np.isin(np.asarray(groups), chosen)
+
+
+def train_autoencoder(
+    images: NDArray[Any],
+    groups: Sequence[str] | NDArray[Any],
+    network: AutoencoderSettings | None = None,
+    settings: TrainingSettings | None = None,
+    *,
+    name: str = "autoencoder",
+    about: Mapping[str, Any] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Training:
+    """Train on images (n, size, size): float in [0, 1], or uint8 standing for 0..1.
+
+    `groups` (n,) names each image's patient. With `checkpoint`, an interrupted training goes on
+    where its last epoch ended; a checkpoint of other images or settings is refused. `about` is
+    kept in the encoder's file. Raises MissingExtra without torch.
+    """
+    from isohash.features.trainer import Trainer
+
+    images = np.asarray(images)
+    if images.ndim != 3 or images.shape[1] != images.shape[2] or len(images) != len(groups):
+        raise InputError(
+            f"training takes images (n, size, size) and n groups, got {images.shape} "
+            f"and {len(groups)} groups"
+        )
+    network = network or AutoencoderSettings(size=images.shape[-1])
+    trainer = Trainer(images, groups, network, settings or TrainingSettings(), progress)
+    state = trainer.run(None if checkpoint is None else Path(checkpoint))
+    return trainer.result(state, name, about or {})
