@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from isohash.errors import InputError
 from isohash.features.slices import SliceSettings, case_slices, display_ct, encoder_input
 from isohash.records import Case, Volume
+from isohash.sources.reading import read_cases
 
 SPACING = (5.0, 3.0, 2.0)  # z, y, x in mm: all different, so that no axis can hide as another
 SMALL = SliceSettings(size=64, pixel_mm=4.0)
@@ -266,16 +266,11 @@ def test_settings_survive_json_and_bad_ones_are_refused():
             SliceSettings(**wrong)
 
 
-def read_openkbp(path: Path) -> Case:
-    with np.load(path, allow_pickle=False) as file:
-        ct, dose, (dy, dx, dz) = file["ct"], file["dose"], file["voxel"]
-    affine = np.array([[0, dx, 0, 0], [dy, 0, 0, 0], [0, 0, -dz, 0], [0, 0, 0, 1.0]])
-    return Case(path.stem, ct=Volume(ct - 1024, affine), dose=Volume(dose / 100.0, affine))
-
-
 @pytest.mark.slow
 def test_the_training_patients_have_10480_dosed_slices(shared_data):
-    paths = sorted((shared_data / "openkbp" / "train").glob("pt_*.npz"))
-    dosed = sum(int(case_slices(read_openkbp(path), SMALL).has_dose.sum()) for path in paths)
-    assert len(paths) == 169
-    assert dosed == 10480
+    dosed = [
+        int(case_slices(case, SMALL).has_dose.sum())
+        for case in read_cases(shared_data / "openkbp" / "train")
+    ]
+    assert len(dosed) == 169
+    assert sum(dosed) == 10480
