@@ -119,7 +119,7 @@ def phantom_case(
         id=f"phantom-{family:02d}-{member:02d}",
         ct=Volume(_ct(frame, body, structures, rng), frame.affine),
         dose=Volume(_dose(frame, body, targets, organs, shared, rng), frame.affine),
-        structures={name: Volume(mask, frame.affine) for name, mask in structures.items()},
+        structures={n: Volume(m, frame.affine) for n, m in structures.items() if m.any()},
         prescription_gy=float(max(target.level_gy for target in targets)),
         label=f"family-{family:02d}",
     )

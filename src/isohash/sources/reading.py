@@ -19,6 +19,7 @@ from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.found import Findings, Found, Progress, Skipped, fingerprint
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
+from isohash.sources.sniff import looks_like_dicom
 from isohash.sources.vectors import read_vectors
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
@@ -157,12 +158,18 @@ def _kind(file: Path) -> str | None:
         return "openkbp" if is_openkbp(npz_headers(file)) else "vectors"
     if suffix == ".npy":
         return "vectors"
+    if looks_like_dicom(file):
+        return "dicom"
     return None
 
 
 def _found(
     kind: str, paths: list[Path], skipped: list[Skipped], progress: Progress | None
 ) -> list[Found]:
+    if kind == "dicom":
+        from isohash.sources.dicom import find_dicom  # pydicom is loaded only when it is needed
+
+        return find_dicom(paths, skipped, progress)
     readers: dict[str, Callable[[Path], Case | Vectors]] = {
         "openkbp": read_npz_case,
         "openkbp-csv": read_csv_case,

@@ -1,0 +1,236 @@
+"""Decides which files make one case: a CT series, one plan's dose, its structures, its plan.
+
+Everything is joined by UIDs; the frame of reference is the common ground, and each fallback leaves
+a warning in the case. One plan makes one case, so a CT with two plans makes two cases of one
+patient; a CT without dose is a case too. What cannot be decided is refused, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from isohash.errors import InputError
+from isohash.sources.dicom_geometry import stack
+from isohash.sources.dicom_scan import Instance
+from isohash.sources.found import Skipped
+
+SUMS = ("PLAN", "FRACTION", "BEAM")  # DoseSummationType, in the order of preference
+NO_VOLUME = "one slice only"
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case and what had to be assumed to join them."""
+
+    patient: str
+    frame_uid: str
+    ct: tuple[Instance, ...] = ()
+    doses: tuple[Instance, ...] = ()
+    structures: Instance | None = None
+    plan: Instance | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Instance, ...]:
+        """All files, CT first."""
+        return (*self.ct, *self.doses, *(f for f in (self.structures, self.plan) if f is not None))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """UIDs that make this case what it is, whatever else is found later."""
+        series = sorted({instance.series_uid for instance in self.ct})
+        plan = [self.plan.sop_uid] if self.plan else sorted(dose.sop_uid for dose in self.doses)
+        return (self.patient, *series, *plan)
+
+
+def link(instances: Iterable[Instance], skipped: list[Skipped]) -> list[CaseFiles]:
+    """Join instances to cases; what belongs to none goes to `skipped` with the reason."""
+    frames: dict[tuple[str, str], list[Instance]] = defaultdict(list)
+    unique = _without_copies(instances, skipped)
+    for instance in unique:
+        if instance.kind in ("CT", "RTDOSE") and not instance.frame_uid:
+            skipped.append(Skipped(str(instance.path), "has no FrameOfReferenceUID to link it by"))
+        elif instance.kind in ("CT", "RTDOSE"):
+            frames[instance.patient, instance.frame_uid].append(instance)
+    others = [instance for instance in unique if instance.kind in ("RTSTRUCT", "RTPLAN")]
+    cases = []
+    for (patient, frame), members in frames.items():
+        mine = [other for other in others if other.patient == patient]
+        cases += _Frame(patient, frame, members, mine, skipped).cases()
+    used = {file.path for case in cases for file in case.files}
+    listed = {skip.path for skip in skipped}
+    for instance in unique:
+        if instance.path not in used and str(instance.path) not in listed:
+            reason = f"{instance.kind} that no CT or dose found here refers to"
+            skipped.append(Skipped(str(instance.path), reason))
+    return cases
+
+
+def _without_copies(instances: Iterable[Instance], skipped: list[Skipped]) -> list[Instance]:
+    """Each SOP instance once; a second file of the same UID must be a copy of the first."""
+    first: dict[str, Instance] = {}
+    for instance in instances:
+        known = first.setdefault(instance.sop_uid, instance)
+        if known is not instance:
+            same = (known.size, known.plane) == (instance.size, instance.plane)
+            what = "a copy of" if same else "has the SOPInstanceUID of, but differs from,"
+            skipped.append(Skipped(str(instance.path), f"{what} {known.path.name}"))
+    return list(first.values())
+
+
+class _Frame:
+    """One patient's frame of reference: its CT series and doses, and how they pair."""
+
+    def __init__(
+        self,
+        patient: str,
+        frame_uid: str,
+        members: Sequence[Instance],
+        others: Sequence[Instance],
+        skipped: list[Skipped],
+    ) -> None:
+        self.patient, self.frame_uid, self.skipped = patient, frame_uid, skipped
+        self.series: dict[str, list[Instance]] = defaultdict(list)
+        self.broken: dict[str, str] = {}
+        for instance in members:
+            if instance.kind == "CT":
+                self.series[instance.series_uid].append(instance)
+        for uid, slices in list(self.series.items()):
+            try:
+                stack([slice_.plane for slice_ in slices if slice_.plane is not None])
+            except InputError as error:
+                self._skip(slices, f"CT series of {len(slices)} slices: {error}")
+                del self.series[uid]
+                self.broken[uid] = str(error)
+        self.doses = [instance for instance in members if instance.kind == "RTDOSE"]
+        self.structures = [other for other in others if other.kind == "RTSTRUCT"]
+        self.plans = [other for other in others if other.kind == "RTPLAN"]
+
+    def cases(self) -> list[CaseFiles]:
+        """All cases of this frame of reference."""
+        if not self.doses:
+            return [self._undosed(slices) for slices in self.series.values()]
+        groups: dict[str, list[Instance]] = defaultdict(list)
+        plans = {plan.sop_uid: plan for plan in self.plans}
+        for dose in self.doses:
+            groups[self._plan_uid(dose)].append(dose)
+        cases = []
+        for uid, doses in groups.items():
+            try:
+                cases.append(self._dosed(doses, plans.get(uid)))
+            except InputError as error:
+                self._skip(doses, str(error))
+        if cases:
+            self._skip_unplanned(cases)
+        return cases
+
+    def _plan_uid(self, dose: Instance) -> str:
+        """The plan a dose belongs to: the first reference that is not its structure set."""
+        structure_uids = {structure.sop_uid for structure in self.structures}
+        plan_uids = {plan.sop_uid for plan in self.plans}
+        refers = sorted(dose.refers_to - structure_uids)
+        return next(
+            (uid for uid in refers if uid in plan_uids), refers[0] if refers else dose.sop_uid
+        )
+
+    def _undosed(self, slices: list[Instance]) -> CaseFiles:
+        structures, warnings = self._structures_of(slices, frozenset())
+        return CaseFiles(
+            self.patient, self.frame_uid, tuple(slices), (), structures, None, tuple(warnings)
+        )
+
+    def _dosed(self, doses: list[Instance], plan: Instance | None) -> CaseFiles:
+        chosen, warnings = choose_doses(doses)
+        for dose in doses:
+            if dose not in chosen:
+                self._skip([dose], f"{dose.summation} dose beside the one that was taken")
+        refers = frozenset().union(*(dose.refers_to for dose in chosen))
+        if plan is not None:
+            refers |= plan.refers_to
+        slices, more = self._ct_of(refers)
+        structures, also = self._structures_of(slices, refers)
+        if plan is None:
+            also.append("no plan file: prescription and fractions are not known from a plan")
+        return CaseFiles(
+            self.patient, self.frame_uid, tuple(slices), chosen, structures, plan,
+            (*warnings, *more, *also),
+        )  # fmt: skip
+
+    def _ct_of(self, refers: frozenset[str]) -> tuple[list[Instance], list[str]]:
+        """The CT series that a plan was made on."""
+        if not self.series:
+            unusable = [reason for reason in self.broken.values() if NO_VOLUME not in reason]
+            if unusable:
+                raise InputError(f"the CT of this dose cannot be used: {unusable[0]}")
+            return [], ["no CT volume in the dose's frame of reference: the dose keeps its grid"]
+        if len(self.series) == 1 and not self.broken:
+            return next(iter(self.series.values())), []
+        named = {uid for s in self.structures if s.sop_uid in refers for uid in s.refers_to}
+        if any(uid in named for uid in self.broken):
+            raise InputError("the CT series that the structures were drawn on cannot be used")
+        planned = [slices for uid, slices in self.series.items() if uid in named]
+        if len(planned) == 1:
+            return planned[0], []
+        raise InputError(
+            f"{len(self.series) + len(self.broken)} CT series share the dose's frame of reference, "
+            "and no structure set says which one was planned on"
+        )
+
+    def _structures_of(
+        self, slices: Sequence[Instance], refers: frozenset[str]
+    ) -> tuple[Instance | None, list[str]]:
+        """The structure set: named by plan or dose, else drawn on the CT, else the same frame."""
+        named = [s for s in self.structures if s.sop_uid in refers]
+        if named:
+            return _newest(named, [])
+        series = {instance.series_uid for instance in slices}
+        drawn = [s for s in self.structures if s.refers_to & series]
+        if drawn:
+            return _newest(drawn, [])
+        shared = [s for s in self.structures if self.frame_uid in (s.frame_uid, *s.refers_to)]
+        if shared:
+            return _newest(shared, ["structures are linked by frame of reference only"])
+        return None, []
+
+    def _skip_unplanned(self, cases: list[CaseFiles]) -> None:
+        planned = {instance.series_uid for case in cases for instance in case.ct}
+        for uid, slices in self.series.items():
+            if uid not in planned:
+                self._skip(slices, "another CT series in the frame of reference of a planned one")
+
+    def _skip(self, instances: Iterable[Instance], reason: str) -> None:
+        self.skipped += [Skipped(str(instance.path), reason) for instance in instances]
+
+
+def choose_doses(doses: Sequence[Instance]) -> tuple[tuple[Instance, ...], list[str]]:
+    """The doses to add up for one plan, and how that was decided.
+
+    One PLAN dose is taken as it is; else all FRACTION doses, else all BEAM doses are added. A
+    physical dose is preferred to an effective one and the two are never added.
+    """
+    warnings = []
+    kinds = {dose.dose_type for dose in doses}
+    if len(kinds) > 1 and "PHYSICAL" in kinds:
+        doses = [dose for dose in doses if dose.dose_type == "PHYSICAL"]
+        warnings.append("physical dose taken; an effective dose is there as well")
+    elif "EFFECTIVE" in kinds:
+        warnings.append("dose is effective (weighted by biological effect), not physical")
+    for summation in SUMS:
+        chosen = tuple(dose for dose in doses if dose.summation == summation)
+        if chosen and summation == "PLAN" and len(chosen) > 1:
+            raise InputError(f"{len(chosen)} PLAN doses of one plan: which is valid is not said")
+        if chosen:
+            if summation != "PLAN":
+                warnings.append(f"dose is the sum of {len(chosen)} {summation} dose(s)")
+            return chosen, warnings
+    kinds_seen = ", ".join(sorted({dose.summation or "none" for dose in doses}))
+    raise InputError(f"DoseSummationType {kinds_seen} is no dose of a whole plan")
+
+
+def _newest(sets: list[Instance], warnings: list[str]) -> tuple[Instance | None, list[str]]:
+    newest = max(sets, key=lambda s: (s.when, s.sop_uid))
+    if len(sets) > 1:
+        warnings.append(f"{len(sets)} structure sets fit; the newest was taken")
+    return newest, warnings

@@ -1,0 +1,212 @@
+"""Reads DICOM headers: what each file is, where it lies, and what it refers to.
+
+Pixels are never touched here. What identifies a patient does not leave this module: the patient is
+named by a pseudonym at once, and the records hold only geometry, dates of no person and the UIDs
+needed to link files, which stay in memory.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+
+from isohash.errors import InputError
+from isohash.sources.dicom_geometry import Plane
+from isohash.sources.found import Progress, Skipped
+from isohash.sources.identity import pseudonym
+
+CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+RT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
+}
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
+MAX_FILE_BYTES = 1 << 31
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "FrameOfReferenceUID",
+    "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
+    "Columns", "NumberOfFrames", "SeriesNumber", "AcquisitionNumber", "DoseSummationType",
+    "DoseType", "DoseUnits", "ReferencedRTPlanSequence", "ReferencedStructureSetSequence",
+    "ReferencedDoseSequence", "ReferencedFrameOfReferenceSequence", "StructureSetDate",
+    "StructureSetTime", "RTPlanDate", "RTPlanTime", "InstanceCreationDate", "InstanceCreationTime",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One DICOM file, by its header."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    kind: str  # CT, RTDOSE, RTSTRUCT or RTPLAN
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    frame_uid: str
+    patient: str
+    plane: Plane | None = None
+    when: str = ""  # date and time of making, to tell the newer of two
+    refers_to: frozenset[str] = field(default=frozenset())  # UIDs of instances and series
+    summation: str = ""
+    dose_type: str = ""
+
+
+def scan(
+    files: Sequence[Path], key: bytes, skipped: list[Skipped], progress: Progress | None = None
+) -> Iterator[Instance]:
+    """The usable instances among `files`, in their order; the others go to `skipped`."""
+    for done, file in enumerate(files):
+        try:
+            yield read_header(file, key)
+        except InputError as error:
+            skipped.append(Skipped(str(file), str(error)))
+        if progress is not None:
+            progress(done + 1, len(files), "headers")
+
+
+def read_header(file: Path, key: bytes) -> Instance:
+    """The header of one file; InputError says why it is of no use here, naming no content."""
+    status = file.stat()
+    if status.st_size > MAX_FILE_BYTES:
+        raise InputError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
+    dataset = read_dataset(file, specific_tags=TAGS, stop_before_pixels=True)
+    kind = _kind(dataset)
+    return Instance(
+        path=file,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        kind=kind,
+        sop_uid=_text(dataset, "SOPInstanceUID", required=True),
+        study_uid=_text(dataset, "StudyInstanceUID"),
+        series_uid=_text(dataset, "SeriesInstanceUID", required=True),
+        frame_uid=_text(dataset, "FrameOfReferenceUID"),
+        patient=_patient(dataset, key),
+        plane=plane_of(dataset) if kind in ("CT", "RTDOSE") else None,
+        when=_when(dataset),
+        refers_to=frozenset(_references(dataset)),
+        summation=_text(dataset, "DoseSummationType"),
+        dose_type=_text(dataset, "DoseType"),
+    )
+
+
+def read_dataset(file: Path, **options: Any) -> FileDataset:
+    """Read a DICOM file; every way of failing is one InputError without content of the file."""
+    try:
+        with file.open("rb") as stream:
+            if DEFLATED in stream.read(4096):
+                raise InputError("deflated transfer syntax, which may expand without bound")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deviations that matter are checked by us
+            return pydicom.dcmread(file, force=True, **options)
+    except InputError:
+        raise
+    except InvalidDicomError as error:
+        raise InputError("not a DICOM file") from error
+    except RecursionError as error:
+        raise InputError("sequences nested too deep") from error
+    except MemoryError as error:
+        raise InputError("declares more data than memory holds") from error
+    except Exception as error:
+        raise InputError(f"damaged DICOM ({type(error).__name__})") from error
+
+
+def value(dataset: Dataset, keyword: str) -> Any:
+    """A value by keyword, None if absent, empty or not to be converted."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = dataset.get(keyword)
+    except Exception:  # noqa: BLE001 - conversion of arbitrary bytes
+        return None
+    return None if found is None or found == "" else found
+
+
+def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...]:
+    """Numbers by keyword; InputError if absent, not numbers or not `count` of them."""
+    found = value(dataset, keyword)
+    try:
+        values = tuple(float(item) for item in ([found] if _is_scalar(found) else found))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{keyword} is missing or not a number") from error
+    if count is not None and len(values) != count:
+        raise InputError(f"{keyword} must have {count} value(s), got {len(values)}")
+    return values
+
+
+def plane_of(dataset: Dataset) -> Plane:
+    """The geometry of an image; InputError names the element that is missing or senseless."""
+    x, y, z = numbers(dataset, "ImagePositionPatient", 3)
+    a, b, c, d, e, f = numbers(dataset, "ImageOrientationPatient", 6)
+    row_mm, column_mm = numbers(dataset, "PixelSpacing", 2)
+    (rows,), (columns,) = numbers(dataset, "Rows", 1), numbers(dataset, "Columns", 1)
+    plane = Plane((x, y, z), (a, b, c, d, e, f), (row_mm, column_mm), int(rows), int(columns))
+    plane.check()
+    return plane
+
+
+def _is_scalar(found: Any) -> bool:
+    return isinstance(found, int | float | str)
+
+
+def _kind(dataset: Dataset) -> str:
+    sop_class = _text(dataset, "SOPClassUID")
+    if sop_class in RT_CLASSES:
+        return RT_CLASSES[sop_class]
+    if sop_class == ENHANCED_CT:
+        raise InputError("enhanced (multi-frame) CT; export it as single slices")
+    if sop_class != CT_STORAGE:
+        name = pydicom.uid.UID(sop_class).name if sop_class else ""
+        known = name if name and name != sop_class else "no known storage class"
+        raise InputError(f"neither CT nor dose, structures or plan ({known})")
+    image_type = value(dataset, "ImageType") or ()
+    if "LOCALIZER" in [str(item).upper() for item in image_type]:
+        raise InputError("a scout image (localizer)")
+    return "CT"
+
+
+def _text(dataset: Dataset, keyword: str, required: bool = False) -> str:
+    found = value(dataset, keyword)
+    if found is None and required:
+        raise InputError(f"{keyword} is missing")
+    return "" if found is None else str(found).strip()
+
+
+def _patient(dataset: Dataset, key: bytes) -> str:
+    """The pseudonym: of the patient's number if there is one, else of name and date of birth."""
+    if number := _text(dataset, "PatientID"):
+        return pseudonym(key, "patient", number, _text(dataset, "IssuerOfPatientID"))
+    name, birth = _text(dataset, "PatientName"), _text(dataset, "PatientBirthDate")
+    if name:
+        return pseudonym(key, "patient", "named", name, birth)
+    return pseudonym(key, "patient", "study", _text(dataset, "StudyInstanceUID"))
+
+
+def _when(dataset: Dataset) -> str:
+    for prefix in ("StructureSet", "RTPlan", "InstanceCreation"):
+        if date := _text(dataset, f"{prefix}Date"):
+            return date + _text(dataset, f"{prefix}Time")
+    return ""
+
+
+def _references(dataset: Dataset) -> Iterator[str]:
+    """UIDs of the plans, structure sets, doses and series of images that an object refers to."""
+    for keyword in ("RTPlan", "StructureSet", "Dose"):
+        for item in value(dataset, f"Referenced{keyword}Sequence") or ():
+            yield _text(item, "ReferencedSOPInstanceUID")
+    for frame in value(dataset, "ReferencedFrameOfReferenceSequence") or ():
+        yield _text(frame, "FrameOfReferenceUID")
+        for study in value(frame, "RTReferencedStudySequence") or ():
+            for series in value(study, "RTReferencedSeriesSequence") or ():
+                yield _text(series, "SeriesInstanceUID")

@@ -1,0 +1,88 @@
+"""Pseudonyms: keyed digests that only the owner of the key can tie to a patient again.
+
+HMAC-SHA256 under a key of 32 random bytes. The key lies in a file of its own, outside any archive,
+readable by its owner alone: `$ISOHASH_KEY_FILE`, or `isohash/pseudonym.key` in the user's folder of
+settings. It is made on first use. Who holds the key can compute the pseudonym of a known patient;
+who does not can neither compute nor invert one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import sys
+from pathlib import Path
+
+from isohash.errors import InputError
+
+KEY_BYTES = 32
+NAME_BYTES = 10  # 80 bits, 16 letters: a million patients collide with chance below 1e-12
+
+
+def key_path() -> Path:
+    """Where the key lies on this machine."""
+    if chosen := os.environ.get("ISOHASH_KEY_FILE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        settings = Path(os.environ.get("APPDATA", Path.home()))
+    else:
+        settings = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
+    return settings / "isohash" / "pseudonym.key"
+
+
+def load_key(path: str | Path | None = None) -> bytes:
+    """The key, made now if there is none; refused if others may read it or it is damaged."""
+    path = key_path() if path is None else Path(path)
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        _create(path)
+        return _read(path)
+
+
+def pseudonym(key: bytes, kind: str, *identity: str) -> str:
+    """A name such as `patient-k5xw...`: the same for the same identity, meaningless without key."""
+    message = "\0".join((kind, *identity)).encode()
+    digest = hmac.new(key, message, hashlib.sha256).digest()[:NAME_BYTES]
+    return f"{kind}-{base64.b32encode(digest).decode().lower()}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: the key of pseudonyms cannot be read ({error})") from error
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InputError(f"{path}: others may read the key of pseudonyms; run chmod 600 {path}")
+    if len(key) != KEY_BYTES:
+        raise InputError(
+            f"{path}: a key of pseudonyms has {KEY_BYTES} bytes, this file {len(key)}; "
+            "restore it from your copy, or remove it to begin with new pseudonyms"
+        )
+    return key
+
+
+def _create(path: Path) -> None:
+    """Write a new key in one step, so that two processes starting together agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first: its key is the key
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the key of pseudonyms ({error})") from error
+    finally:
+        draft.unlink(missing_ok=True)

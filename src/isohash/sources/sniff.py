@@ -1,0 +1,19 @@
+"""Tells DICOM files by their first bytes, without loading a DICOM library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SHORT_LENGTHS = tuple(bytes([n, 0]) for n in range(0, 66, 2))  # of an implicit-VR first element
+
+
+def looks_like_dicom(file: Path) -> bool:
+    """Whether the file begins like DICOM: with the magic word, or with a group 0008 element."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(132)
+    except OSError:
+        return False
+    if head[128:132] == b"DICM":
+        return True
+    return head[:2] == b"\x08\x00" and head[4:6] in (b"UI", b"CS", b"UL", *SHORT_LENGTHS)
