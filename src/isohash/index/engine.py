@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.errors import InputError
 from isohash.index import numpy_scan
 from isohash.index.layout import Layout
 
-LEVELS = ("numpy", "scalar", "avx2", "avx512", "amx", "neon")
+LEVELS = ("numpy", *native.LEVELS)
+
+# More than any machine has cores; the extension takes no larger number.
+MAX_THREADS = 1024
+
+# Native symbols are bytes; larger alphabets are searched by NumPy.
+LARGEST_NATIVE_Q = 256
 
 Mask = NDArray[np.bool_]
 
@@ -34,12 +42,27 @@ class EngineInfo:
 
 def engine_info() -> EngineInfo:
     """The level in use, the levels this machine offers, and the default number of threads."""
-    return EngineInfo(current_level(), available_levels(), default_threads(), False)
+    warnings = [
+        f"{name} kernels disagree with the scalar ones on this machine and are not used"
+        for name, status in native.level_status().items()
+        if status == native.WRONG
+    ]
+    if not native.available():
+        warnings.append("the compiled kernels are missing: searching with NumPy, which is slower")
+    return EngineInfo(
+        current_level(),
+        available_levels(),
+        default_threads(),
+        native.available(),
+        tuple(warnings),
+    )
 
 
+@lru_cache(maxsize=1)
 def available_levels() -> tuple[str, ...]:
     """The levels that can run here, slowest first."""
-    return ("numpy",)
+    status = native.level_status()
+    return ("numpy", *(name for name in native.LEVELS if status[name] == native.READY))
 
 
 def current_level() -> str:
@@ -68,7 +91,7 @@ def checked_threads(threads: int | None) -> int:
         return default_threads()
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
-    return int(threads)
+    return min(int(threads), MAX_THREADS)
 
 
 def topk(
@@ -80,19 +103,23 @@ def topk(
     allowed: Mask | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Distances and positions of the k nearest allowed codes; k <= the number of those."""
-    current_level()
-    if allowed is not None:
-        positions = np.flatnonzero(allowed)
-        distances, places = numpy_scan.topk(queries, codes[positions], layout, k)
-        return distances, positions[places]
-    return numpy_scan.topk(queries, codes, layout, k)
+    scan = _native_scan(layout, len(codes), threads)
+    if scan is not None:
+        return native.topk(scan, queries, codes, k, allowed)
+    if allowed is None:
+        return numpy_scan.topk(queries, codes, layout, k)
+    positions = np.flatnonzero(allowed)
+    distances, places = numpy_scan.topk(queries, codes[positions], layout, k)
+    return distances, positions[places]
 
 
 def matrix(
     queries: NDArray[Any], codes: NDArray[Any], layout: Layout, threads: int
 ) -> NDArray[np.int32]:
     """All distances, shape (n_queries, n)."""
-    current_level()
+    scan = _native_scan(layout, len(codes), threads)
+    if scan is not None:
+        return native.matrix(scan, queries, codes)
     return numpy_scan.matrix(queries, codes, layout)
 
 
@@ -105,9 +132,24 @@ def within(
     allowed: Mask | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Offsets, distances and positions of the allowed codes within `radius` of each query."""
-    current_level()
-    if allowed is not None:
-        positions = np.flatnonzero(allowed)
-        offsets, distances, places = numpy_scan.within(queries, codes[positions], layout, radius)
-        return offsets, distances, positions[places]
-    return numpy_scan.within(queries, codes, layout, radius)
+    scan = _native_scan(layout, len(codes), threads)
+    if scan is not None:
+        return native.within(scan, queries, codes, radius, allowed)
+    if allowed is None:
+        return numpy_scan.within(queries, codes, layout, radius)
+    positions = np.flatnonzero(allowed)
+    offsets, distances, places = numpy_scan.within(queries, codes[positions], layout, radius)
+    return offsets, distances, positions[places]
+
+
+def _native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | None:
+    """How the extension searches this layout, or None where NumPy does."""
+    level = current_level()
+    if n_codes > native.MAX_CODES:
+        raise InputError(f"one index holds at most {native.MAX_CODES} codes, got {n_codes}")
+    if level == "numpy" or layout.q > LARGEST_NATIVE_Q:
+        return None
+    if layout.steps is None:
+        return native.Scan("hamming", 2, layout.scale, level, threads)
+    metric = "different" if layout.metric == "hamming" else layout.metric
+    return native.Scan(metric, layout.q, 1, level, threads)

@@ -29,7 +29,7 @@ WORD_BYTES = 8
 THERMOMETER_MAX_Q = 8
 
 # Distances are int32 everywhere; longer codes than this allows are refused.
-MAX_DISTANCE = np.iinfo(np.int32).max
+MAX_DISTANCE = np.iinfo(np.int32).max // 2 - 1  # as native/module.cpp has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def layout_of(length: int, q: int, metric: str | None) -> Layout:
     """The layout for codes of `length` symbols from `q`, searched by `metric`."""
     steps = step_distances(q, metric)
     name = metric or ("hamming" if q == 2 else "lee")
-    if length * int(steps.max()) > MAX_DISTANCE:
+    if length * max(2, int(steps.max())) > MAX_DISTANCE:
         raise InputError(
             f"{name} distances of {length} symbols (q = {q}) do not fit 32 bits: use shorter codes"
         )

@@ -1,0 +1,494 @@
+// The AVX2 level. Bits are counted by looking up both halves of every byte in a table of 16.
+//
+// Direct kernels walk along one code at a time (or four, sharing the last sums). For batches, codes
+// are turned on their side: one vector holds the same 4-bit symbol of 32 codes, and what the
+// query's symbol costs against each of the 16 possible symbols is a table that fits one register.
+// A lookup then yields 32 distances, no sums across a vector are needed, and the same kernel
+// serves bits and symbols of any metric with at most 16 symbols.
+
+#include "kernels.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#define ISOHASH_AVX2 __attribute__((target("avx2,popcnt")))
+
+namespace isohash {
+namespace {
+
+using Vector = __m256i;
+constexpr int64_t vector_bytes = 32, vector_words = 4;
+// How far ahead of the computation codes are asked for; the hardware alone is a little late.
+constexpr int64_t prefetch_bytes = 2048;
+// Words from which one code at a time is as fast as four that share their last sums.
+constexpr int64_t long_code_words = 32;
+
+ISOHASH_AVX2 inline Vector load(const void *p) {
+    return _mm256_loadu_si256(static_cast<const Vector *>(p));
+}
+
+ISOHASH_AVX2 inline Vector low_nibbles(Vector v) {
+    return _mm256_and_si256(v, _mm256_set1_epi8(15));
+}
+ISOHASH_AVX2 inline Vector high_nibbles(Vector v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
+
+// Set bits of each byte.
+ISOHASH_AVX2 inline Vector count_bytes(Vector v) {
+    const Vector counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, //
+                                           0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    return _mm256_add_epi8(_mm256_shuffle_epi8(counts, low_nibbles(v)),
+                           _mm256_shuffle_epi8(counts, high_nibbles(v)));
+}
+
+ISOHASH_AVX2 inline Vector sums_of_8_bytes(Vector v) {
+    return _mm256_sad_epu8(v, _mm256_setzero_si256());
+}
+
+ISOHASH_AVX2 inline int64_t sum_of_4(Vector v) {
+    const __m128i half = _mm_add_epi64(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    return _mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1);
+}
+
+// Differing bits of words [first, last), `last - first` a multiple of 4, as four 64-bit sums.
+ISOHASH_AVX2 inline Vector differing(const uint64_t *a, const uint64_t *b, int64_t first,
+                                     int64_t last) {
+    constexpr int64_t fit = 31 * vector_words; // a byte holds 31 counts of up to 8
+    Vector total = _mm256_setzero_si256();
+    while (first < last) {
+        Vector bytes = _mm256_setzero_si256();
+        for (const int64_t end = std::min(last, first + fit); first < end; first += vector_words)
+            bytes = _mm256_add_epi8(bytes,
+                                    count_bytes(_mm256_xor_si256(load(a + first), load(b + first))));
+        total = _mm256_add_epi64(total, sums_of_8_bytes(bytes));
+    }
+    return total;
+}
+
+ISOHASH_AVX2 inline int32_t differing_tail(const uint64_t *a, const uint64_t *b, int64_t first,
+                                           int64_t last) {
+    int64_t sum = 0;
+    for (; first < last; first++) sum += __builtin_popcountll(a[first] ^ b[first]);
+    return static_cast<int32_t>(sum);
+}
+
+// Four vectors of four 64-bit sums, each below 2^32 -> the four totals.
+ISOHASH_AVX2 inline __m128i four_totals(Vector s0, Vector s1, Vector s2, Vector s3) {
+    const Vector s01 = _mm256_or_si256(s0, _mm256_slli_epi64(s1, 32));
+    const Vector s23 = _mm256_or_si256(s2, _mm256_slli_epi64(s3, 32));
+    const Vector pairs = _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23),
+                                          _mm256_unpackhi_epi64(s01, s23));
+    return _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+}
+
+ISOHASH_AVX2 void hamming_four_codes(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                     int64_t words, int32_t *out) {
+    const int64_t whole = words / vector_words * vector_words;
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+        const uint64_t *c0 = codes + i * words, *c1 = c0 + words, *c2 = c1 + words,
+                       *c3 = c2 + words;
+        __m128i totals = four_totals(differing(query, c0, 0, whole), differing(query, c1, 0, whole),
+                                     differing(query, c2, 0, whole), differing(query, c3, 0, whole));
+        if (whole < words)
+            totals = _mm_add_epi32(totals,
+                                   _mm_setr_epi32(differing_tail(query, c0, whole, words),
+                                                  differing_tail(query, c1, whole, words),
+                                                  differing_tail(query, c2, whole, words),
+                                                  differing_tail(query, c3, whole, words)));
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), totals);
+    }
+    for (; i < m; i++) out[i] = differing_tail(query, codes + i * words, 0, words);
+}
+
+// 512 bits, where the query stays in two registers: the commonest short code.
+ISOHASH_AVX2 void hamming_512_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                   int32_t *out) {
+    const Vector q0 = load(query), q1 = load(query + 4);
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+        const uint64_t *c = codes + i * 8;
+        _mm_prefetch(reinterpret_cast<const char *>(c) + prefetch_bytes, _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char *>(c) + prefetch_bytes + 128, _MM_HINT_T0);
+        Vector sums[4];
+        for (int r = 0; r < 4; r++) {
+            const Vector x0 = _mm256_xor_si256(q0, load(c + 8 * r));
+            const Vector x1 = _mm256_xor_si256(q1, load(c + 8 * r + 4));
+            sums[r] = sums_of_8_bytes(_mm256_add_epi8(count_bytes(x0), count_bytes(x1)));
+        }
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i),
+                         four_totals(sums[0], sums[1], sums[2], sums[3]));
+    }
+    for (; i < m; i++) out[i] = differing_tail(query, codes + i * 8, 0, 8);
+}
+
+ISOHASH_AVX2 void hamming_long_codes(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                     int64_t words, int32_t *out) {
+    constexpr int64_t stretch = 16; // words: two cache lines between prefetches
+    for (int64_t i = 0; i < m; i++) {
+        const uint64_t *code = codes + i * words;
+        Vector total = _mm256_setzero_si256();
+        int64_t j = 0;
+        for (; j + stretch <= words; j += stretch) {
+            const char *ahead = reinterpret_cast<const char *>(code + j) + prefetch_bytes;
+            _mm_prefetch(ahead, _MM_HINT_T0);
+            _mm_prefetch(ahead + 64, _MM_HINT_T0);
+            total = _mm256_add_epi64(total, differing(query, code, j, j + stretch));
+        }
+        out[i] = static_cast<int32_t>(sum_of_4(total)) + differing_tail(query, code, j, words);
+    }
+}
+
+ISOHASH_AVX2 void hamming(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                          int32_t *out) {
+    const int64_t words = shape.words();
+    const uint64_t *q = reinterpret_cast<const uint64_t *>(query);
+    const uint64_t *rows = reinterpret_cast<const uint64_t *>(codes);
+    if (words < vector_words)
+        scalar_level()->direct[ISOHASH_HAMMING](shape, query, codes, m, out);
+    else if (words == 8)
+        hamming_512_bits(q, rows, m, out);
+    else if (words < long_code_words)
+        hamming_four_codes(q, rows, m, words, out);
+    else
+        hamming_long_codes(q, rows, m, words, out);
+}
+
+// ---- symbols, one per byte ----
+
+ISOHASH_AVX2 inline Vector apart(Vector a, Vector b) {
+    return _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a));
+}
+
+// min(d, q - d); for q = 256, q - d is taken modulo 256, where d = 0 wins the minimum anyway.
+ISOHASH_AVX2 inline Vector lee_steps(Vector a, Vector b, Vector q) {
+    const Vector d = apart(a, b);
+    return _mm256_min_epu8(d, _mm256_sub_epi8(q, d));
+}
+
+// The steps' 64-bit sums.
+ISOHASH_AVX2 inline Vector lee_sums(Vector a, Vector b, Vector q) {
+    return sums_of_8_bytes(lee_steps(a, b, q));
+}
+
+// The squared steps' 32-bit sums. Steps reach 128, so they are widened before they are squared.
+ISOHASH_AVX2 inline Vector squared_sums(Vector a, Vector b, Vector q) {
+    const Vector zero = _mm256_setzero_si256(), steps = lee_steps(a, b, q);
+    const Vector low = _mm256_unpacklo_epi8(steps, zero), high = _mm256_unpackhi_epi8(steps, zero);
+    return _mm256_add_epi32(_mm256_madd_epi16(low, low), _mm256_madd_epi16(high, high));
+}
+
+// Equal symbols' 64-bit counts: 8 x 255 less than if none were equal.
+ISOHASH_AVX2 inline Vector different_sums(Vector a, Vector b, Vector) {
+    const Vector one = _mm256_set1_epi8(1);
+    return sums_of_8_bytes(_mm256_andnot_si256(_mm256_cmpeq_epi8(a, b), one));
+}
+
+ISOHASH_AVX2 inline int32_t sum_of_8(Vector v) {
+    const Vector low = _mm256_and_si256(v, _mm256_set1_epi64x(0xffffffff));
+    return static_cast<int32_t>(sum_of_4(_mm256_add_epi64(low, _mm256_srli_epi64(v, 32))));
+}
+
+using SymbolSums = Vector (*)(Vector, Vector, Vector);
+
+// Sums over one code. `sums` may hold 32-bit or 64-bit sums: both are below 2^32 in all.
+template <SymbolSums sums>
+ISOHASH_AVX2 inline int32_t symbol_distance(const uint8_t *a, const uint8_t *b, int64_t width,
+                                            Vector q) {
+    Vector total = _mm256_setzero_si256();
+    int64_t j = 0;
+    for (; j + vector_bytes <= width; j += vector_bytes)
+        total = _mm256_add_epi32(total, sums(load(a + j), load(b + j), q));
+    if (j < width) { // equal padding adds nothing under any metric
+        alignas(32) uint8_t pads[2][vector_bytes] = {};
+        std::memcpy(pads[0], a + j, static_cast<size_t>(width - j));
+        std::memcpy(pads[1], b + j, static_cast<size_t>(width - j));
+        total = _mm256_add_epi32(total, sums(load(pads[0]), load(pads[1]), q));
+    }
+    return sum_of_8(total);
+}
+
+template <SymbolSums sums>
+ISOHASH_AVX2 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                          int32_t *out) {
+    const Vector q = _mm256_set1_epi8(static_cast<char>(shape.q));
+    for (int64_t i = 0; i < m; i++) {
+        const uint8_t *code = codes + i * shape.row_bytes;
+        _mm_prefetch(reinterpret_cast<const char *>(code) + prefetch_bytes, _MM_HINT_T0);
+        out[i] = symbol_distance<sums>(query, code, shape.row_bytes, q);
+    }
+}
+
+// ---- batches: lookups by 4-bit symbols ----
+
+constexpr int64_t lane = 16;                       // entries of a table, rows of a transpose
+constexpr int64_t set_vectors = 4;                 // vectors of codes that share a table's load
+constexpr int64_t set_rows = set_vectors * vector_bytes;
+constexpr int64_t block_target_bytes = 32 << 10;   // of rearranged codes
+constexpr int64_t positions_per_chunk = 128;       // 16 KB of rearranged codes: half of the cache
+constexpr int64_t table_bytes = lane * lane;
+
+int64_t positions_of(const Shape &shape) {
+    return shape.metric == ISOHASH_HAMMING ? 2 * shape.row_bytes : shape.row_bytes;
+}
+
+// What two 4-bit symbols cost.
+int32_t step_of(const Shape &shape, int32_t a, int32_t b) {
+    if (shape.metric == ISOHASH_HAMMING) return __builtin_popcount(static_cast<unsigned>(a ^ b));
+    if (shape.metric == ISOHASH_DIFFERENT) return a != b;
+    const int32_t d = std::abs(a - b), lee = std::min(d, std::abs(shape.q - d));
+    return shape.metric == ISOHASH_LEE ? lee : lee * lee;
+}
+
+int32_t largest_step(const Shape &shape) {
+    switch (shape.metric) {
+    case ISOHASH_HAMMING: return 4;
+    case ISOHASH_LEE: return shape.q / 2;
+    case ISOHASH_SQUARED_LEE: return (shape.q / 2) * (shape.q / 2);
+    default: return 1;
+    }
+}
+
+// Transposes 16 x 16 bytes in each half: row r of half h becomes column r of half h.
+ISOHASH_AVX2 inline void transpose_halves(Vector rows[lane]) {
+    for (int round = 0; round < 4; round++) {
+        Vector shuffled[lane];
+        for (int i = 0; i < 8; i++) {
+            shuffled[2 * i] = _mm256_unpacklo_epi8(rows[i], rows[i + 8]);
+            shuffled[2 * i + 1] = _mm256_unpackhi_epi8(rows[i], rows[i + 8]);
+        }
+        std::copy(shuffled, shuffled + lane, rows);
+    }
+}
+
+// 16 bytes of a row from `column` on, zero-padded past its end.
+ISOHASH_AVX2 inline __m128i piece_of_row(const uint8_t *row, int64_t column, int64_t row_bytes) {
+    if (column + lane <= row_bytes)
+        return _mm_loadu_si128(reinterpret_cast<const __m128i *>(row + column));
+    alignas(16) uint8_t pad[lane] = {};
+    std::memcpy(pad, row + column, static_cast<size_t>(row_bytes - column));
+    return _mm_load_si128(reinterpret_cast<const __m128i *>(pad));
+}
+
+// Columns [column, column + 16) of 32 rows, of which m exist (the last stands in for the others):
+// vector c then holds byte `column + c` of every row.
+ISOHASH_AVX2 inline void load_columns(const uint8_t *codes, int64_t m, int64_t row_bytes,
+                                      int64_t column, Vector columns[lane]) {
+    for (int64_t r = 0; r < lane; r++) {
+        const uint8_t *low = codes + std::min(r, m - 1) * row_bytes;
+        const uint8_t *high = codes + std::min(r + lane, m - 1) * row_bytes;
+        columns[r] = _mm256_set_m128i(piece_of_row(high, column, row_bytes),
+                                      piece_of_row(low, column, row_bytes));
+    }
+    transpose_halves(columns);
+}
+
+// Rearranges up to 32 codes: symbol p of all of them goes to out + p * stride.
+ISOHASH_AVX2 void lay_on_side(const Shape &shape, const uint8_t *codes, int64_t m, uint8_t *out,
+                              int64_t stride) {
+    const bool bits = shape.metric == ISOHASH_HAMMING;
+    for (int64_t column = 0; column < shape.row_bytes; column += lane) {
+        Vector columns[lane];
+        load_columns(codes, m, shape.row_bytes, column, columns);
+        const int64_t n = std::min(lane, shape.row_bytes - column);
+        for (int64_t c = 0; c < n; c++) {
+            if (bits) {
+                _mm256_store_si256(reinterpret_cast<Vector *>(out), low_nibbles(columns[c]));
+                out += stride;
+                _mm256_store_si256(reinterpret_cast<Vector *>(out), high_nibbles(columns[c]));
+            } else {
+                _mm256_store_si256(reinterpret_cast<Vector *>(out), columns[c]);
+            }
+            out += stride;
+        }
+    }
+}
+
+// Distances of 32 codes, as 16-bit sums of the even and of the odd bytes.
+struct WideSums {
+    Vector even, odd;
+};
+
+ISOHASH_AVX2 inline void widen(WideSums &sums, Vector bytes) {
+    const Vector low = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+    sums.even = _mm256_add_epi16(sums.even, low);
+    sums.odd = _mm256_add_epi16(sums.odd, _mm256_srli_epi16(bytes, 8));
+}
+
+// Adds (or, at first, writes) 32 sums to 32 distances.
+ISOHASH_AVX2 inline void store_sums(const WideSums &sums, int32_t *out, bool add) {
+    const Vector low = _mm256_unpacklo_epi16(sums.even, sums.odd);   // codes 0-7 and 16-23
+    const Vector high = _mm256_unpackhi_epi16(sums.even, sums.odd);  // codes 8-15 and 24-31
+    const __m128i in_order[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+                                 _mm256_extracti128_si256(low, 1),
+                                 _mm256_extracti128_si256(high, 1)};
+    Vector *place = reinterpret_cast<Vector *>(out);
+    for (int i = 0; i < 4; i++) {
+        Vector eight = _mm256_cvtepu16_epi32(in_order[i]);
+        if (add) eight = _mm256_add_epi32(eight, _mm256_load_si256(place + i));
+        _mm256_store_si256(place + i, eight);
+    }
+}
+
+// Stops gcc from loading the same vector again for every use, and from copying sums about.
+ISOHASH_AVX2 inline void keep_in_register(Vector &v) { asm("" : "+x"(v)); }
+
+// A stretch of positions of one set of codes, and how to look them up.
+struct Stretch {
+    const uint8_t *set;    // symbols of the first position, set_rows bytes a position
+    int64_t n;             // positions
+    int64_t per_byte;      // lookups whose sum fits a byte
+    const uint8_t *tables; // 16 tables of 16
+};
+
+// Distances of `n_queries` queries to one set over one stretch. offsets[i] leads to query i's
+// table at each position.
+template <int n_queries>
+ISOHASH_AVX2 inline void look_up(const Stretch &stretch, const uint8_t *const offsets[n_queries],
+                                 int32_t *const out[n_queries], bool add) {
+    WideSums sums[n_queries][set_vectors] = {};
+    for (int64_t p = 0; p < stretch.n;) {
+        Vector bytes[n_queries][set_vectors];
+        for (auto &row : bytes)
+            for (Vector &v : row) v = _mm256_setzero_si256();
+        for (const int64_t end = std::min(stretch.n, p + stretch.per_byte); p < end; p++) {
+            const Vector *codes = reinterpret_cast<const Vector *>(stretch.set + p * set_rows);
+            Vector table[n_queries];
+            for (int i = 0; i < n_queries; i++)
+                table[i] = _mm256_broadcastsi128_si256(_mm_load_si128(
+                    reinterpret_cast<const __m128i *>(stretch.tables + offsets[i][p])));
+#pragma GCC unroll 4
+            for (int v = 0; v < set_vectors; v++) {
+                Vector symbols = _mm256_load_si256(codes + v);
+                keep_in_register(symbols);
+                for (int i = 0; i < n_queries; i++) {
+                    bytes[i][v] =
+                        _mm256_add_epi8(bytes[i][v], _mm256_shuffle_epi8(table[i], symbols));
+                    keep_in_register(bytes[i][v]);
+                }
+            }
+        }
+        for (int i = 0; i < n_queries; i++)
+            for (int v = 0; v < set_vectors; v++) widen(sums[i][v], bytes[i][v]);
+    }
+    for (int i = 0; i < n_queries; i++)
+        for (int v = 0; v < set_vectors; v++)
+            store_sums(sums[i][v], out[i] + v * vector_bytes, add);
+}
+
+class Lookup : public BatchKernel {
+  public:
+    bool serves(const Shape &shape, int64_t n_queries) const override {
+        constexpr int64_t enough_to_pay_for_rearranging = 8;
+        return (shape.metric == ISOHASH_HAMMING || shape.q <= lane) &&
+               n_queries >= enough_to_pay_for_rearranging;
+    }
+    int64_t block_rows(const Shape &shape) const override {
+        const int64_t sets = block_target_bytes / (positions_of(shape) * set_rows);
+        return set_rows * std::clamp<int64_t>(sets, 1, 16);
+    }
+    int64_t group() const override { return 64; }
+
+    // The tables, then per query the offset of the table to use at each position.
+    int64_t prepared_queries_bytes(const Shape &shape, int64_t n) const override {
+        return table_bytes + n * positions_of(shape);
+    }
+    int64_t prepared_block_bytes(const Shape &shape, int64_t rows) const override {
+        return rows * positions_of(shape);
+    }
+
+    void prepare_queries(const Shape &shape, const uint8_t *queries, int64_t n,
+                         uint8_t *out) const override {
+        for (int32_t a = 0; a < lane; a++)
+            for (int32_t b = 0; b < lane; b++)
+                *out++ = static_cast<uint8_t>(step_of(shape, a, b));
+        for (int64_t i = 0; i < n * shape.row_bytes; i++) {
+            if (shape.metric == ISOHASH_HAMMING) *out++ = static_cast<uint8_t>(queries[i] << 4);
+            *out++ = shape.metric == ISOHASH_HAMMING ? queries[i] & 0xf0
+                                                     : static_cast<uint8_t>(queries[i] << 4);
+        }
+    }
+
+    void prepare_block(const Shape &shape, const uint8_t *codes, int64_t m,
+                       uint8_t *out) const override {
+        const int64_t set_bytes = set_rows * positions_of(shape);
+        for (int64_t row = 0; row < m; row += vector_bytes) {
+            uint8_t *place = out + row / set_rows * set_bytes + row % set_rows;
+            lay_on_side(shape, codes + row * shape.row_bytes, std::min(vector_bytes, m - row),
+                        place, set_rows);
+        }
+    }
+
+    void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
+             const uint8_t *block, int64_t m, int32_t *out, int64_t ld) const override {
+        const int64_t positions = positions_of(shape);
+        const uint8_t *offsets = queries + table_bytes + first * positions;
+        const int64_t per_byte = 255 / std::max(1, largest_step(shape));
+        for (int64_t row = 0; row < m; row += set_rows, block += set_rows * positions)
+            for (int64_t p = 0; p < positions; p += positions_per_chunk) {
+                const Stretch stretch{block + p * set_rows,
+                                      std::min(positions_per_chunk, positions - p), per_byte,
+                                      queries};
+                run_stretch(stretch, offsets + p, positions, n, out + row, ld, p > 0);
+            }
+    }
+
+  private:
+    // 128 positions of steps up to 64 (q = 16, squared) fit the 16-bit sums.
+    ISOHASH_AVX2 static void run_stretch(const Stretch &stretch, const uint8_t *offsets,
+                                         int64_t positions, int64_t n, int32_t *out, int64_t ld,
+                                         bool add) {
+        int64_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            const uint8_t *const pair[2] = {offsets + i * positions, offsets + (i + 1) * positions};
+            int32_t *const rows[2] = {out + i * ld, out + (i + 1) * ld};
+            look_up<2>(stretch, pair, rows, add);
+        }
+        if (i < n) {
+            const uint8_t *const one[1] = {offsets + i * positions};
+            int32_t *const row[1] = {out + i * ld};
+            look_up<1>(stretch, one, row, add);
+        }
+    }
+};
+
+// ---- selection ----
+
+ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t limit) {
+    const Vector limits = _mm256_set1_epi32(limit);
+    int64_t i = start;
+    for (; i + 16 <= m; i += 16) {
+        const Vector low = _mm256_cmpgt_epi32(limits, load(distances + i));
+        const Vector high = _mm256_cmpgt_epi32(limits, load(distances + i + 8));
+        const unsigned below = static_cast<unsigned>(_mm256_movemask_epi8(_mm256_packs_epi16(
+            _mm256_packs_epi32(low, high), _mm256_setzero_si256())));
+        if (below) break;
+    }
+    while (i < m && distances[i] >= limit) i++;
+    return i;
+}
+
+const Lookup lookup;
+const Level level = {
+    {hamming, symbols<lee_sums>, symbols<squared_sums>, symbols<different_sums>},
+    {&lookup, nullptr},
+    find_below};
+
+} // namespace
+
+const Level *avx2_level() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") ? &level : nullptr;
+}
+
+} // namespace isohash
+
+#else
+
+namespace isohash {
+const Level *avx2_level() { return nullptr; }
+} // namespace isohash
+
+#endif

@@ -1,0 +1,82 @@
+/* The plain C interface of the isohash engine: arrays in, arrays out, no state but a thread pool.
+ *
+ * Rows are `row_bytes` bytes, one after another. For bit codes (metric hamming) a row is whole
+ * 64-bit words; for symbol codes it is one symbol per byte, each below q.
+ * Distances are divided by `scale`. Hits are ordered by (distance, position).
+ * Every function may be called from several threads at once.
+ */
+#ifndef ISOHASH_H
+#define ISOHASH_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum isohash_metric {
+    ISOHASH_HAMMING = 0,     /* differing bits */
+    ISOHASH_LEE = 1,         /* sum of min(d, q - d), d = |a - b| */
+    ISOHASH_SQUARED_LEE = 2, /* sum of min(d, q - d)^2 */
+    ISOHASH_DIFFERENT = 3    /* symbols that differ */
+};
+
+/* Levels of kernels, by the instructions they need. */
+enum isohash_level {
+    ISOHASH_SCALAR = 0,
+    ISOHASH_AVX2 = 1,
+    ISOHASH_AVX512 = 2,
+    ISOHASH_AMX = 3,
+    ISOHASH_NEON = 4,
+    ISOHASH_N_LEVELS = 5
+};
+
+/* What a level is worth on this machine. */
+enum isohash_status {
+    ISOHASH_ABSENT = 0, /* not compiled in, or the processor or the system lacks it */
+    ISOHASH_READY = 1,
+    ISOHASH_WRONG = 2 /* it ran, and disagreed with the scalar level: never used */
+};
+
+/* What to search: how rows are compared, the rows themselves, and by which level. */
+struct isohash_scan {
+    int32_t metric;
+    int32_t q;
+    int32_t scale;
+    int32_t level;
+    int32_t threads;
+    int64_t row_bytes;
+    const uint8_t *queries;
+    int64_t n_queries;
+    const uint8_t *codes;
+    int64_t n_codes;        /* fewer than 2^32 */
+    const uint8_t *allowed; /* n_codes bytes, 0 leaves a code out; or null: all of them */
+};
+
+/* The status of one level; the first call checks it against the scalar level. */
+int isohash_level_status(int level);
+
+/* The searches below return 0, or 1 where memory ran out. */
+
+/* The k nearest codes of each query, k at most the number of allowed codes.
+ * `distances` and `positions` are (n_queries, k). */
+int isohash_topk(const struct isohash_scan *scan, int64_t k, int32_t *distances,
+                 int64_t *positions);
+
+/* All distances, (n_queries, n_codes). `allowed` is not looked at. */
+int isohash_matrix(const struct isohash_scan *scan, int32_t *distances);
+
+/* The codes within `radius` of each query. The result must be freed; null: memory ran out. */
+struct isohash_found;
+struct isohash_found *isohash_within(const struct isohash_scan *scan, int32_t radius);
+int64_t isohash_found_total(const struct isohash_found *found);
+/* `offsets` is (n_queries + 1,), the others (total,). */
+void isohash_found_copy(const struct isohash_found *found, int64_t *offsets, int32_t *distances,
+                        int64_t *positions);
+void isohash_found_free(struct isohash_found *found);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

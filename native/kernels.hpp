@@ -1,0 +1,76 @@
+// What a level of the engine consists of: distance kernels over plain rows.
+//
+// A direct kernel compares one query with consecutive codes; it serves single queries, where the
+// memory is the limit. A batch kernel may first rearrange queries and a cache-sized block of
+// codes, which pays when many queries meet the same block.
+#pragma once
+
+#include <cstdint>
+
+#include "isohash.h"
+
+namespace isohash {
+
+struct Shape {
+    isohash_metric metric;
+    int64_t row_bytes;
+    int32_t q;
+
+    int64_t words() const { return row_bytes / 8; }
+};
+
+// Distances from one query to m consecutive codes.
+using DirectKernel = void (*)(const Shape &shape, const uint8_t *query, const uint8_t *codes,
+                              int64_t m, int32_t *out);
+
+// The first i in [start, m) with distances[i] < limit, or m.
+using FindBelow = int64_t (*)(const int32_t *distances, int64_t start, int64_t m, int32_t limit);
+
+class BatchKernel {
+  public:
+    virtual ~BatchKernel() = default;
+
+    // Whether this kernel serves such codes, and pays for so many queries.
+    virtual bool serves(const Shape &shape, int64_t n_queries) const = 0;
+    // Codes per block: what fits the cache.
+    virtual int64_t block_rows(const Shape &shape) const = 0;
+    // Queries per call of `run`.
+    virtual int64_t group() const = 0;
+
+    // Sizes of the rearranged forms, in bytes. 0: the plain rows are used.
+    virtual int64_t prepared_queries_bytes(const Shape &shape, int64_t n) const = 0;
+    virtual int64_t prepared_block_bytes(const Shape &shape, int64_t rows) const = 0;
+    virtual void prepare_queries(const Shape &, const uint8_t *, int64_t, uint8_t *) const {}
+    virtual void prepare_block(const Shape &, const uint8_t *, int64_t, uint8_t *) const {}
+
+    // Distances of `n` queries from number `first` on to the block's m codes:
+    // out[i * ld + j] for query first + i and code j. Up to ld entries of a row may be written.
+    // `ld` is block_rows().
+    virtual void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
+                     const uint8_t *block, int64_t m, int32_t *out, int64_t ld) const = 0;
+};
+
+struct Level {
+    DirectKernel direct[4];        // by isohash_metric
+    const BatchKernel *batches[2]; // tried in order; null: none
+    FindBelow find_below;
+};
+
+// The batch kernel of `level` for this work, or null: the direct kernel serves.
+inline const BatchKernel *batch_kernel(const Level &level, const Shape &shape, int64_t n_queries) {
+    for (const BatchKernel *kernel : level.batches)
+        if (kernel && kernel->serves(shape, n_queries)) return kernel;
+    return nullptr;
+}
+
+// The compiled levels; null where this build or this machine has none.
+const Level *scalar_level();
+const Level *avx2_level();
+const Level *avx512_level();
+const Level *amx_level();
+const Level *neon_level();
+
+// A level's kernels, or null.
+const Level *level_by_number(int level);
+
+} // namespace isohash

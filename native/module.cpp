@@ -1,0 +1,205 @@
+// The Python face of the engine: checks that buffers fit each other, releases the GIL, calls C.
+// Only the limited API is used, so one build serves every Python from 3.11 on.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+
+#include "isohash.h"
+
+namespace {
+
+// A buffer of an argument, released when it goes out of scope.
+class View {
+  public:
+    View() = default;
+    View(const View &) = delete;
+    View &operator=(const View &) = delete;
+    ~View() {
+        if (held_) PyBuffer_Release(&buffer_);
+    }
+    bool take(PyObject *object, bool writable) {
+        const int flags = writable ? PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE : PyBUF_C_CONTIGUOUS;
+        held_ = PyObject_GetBuffer(object, &buffer_, flags) == 0;
+        return held_;
+    }
+    int64_t bytes() const { return buffer_.len; }
+    template <class T> T *as() const { return static_cast<T *>(buffer_.buf); }
+
+  private:
+    Py_buffer buffer_{};
+    bool held_ = false;
+};
+
+bool refuse(const char *reason) {
+    PyErr_SetString(PyExc_ValueError, reason);
+    return false;
+}
+
+bool read_int(PyObject *object, int64_t least, int64_t most, int64_t &out) {
+    out = PyLong_AsLongLong(object);
+    if (out == -1 && PyErr_Occurred()) return false;
+    return (least <= out && out <= most) || refuse("a number is out of range");
+}
+
+bool has_args(Py_ssize_t n, Py_ssize_t expected) {
+    return n == expected || refuse("wrong number of arguments");
+}
+
+// The arguments that all searches share, in this order:
+// level, metric, q, scale, threads, row_bytes, queries, codes.
+constexpr Py_ssize_t n_scan_args = 8;
+
+struct ScanArgs {
+    isohash_scan scan{};
+    View queries, codes, allowed;
+
+    bool read(PyObject *const *args) {
+        int64_t level, metric, q, scale, threads;
+        if (!read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level) ||
+            !read_int(args[1], 0, ISOHASH_DIFFERENT, metric) || !read_int(args[2], 2, 256, q) ||
+            !read_int(args[3], 1, 2, scale) || !read_int(args[4], 1, 1024, threads) ||
+            !read_int(args[5], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[6], false) ||
+            !codes.take(args[7], false))
+            return false;
+        scan.level = static_cast<int32_t>(level);
+        scan.metric = static_cast<int32_t>(metric);
+        scan.q = static_cast<int32_t>(q);
+        scan.scale = static_cast<int32_t>(scale);
+        scan.threads = static_cast<int32_t>(threads);
+        return fill_rows() && (isohash_level_status(scan.level) == ISOHASH_READY ||
+                               refuse("this level cannot run here"));
+    }
+
+    bool read_allowed(PyObject *object) {
+        if (object == Py_None) return true;
+        if (!allowed.take(object, false)) return false;
+        scan.allowed = allowed.as<const uint8_t>();
+        return allowed.bytes() == scan.n_codes || refuse("one mask byte per code is needed");
+    }
+
+  private:
+    bool fill_rows() {
+        const int64_t row = scan.row_bytes;
+        if (scan.metric == ISOHASH_HAMMING && row % 8) return refuse("bits come in 64-bit words");
+        if (queries.bytes() % row || codes.bytes() % row) return refuse("a row is incomplete");
+        scan.queries = queries.as<const uint8_t>();
+        scan.codes = codes.as<const uint8_t>();
+        scan.n_queries = queries.bytes() / row;
+        scan.n_codes = codes.bytes() / row;
+        return scan.n_codes <= INT64_C(0xffffffff) || refuse("more than 2^32 - 1 codes");
+    }
+};
+
+bool is_array(const View &view, int64_t n, size_t item_bytes) {
+    return view.bytes() == n * static_cast<int64_t>(item_bytes) ||
+           refuse("an output array has the wrong size");
+}
+
+PyObject *none_unless(int failed) {
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+PyObject *level_status(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    int64_t level;
+    if (!has_args(n, 1) || !read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level)) return nullptr;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = isohash_level_status(static_cast<int>(level));
+    Py_END_ALLOW_THREADS
+    return PyLong_FromLong(status);
+}
+
+// topk(*scan, allowed, k, distances, positions)
+PyObject *topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ScanArgs in;
+    View distances, positions;
+    int64_t k;
+    if (!has_args(n, n_scan_args + 4) || !in.read(args) || !in.read_allowed(args[8]) ||
+        !read_int(args[9], 0, in.scan.n_codes, k) || !distances.take(args[10], true) ||
+        !positions.take(args[11], true) ||
+        !is_array(distances, in.scan.n_queries * k, sizeof(int32_t)) ||
+        !is_array(positions, in.scan.n_queries * k, sizeof(int64_t)))
+        return nullptr;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = isohash_topk(&in.scan, k, distances.as<int32_t>(), positions.as<int64_t>());
+    Py_END_ALLOW_THREADS
+    return none_unless(failed);
+}
+
+// matrix(*scan, distances)
+PyObject *matrix(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ScanArgs in;
+    View distances;
+    if (!has_args(n, n_scan_args + 1) || !in.read(args) || !distances.take(args[8], true) ||
+        !is_array(distances, in.scan.n_queries * in.scan.n_codes, sizeof(int32_t)))
+        return nullptr;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = isohash_matrix(&in.scan, distances.as<int32_t>());
+    Py_END_ALLOW_THREADS
+    return none_unless(failed);
+}
+
+// The found hits as bytes of int64 offsets, int32 distances and int64 positions.
+PyObject *as_bytes(const isohash_found *found, int64_t n_queries) {
+    const int64_t total = isohash_found_total(found);
+    PyObject *offsets = PyBytes_FromStringAndSize(nullptr, (n_queries + 1) * 8);
+    PyObject *distances = PyBytes_FromStringAndSize(nullptr, total * 4);
+    PyObject *positions = PyBytes_FromStringAndSize(nullptr, total * 8);
+    PyObject *all = nullptr;
+    if (offsets && distances && positions) {
+        isohash_found_copy(found, reinterpret_cast<int64_t *>(PyBytes_AsString(offsets)),
+                           reinterpret_cast<int32_t *>(PyBytes_AsString(distances)),
+                           reinterpret_cast<int64_t *>(PyBytes_AsString(positions)));
+        all = PyTuple_Pack(3, offsets, distances, positions);
+    }
+    Py_XDECREF(offsets);
+    Py_XDECREF(distances);
+    Py_XDECREF(positions);
+    return all;
+}
+
+// within(*scan, allowed, radius) -> (offsets, distances, positions), as bytes
+PyObject *within(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ScanArgs in;
+    int64_t radius;
+    if (!has_args(n, n_scan_args + 2) || !in.read(args) || !in.read_allowed(args[8]) ||
+        !read_int(args[9], 0, INT32_MAX / 2 - 1, radius))
+        return nullptr;
+    isohash_found *found;
+    Py_BEGIN_ALLOW_THREADS
+    found = isohash_within(&in.scan, static_cast<int32_t>(radius));
+    Py_END_ALLOW_THREADS
+    if (!found) return PyErr_NoMemory();
+    PyObject *result = as_bytes(found, in.scan.n_queries);
+    isohash_found_free(found);
+    return result;
+}
+
+template <PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t)>
+PyMethodDef method(const char *name, const char *doc) {
+    // The limited API declares one type for all kinds of methods; METH_FASTCALL tells them apart.
+    return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+            METH_FASTCALL, doc};
+}
+
+PyMethodDef methods[] = {
+    method<level_status>("level_status", "level_status(level) -> 0 absent, 1 ready, 2 wrong"),
+    method<topk>("topk", "topk(*scan, allowed, k, distances, positions)"),
+    method<matrix>("matrix", "matrix(*scan, distances)"),
+    method<within>("within", "within(*scan, allowed, radius) -> bytes of offsets, distances, "
+                             "positions"),
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "isohash._native",
+                          "Compiled kernels; see isohash.native.", 0, methods,
+                          nullptr, nullptr, nullptr, nullptr};
+
+} // namespace
+
+PyMODINIT_FUNC PyInit__native() { return PyModuleDef_Init(&definition); }

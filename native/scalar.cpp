@@ -1,0 +1,96 @@
+// The portable level: plain loops, right at a glance. The other levels are checked against it.
+
+#include <cstdlib>
+
+#include "kernels.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define ISOHASH_POPCNT __attribute__((target("popcnt")))
+#else
+#define ISOHASH_POPCNT
+#endif
+
+namespace isohash {
+namespace {
+
+inline int popcount(uint64_t x) {
+#if defined(__GNUC__)
+    return __builtin_popcountll(x);
+#else
+    x -= (x >> 1) & 0x5555555555555555u; // sums of 2, then 4, then 8 bits
+    x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return static_cast<int>((x * 0x0101010101010101u) >> 56);
+#endif
+}
+
+ISOHASH_POPCNT void hamming(const Shape &shape, const uint8_t *query, const uint8_t *codes,
+                            int64_t m, int32_t *out) {
+    const int64_t words = shape.words();
+    const uint64_t *q = reinterpret_cast<const uint64_t *>(query);
+    const uint64_t *code = reinterpret_cast<const uint64_t *>(codes);
+    for (int64_t i = 0; i < m; i++, code += words) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < words; j++) sum += popcount(q[j] ^ code[j]);
+        out[i] = sum;
+    }
+}
+
+inline int32_t lee_step(int32_t a, int32_t b, int32_t q) {
+    const int32_t d = std::abs(a - b);
+    return d < q - d ? d : q - d;
+}
+
+void lee(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m, int32_t *out) {
+    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < shape.row_bytes; j++) sum += lee_step(query[j], codes[j], shape.q);
+        out[i] = sum;
+    }
+}
+
+void squared_lee(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                 int32_t *out) {
+    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < shape.row_bytes; j++) {
+            const int32_t step = lee_step(query[j], codes[j], shape.q);
+            sum += step * step;
+        }
+        out[i] = sum;
+    }
+}
+
+void different(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+               int32_t *out) {
+    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < shape.row_bytes; j++) sum += query[j] != codes[j];
+        out[i] = sum;
+    }
+}
+
+int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t limit) {
+    constexpr int64_t stride = 16; // few branches while nothing is found, which is the rule
+    int64_t i = start;
+    for (; i + stride <= m; i += stride) {
+        int32_t any = 0;
+        for (int64_t j = 0; j < stride; j++) any |= distances[i + j] < limit;
+        if (any) break;
+    }
+    while (i < m && distances[i] >= limit) i++;
+    return i;
+}
+
+const Level level = {{hamming, lee, squared_lee, different}, {nullptr, nullptr}, find_below};
+
+} // namespace
+
+const Level *scalar_level() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (!__builtin_cpu_supports("popcnt")) return nullptr;
+#endif
+    return &level;
+}
+
+} // namespace isohash
