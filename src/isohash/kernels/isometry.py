@@ -1,0 +1,175 @@
+"""An objective for retrieval: let the code distance tell Euclidean distances apart.
+
+One bit of the hash differs for two points at distance r with a probability P(r) that is linear in
+the measure of the particles: P(r) = (1/N) sum_k p(xi_k r^2). Reading r off n bits has, to first
+order, the relative variance
+
+    V(r) / n,    V(r) = P(r) (1 - P(r)) / (r P'(r))^2,
+
+and the objective is the mean of log V over the distances that matter: those from a point to its
+neighbours, ranks spread evenly on a logarithmic scale around the k-th. The logarithm keeps the
+few distances that no bit can read, far beyond the bandwidth, from deciding alone.
+
+Every radial kernel makes the expected code distance increase with r. A kernel that is wide enough
+makes it follow r linearly, but its bits hardly ever differ; V weighs the slope and the spread.
+
+At one single distance 1/V is a convex function of the measure (a sum of two perspectives
+a^2/b + a^2/(1-b)), so one bandwidth is best there. A mixture wins only when the distances span a factor of 20 or more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicSpline
+
+from isohash.errors import InputError
+from isohash.kernels.alignment import Pairs
+
+# Below this xi r^2 the series would need more than N_TERMS terms, so the integral takes over.
+SERIES_FROM = 0.05
+N_TERMS = 64
+# Range of log(xi r^2) that the tabulated curve covers.
+LOG_RANGE = (-18.0, 6.0)
+TABLE_SIZE = 24_001
+TINY = 1e-300
+QUERY_BLOCK = 32
+
+
+def bit_difference_probability(s: ArrayLike, dither: bool) -> NDArray[np.float64]:
+    """P that one bit differs at s = xi r^2, for the Gaussian kernel exp(-xi r^2).
+
+    With the random threshold, P = (8/pi^2) sum_{m>=1} (1 - K(m r)) / (4 m^2 - 1) (Raginsky and
+    Lazebnik 2009); without it, P = (4/pi^2) sum_{k odd} (1 - K(k r)) / k^2. Small s, where the
+    series is slow, use the integral over the phase difference delta ~ N(0, 2 s) that it sums:
+    P = E (2/pi) |sin(delta/2)|, respectively E |delta| / pi folded at pi.
+    """
+    s = np.asarray(s, dtype=np.float64)
+    return np.where(s < SERIES_FROM, _by_integral(s, dither), _by_series(s, dither))
+
+
+def _by_series(s: NDArray[np.float64], dither: bool) -> NDArray[np.float64]:
+    m = np.arange(1, N_TERMS + 1, dtype=np.float64)
+    if not dither:
+        m = 2.0 * m - 1.0
+    weights = 8.0 / np.pi**2 / (4.0 * m * m - 1.0) if dither else 4.0 / np.pi**2 / (m * m)
+    limit = 4.0 / np.pi**2 if dither else 0.5
+    return limit - np.exp(-np.multiply.outer(s, m * m)) @ weights
+
+
+def _by_integral(s: NDArray[np.float64], dither: bool) -> NDArray[np.float64]:
+    z = np.linspace(0.0, 9.0, 1801)  # the normal density ends within rounding at 9
+    simpson = np.where(np.arange(len(z)) % 2 == 1, 4.0, 2.0) * (z[1] - z[0]) / 3.0
+    simpson[[0, -1]] *= 0.5
+    weights = simpson * np.sqrt(2.0 / np.pi) * np.exp(-0.5 * z * z)
+    delta = np.multiply.outer(np.sqrt(2.0 * s), z)
+    if dither:
+        return 2.0 / np.pi * (np.abs(np.sin(0.5 * delta)) @ weights)
+    folded = np.pi - np.abs(np.pi - np.mod(delta, 2.0 * np.pi))
+    return folded @ weights / np.pi
+
+
+@cache
+def _table(dither: bool) -> NDArray[np.float64]:
+    """p, dp/du and d^2p/du^2 (TABLE_SIZE, 3) on an even grid of u = log(xi r^2)."""
+    coarse = np.linspace(*LOG_RANGE, 2401)
+    curve = CubicSpline(coarse, bit_difference_probability(np.exp(coarse), dither))
+    u = np.linspace(*LOG_RANGE, TABLE_SIZE)
+    return np.stack([curve(u), curve(u, 1), curve(u, 2)], axis=1)
+
+
+def _looked_up(u: NDArray[np.float64], dither: bool) -> NDArray[np.float64]:
+    """The table at u, clipped to its range and interpolated linearly: shape (*u.shape, 3)."""
+    lower, upper = LOG_RANGE
+    place = np.clip((u - lower) * ((TABLE_SIZE - 1) / (upper - lower)), 0.0, TABLE_SIZE - 1.001)
+    index = place.astype(np.intp)
+    weight = (place - index)[..., None]
+    table = _table(dither)
+    return table[index] * (1.0 - weight) + table[index + 1] * weight
+
+
+@dataclass(frozen=True)
+class Isometry:
+    """Mean log relative variance of the distance read off one bit, as an `Objective`."""
+
+    dither: bool = True
+
+    def value(self, xi: NDArray[np.float64], pairs: Pairs) -> float:
+        """Mean of log V(r); exp of it, over n_bits, is the squared relative error of a distance."""
+        total = 0.0
+        for block in pairs.blocks(len(xi)):
+            p, slope, _, _ = self._terms(xi, block)
+            total += float(np.sum(np.log(p) + np.log1p(-p) - 2.0 * np.log(slope)))
+        return total / len(pairs)
+
+    def gradient(self, xi: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:
+        """N d log V / d xi_k, averaged over the pairs."""
+        total = np.zeros_like(xi)
+        for block in pairs.blocks(len(xi)):
+            p, slope, dp, dslope = self._terms(xi, block)
+            total += (1.0 / p - 1.0 / (1.0 - p)) @ dp - (2.0 / slope) @ dslope
+        return total / len(pairs) / np.maximum(xi, TINY)
+
+    def _terms(self, xi: NDArray[np.float64], pairs: Pairs) -> tuple[NDArray[np.float64], ...]:
+        """P and r P' (pairs,), and xi times their derivatives by each xi (pairs, N)."""
+        with np.errstate(divide="ignore"):
+            u = np.add.outer(np.log(pairs.squared_distances), np.log(xi))
+        p, first, second = np.moveaxis(_looked_up(u, self.dither), -1, 0)
+        slope = np.maximum(2.0 * first.mean(axis=1), TINY)
+        return p.mean(axis=1), slope, first, 2.0 * second
+
+
+class NeighbourPairs:
+    """Draws the distances from random points to their neighbours, of log-uniform rank.
+
+    Ranks run from 1 to `span` times `k` among all `points` (n, d); `reference` is the median
+    distance to the k-th neighbour. `n_queries` points stand for all, so that the cost is
+    n_queries n d.
+    """
+
+    def __init__(
+        self,
+        points: NDArray[np.floating],
+        k: int,
+        rng: np.random.Generator,
+        n_queries: int = 256,
+        span: float = 10.0,
+    ) -> None:
+        n = len(points)
+        if not 1 <= k < n:
+            raise InputError(f"n_neighbours must lie between 1 and n - 1 = {n - 1}, got {k}")
+        queries = rng.choice(n, size=min(n_queries, n), replace=False)
+        reach = min(n - 1, max(k, round(span * k)))
+        self.squared = _nearest_squared(points, queries, reach)  # (queries, reach), ascending
+        self.reference = float(np.sqrt(np.median(self.squared[:, k - 1])))
+        if not self.reference > 0:
+            raise InputError(
+                f"at least half of the points have {k} exact duplicates: remove duplicates, or "
+                "ask for more neighbours"
+            )
+        self.floor = (1e-3 * self.reference) ** 2  # exact duplicates have no distance to estimate
+
+    def draw(self, n: int, rng: np.random.Generator) -> Pairs:
+        """`n` distances; agreements play no part and are 0."""
+        n_queries, reach = self.squared.shape
+        rows = rng.integers(n_queries, size=n)
+        ranks = np.minimum(np.exp(rng.uniform(0.0, np.log(reach + 1), n)).astype(int), reach)
+        squared = np.maximum(self.squared[rows, ranks - 1], self.floor)
+        return Pairs(squared, np.zeros(n))
+
+
+def _nearest_squared(
+    points: NDArray[np.floating], queries: NDArray[np.int64], reach: int
+) -> NDArray[np.float64]:
+    """Squared distances from each query to its `reach` nearest other points, ascending."""
+    x = np.asarray(points, dtype=np.float64)
+    norms = np.einsum("ij,ij->i", x, x)
+    rows = []
+    for block in np.array_split(queries, -(-len(queries) // QUERY_BLOCK)):
+        squared = norms - 2.0 * (x[block] @ x.T) + norms[block, None]
+        squared[np.arange(len(block)), block] = np.inf
+        rows.append(np.sort(np.partition(squared, reach - 1, axis=1)[:, :reach], axis=1))
+    return np.maximum(np.concatenate(rows), 0.0)
