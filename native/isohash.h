@@ -75,6 +75,32 @@ void isohash_found_copy(const struct isohash_found *found, int64_t *offsets, int
                         int64_t *positions);
 void isohash_found_free(struct isohash_found *found);
 
+/* ---- from projections to codes ----
+ *
+ * One pass over `n` rows of `m` projections. Where a value lies within `tolerance` of a threshold,
+ * rounding of the projection could have moved it to the other side: its place row * m + column is
+ * reported in `borderline`, in rising order, for the caller to settle. At most `capacity` places
+ * are written; the number found is returned, or -1 where memory ran out.
+ * The result does not depend on the processor: every step is exact or a single IEEE operation. */
+struct isohash_projections {
+    const float *values;
+    int64_t n, m;
+    float tolerance;
+    int32_t threads;
+    int32_t portable; /* not 0: without vector instructions */
+    int64_t capacity;
+    int64_t *borderline;
+};
+
+/* Values in turns. A bit is set where the value lies less than half_widths[column] from a whole
+ * turn. `packed` has (m + 7) / 8 bytes a row, the first bit in the highest place. */
+int64_t isohash_threshold_turns(const struct isohash_projections *in, const float *half_widths,
+                                uint8_t *packed);
+
+/* symbols[row, column] = floor(value) mod q, 2 <= q <= 256. Values beyond 2^23 in size, infinite
+ * or not a number are reported as borderline, with symbol 0. */
+int64_t isohash_wrap_symbols(const struct isohash_projections *in, int32_t q, uint8_t *symbols);
+
 #ifdef __cplusplus
 }
 #endif

@@ -180,6 +180,68 @@ PyObject *within(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return result;
 }
 
+// The arguments that both encoders begin with: values, m, tolerance, threads, portable, borderline.
+constexpr Py_ssize_t n_projection_args = 6;
+
+struct ProjectionArgs {
+    isohash_projections in{};
+    View values, borderline;
+
+    bool read(PyObject *const *args) {
+        int64_t threads, portable;
+        if (!values.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, in.m) ||
+            !read_int(args[3], 1, 1024, threads) || !read_int(args[4], 0, 1, portable) ||
+            !borderline.take(args[5], true))
+            return false;
+        in.tolerance = static_cast<float>(PyFloat_AsDouble(args[2]));
+        if (PyErr_Occurred()) return false;
+        const int64_t row_bytes = in.m * static_cast<int64_t>(sizeof(float));
+        if (values.bytes() % row_bytes) return refuse("a row is incomplete");
+        in.values = values.as<const float>();
+        in.n = values.bytes() / row_bytes;
+        in.threads = static_cast<int32_t>(threads);
+        in.portable = static_cast<int32_t>(portable);
+        in.borderline = borderline.as<int64_t>();
+        in.capacity = borderline.bytes() / static_cast<int64_t>(sizeof(int64_t));
+        return true;
+    }
+};
+
+PyObject *count_or_no_memory(int64_t count) {
+    return count < 0 ? PyErr_NoMemory() : PyLong_FromLongLong(count);
+}
+
+// threshold_turns(*projections, half_widths, packed) -> number of borderline values
+PyObject *threshold_turns(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ProjectionArgs all;
+    View half_widths, packed;
+    if (!has_args(n, n_projection_args + 2) || !all.read(args) ||
+        !half_widths.take(args[6], false) || !packed.take(args[7], true) ||
+        !is_array(half_widths, all.in.m, sizeof(float)) ||
+        !is_array(packed, all.in.n * ((all.in.m + 7) / 8), 1))
+        return nullptr;
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = isohash_threshold_turns(&all.in, half_widths.as<const float>(), packed.as<uint8_t>());
+    Py_END_ALLOW_THREADS
+    return count_or_no_memory(count);
+}
+
+// wrap_symbols(*projections, q, symbols) -> number of borderline values
+PyObject *wrap_symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ProjectionArgs all;
+    View symbols;
+    int64_t q;
+    if (!has_args(n, n_projection_args + 2) || !all.read(args) || !read_int(args[6], 2, 256, q) ||
+        !symbols.take(args[7], true) || !is_array(symbols, all.in.n * all.in.m, 1))
+        return nullptr;
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = isohash_wrap_symbols(&all.in, static_cast<int32_t>(q), symbols.as<uint8_t>());
+    Py_END_ALLOW_THREADS
+    return count_or_no_memory(count);
+}
+
 template <PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t)>
 PyMethodDef method(const char *name, const char *doc) {
     // The limited API declares one type for all kinds of methods; METH_FASTCALL tells them apart.
@@ -193,6 +255,9 @@ PyMethodDef methods[] = {
     method<matrix>("matrix", "matrix(*scan, distances)"),
     method<within>("within", "within(*scan, allowed, radius) -> bytes of offsets, distances, "
                              "positions"),
+    method<threshold_turns>("threshold_turns",
+                            "threshold_turns(*projections, half_widths, packed) -> borderline"),
+    method<wrap_symbols>("wrap_symbols", "wrap_symbols(*projections, q, symbols) -> borderline"),
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -6,6 +6,7 @@ Arrays are C-contiguous; the caller has checked their meaning, the extension che
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -103,3 +104,66 @@ def within(
         np.frombuffer(distances, dtype=np.int32),
         np.frombuffer(positions, dtype=np.int64),
     )
+
+
+def threshold_turns(
+    turns: NDArray[np.float32],
+    half_widths: NDArray[np.float32],
+    tolerance: float,
+    threads: int = 1,
+    portable: bool = False,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Bits `|u - round(u)| < half_widths` of projections in turns, packed as by numpy.packbits.
+
+    Args:
+        turns: shape (n, m), float32.
+        half_widths: shape (m,), float32; the half-width in turns of each bit's set arc.
+        tolerance: a value this close to its threshold, or closer, is borderline.
+        threads: how many share the rows.
+        portable: without vector instructions; the result is the same.
+
+    Returns:
+        The packed bits (n, ceil(m / 8)), and the (row, bit) of every borderline value, shape
+        (b, 2), for the caller to settle in exact arithmetic.
+    """
+    packed = np.empty((len(turns), -(-turns.shape[1] // 8)), dtype=np.uint8)
+    half_widths = np.ascontiguousarray(half_widths, dtype=np.float32)
+    borderline = _borderline(
+        _native.threshold_turns, turns, tolerance, threads, portable, half_widths, packed
+    )
+    return packed, borderline
+
+
+def wrap_symbols(
+    scaled: NDArray[np.float32], q: int, tolerance: float, threads: int = 1, portable: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Symbols `floor(u) mod q` of projections scaled to one unit a symbol, shape (n, m), uint8.
+
+    A value within `tolerance` of a whole number is borderline, as is one of 2^23 or more in size
+    or not finite; their (row, column) are returned as by `threshold_turns`. `q` is at most 256.
+    """
+    symbols = np.empty(scaled.shape, dtype=np.uint8)
+    borderline = _borderline(_native.wrap_symbols, scaled, tolerance, threads, portable, q, symbols)
+    return symbols, borderline
+
+
+def _borderline(
+    encode: Callable[..., int],
+    values: NDArray[np.float32],
+    tolerance: float,
+    threads: int,
+    portable: bool,
+    *rest: Any,
+) -> NDArray[np.int64]:
+    """Calls the extension, again with more room where more was borderline than expected."""
+    if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] == 0:
+        raise ValueError(f"float32 rows are needed, got {values.dtype} of shape {values.shape}")
+    values = np.ascontiguousarray(values)
+    columns = values.shape[1]
+    room = 1024 + values.size // 1000
+    while True:
+        places = np.empty(room, dtype=np.int64)
+        count = encode(values, columns, tolerance, threads, int(portable), places, *rest)
+        if count <= room:
+            return np.stack(np.divmod(places[:count], columns), axis=1)
+        room = count

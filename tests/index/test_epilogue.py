@@ -1,0 +1,74 @@
+"""From projections to codes: the compiled pass against its definition in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isohash import native
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="no compiled extension")
+
+WAYS = [(1, False), (1, True), (3, False)]
+
+
+def near_the_thresholds(rng: np.random.Generator, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Projections in turns, half of them within a few roundings of their threshold."""
+    half_widths = rng.uniform(0.05, 0.45, m).astype(np.float32)
+    turns = rng.normal(0, 30, (n, m)).astype(np.float32)
+    edge = np.round(turns) + rng.choice([-1, 1], (n, m)) * half_widths
+    close = rng.random((n, m)) < 0.5
+    turns[close] = edge[close] + rng.integers(-3, 4, close.sum()) * 1e-6
+    return turns, half_widths
+
+
+@pytest.mark.parametrize(("threads", "portable"), WAYS)
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 7), (4, 8), (33, 100), (2, 1024), (0, 9)])
+def test_bits_follow_their_definition_and_doubtful_ones_are_reported(
+    rng: np.random.Generator, n: int, m: int, threads: int, portable: bool
+) -> None:
+    turns, half_widths = near_the_thresholds(rng, n, m)
+    tolerance = np.float32(2e-6)
+    packed, borderline = native.threshold_turns(turns, half_widths, tolerance, threads, portable)
+    away = np.abs(turns.astype(np.float64) - np.round(turns.astype(np.float64)))
+    np.testing.assert_array_equal(packed, np.packbits(away < half_widths, axis=1))
+    margin = np.abs(away.astype(np.float32) - half_widths)
+    np.testing.assert_array_equal(borderline, np.argwhere(margin <= tolerance))
+
+
+@pytest.mark.parametrize(("threads", "portable"), WAYS)
+@pytest.mark.parametrize("q", [2, 3, 10, 16, 255, 256])
+def test_symbols_wrap_exactly(
+    rng: np.random.Generator, q: int, threads: int, portable: bool
+) -> None:
+    size = np.array([[1.0], [100.0], [1e5], [8e6]])
+    scaled = (rng.normal(0, 1, (4, 1003)) * size).astype(np.float32)
+    whole = rng.random(scaled.shape) < 0.3
+    scaled[whole] = np.round(scaled[whole] / q) * q
+    symbols, borderline = native.wrap_symbols(scaled, q, 1e-4, threads, portable)
+    inside = np.abs(scaled) < 2**23
+    expected = np.floor(scaled.astype(np.float64)).astype(np.int64) % q
+    np.testing.assert_array_equal(symbols, np.where(inside, expected, 0))
+    doubtful = (np.abs(scaled - np.round(scaled)) <= np.float32(1e-4)) | ~inside
+    np.testing.assert_array_equal(borderline, np.argwhere(doubtful))
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_what_is_not_a_number_is_left_to_the_caller(portable: bool) -> None:
+    bad = np.array([[np.nan, np.inf, -np.inf, 0.3] * 5], dtype=np.float32)
+    bits = native.threshold_turns(bad, np.full(20, 0.2, np.float32), 1e-6, 1, portable)[1]
+    symbols = native.wrap_symbols(bad, 7, 1e-6, 1, portable)[1]
+    expected = np.argwhere(~np.isfinite(bad))
+    np.testing.assert_array_equal(bits, expected)
+    np.testing.assert_array_equal(symbols, expected)
+
+
+def test_more_borderline_values_than_expected_are_all_reported() -> None:
+    zeros = np.zeros((40, 500), np.float32)
+    _, borderline = native.wrap_symbols(zeros, 4, 0.1)
+    assert len(borderline) == zeros.size
+
+
+def test_other_dtypes_are_refused() -> None:
+    with pytest.raises(ValueError, match="float64"):
+        native.wrap_symbols(np.zeros((2, 2)), 4, 0.1)  # type: ignore[arg-type]
