@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import reduce
 from operator import xor
@@ -19,13 +19,25 @@ from pathlib import Path
 from typing import Any
 
 from isohash.archive import files
-from isohash.archive.files import damaged
+from isohash.archive.files import DamagedArchive
 from isohash.archive.state import Change, Entry, Record, State
+from isohash.errors import InputError
 
 NAME = "catalogue.sqlite"
 SEAL = "catalogue.seal"
 VERSION = 1
 CHECKPOINT_EVERY = 256  # commits between checkpoints: the log stays below a few MB
+
+_REFUSALS = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 _SCHEMA = """
 CREATE TABLE segments (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -40,20 +52,26 @@ CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NO
 
 
 def load(folder: Path) -> tuple[State, str]:
-    """The state and the copy of the recipe; DamagedArchive unless every row is as written."""
+    """The state and the copy of the recipe; DamagedArchive unless every row is as written.
+
+    A whole file that matches its seal needs no look at the digests of its rows.
+    """
+    sealed = not _has_log(folder) and check_seal(folder)
     with _guard(folder), closing(_connect_reading(folder)) as connection:
         connection.execute("BEGIN")
-        return _read(connection)
+        return _read(connection, sealed)
 
 
-def _read(connection: sqlite3.Connection) -> tuple[State, str]:
+def _read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str]:
     found = connection.execute("SELECT * FROM state").fetchall()
-    entries = [Entry(*row[:5]) for row in _rows(connection, "segments", "sequence", Entry)]
-    records = [Record(*row[:6]) for row in _rows(connection, "cases", "position", Record)]
+    rows = _trusted_rows if sealed else _checked_rows
+    entries, entries_total = rows(connection, "segments", "sequence", Entry)
+    records, records_total = rows(connection, "cases", "position", Record)
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} state rows")
     _, sequence, *sums, recipe, digest = found[0]
-    if sums != [len(entries), _total(entries), len(records), _total(records)]:
+    totals = [len(entries), entries_total, len(records), records_total]
+    if not sealed and sums != totals:
         raise ValueError("rows are missing or were added")
     if digest != _state_digest(sequence, sums, recipe):
         raise ValueError("its state row does not match its digest")
@@ -64,21 +82,30 @@ def _read(connection: sqlite3.Connection) -> tuple[State, str]:
     return State(sequence, cases, segments), recipe
 
 
-def _rows(connection: sqlite3.Connection, table: str, key: str, kind: Any) -> Iterator[Any]:
-    """The rows of a table in ascending order, each compared with its digest."""
-    previous = -1
+def _trusted_rows(
+    connection: sqlite3.Connection, table: str, key: str, kind: Any
+) -> tuple[list[Any], bytes]:
     columns = ",".join(kind._fields)
-    for *row, digest in connection.execute(f"SELECT {columns},digest FROM {table} ORDER BY {key}"):
-        if digest != _blob(kind(*row).digest()):
+    rows = connection.execute(f"SELECT {columns} FROM {table} ORDER BY {key}")
+    return list(map(kind._make, rows)), b""
+
+
+def _checked_rows(
+    connection: sqlite3.Connection, table: str, key: str, kind: Any
+) -> tuple[list[Any], bytes]:
+    """The rows of a table in ascending order, each compared with its digest; the digests' XOR."""
+    rows, previous, total = [], -1, 0
+    columns = ",".join((*kind._fields, "digest"))
+    for *fields, digest in connection.execute(f"SELECT {columns} FROM {table} ORDER BY {key}"):
+        row = kind._make(fields)
+        if digest != _blob(row.digest()):
             raise ValueError(f"row {row[0]!r} of {table} does not match its digest")
         if not previous < row[0]:
             raise ValueError(f"the rows of {table} are not in order")
         previous = row[0]
-        yield row
-
-
-def _total(rows: Iterable[Entry] | Iterable[Record]) -> bytes:
-    return _blob(reduce(xor, (row.digest() for row in rows), 0))
+        total ^= int.from_bytes(digest, "big")
+        rows.append(row)
+    return rows, _blob(total)
 
 
 def _blob(digest: int) -> bytes:
@@ -100,9 +127,8 @@ def _connect_reading(folder: Path) -> sqlite3.Connection:
     path = folder / NAME
     if not path.is_file():
         raise ValueError("it is missing")
-    log = path.with_name(NAME + "-wal")
     address = path.resolve().as_uri() + "?mode=ro"
-    if log.exists() and log.stat().st_size:
+    if _has_log(folder):
         connection = sqlite3.connect(address, uri=True, isolation_level=None)
         try:
             connection.execute("SELECT 1 FROM state").fetchall()
@@ -112,15 +138,27 @@ def _connect_reading(folder: Path) -> sqlite3.Connection:
     return sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
 
 
+def _has_log(folder: Path) -> bool:
+    log = folder / (NAME + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
 @contextmanager
 def _guard(folder: Path) -> Iterator[None]:
-    """Anything that goes wrong in reading the catalogue means that it is damaged."""
+    """What goes wrong in reading means that the catalogue is damaged, or that the disk refuses."""
+    path = folder / NAME
     try:
         yield
-    except (sqlite3.Error, ValueError, TypeError, OverflowError, AttributeError) as error:
-        if isinstance(error, files.DamagedArchive):
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _REFUSALS:
+            raise InputError(
+                f"cannot open {path}: {error}; check permissions, free space and the disk"
+            ) from error
+        raise DamagedArchive(path, str(error)) from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        if isinstance(error, InputError):
             raise
-        raise damaged(folder / NAME, str(error)) from None
+        raise DamagedArchive(path, str(error)) from None
 
 
 class Writer:
@@ -131,9 +169,16 @@ class Writer:
         self._path = folder / NAME
         self._sealed = (folder / SEAL).exists()
         self._commits = 0
+        check_seal(folder)
         with _guard(folder):
+            if not self._path.is_file():
+                raise ValueError("it is missing")
             self._connection = _connect_writing(self._path)
-            state, recipe = _read(self._connection)
+            try:
+                state, recipe = _read(self._connection, sealed=False)
+            except BaseException:
+                self._connection.close()
+                raise
         self._recipe = recipe
         self._sums: list[Any] = [len(state.segments), 0, len(state.cases), 0]
         self._sums[1] = reduce(xor, (e.digest() for e in state.segments.values()), 0)
@@ -170,6 +215,18 @@ class Writer:
             self._finish(change.entry.sequence, sums, self._recipe)
         self._sums = sums
         self.state.apply(change)
+
+    def fill(self, state: State) -> None:
+        """Take over a whole state into an empty catalogue."""
+        sums: list[Any] = [0, 0, 0, 0]
+        with self._transaction():
+            for entry in state.segments.values():
+                self._insert("segments", entry, sums, 0)
+            for record in state.cases.values():
+                self._insert("cases", record, sums, 2)
+            self._finish(state.sequence, sums, self._recipe)
+        self._sums = sums
+        self.state = state
 
     def set_recipe(self, recipe: str) -> None:
         """Keep a copy of the recipe."""
@@ -253,6 +310,29 @@ class Writer:
         finally:
             self._connection.close()
         write_seal(self.folder)
+
+
+def write(folder: Path, state: State, recipe: str) -> None:
+    """Write a new sealed catalogue of a state."""
+    Writer.create(folder, recipe)
+    writer = Writer(folder)
+    try:
+        writer.fill(state)
+    finally:
+        writer.close()
+
+
+def check_seal(folder: Path) -> bool:
+    """Compare a closed catalogue with its seal; False if it has none, DamagedArchive if broken."""
+    path, seal = folder / NAME, folder / SEAL
+    if not seal.exists():
+        return False
+    with files.reading(path):
+        found = seal_of(path)
+    with files.reading(seal):
+        if seal.read_bytes() != found:
+            raise DamagedArchive(path, "it does not match its seal")
+    return True
 
 
 def write_seal(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.segments import Segment
-from isohash.archive.state import Record, row_ranges
+from isohash.archive.state import Record
 from isohash.errors import InputError
 
 
@@ -42,7 +43,7 @@ Opener = Callable[[int], Segment]
 
 def gather(name: str, records: Sequence[Record], open_segment: Opener) -> Rows:
     """The column `name` of `records`, in their order."""
-    pieces = [_run(name, record) for record in records]
+    pieces = _runs(name, records)
     return _column(name, records, pieces, open_segment, 0)
 
 
@@ -50,7 +51,7 @@ def chunks(
     name: str, records: Sequence[Record], open_segment: Opener, max_bytes: int
 ) -> Iterator[Rows]:
     """The column in pieces of whole cases, each of at most `max_bytes` (or a single case)."""
-    pieces = [_run(name, record) for record in records]
+    pieces = _runs(name, records)
     row_bytes = next((_row_bytes(open_segment(p.segment), p) for p in pieces if p), 1)
     limit = max(1, max_bytes // max(1, row_bytes))
     begin, n = 0, 0
@@ -64,9 +65,13 @@ def chunks(
         yield _column(name, records[begin:], pieces[begin:], open_segment, begin)
 
 
-def _run(name: str, record: Record) -> Run | None:
-    found = row_ranges(record).get(name)
-    return Run(record.segment, *found) if found else None
+def _runs(name: str, records: Sequence[Record]) -> list[Run | None]:
+    """Where each case's rows lie; all ranges are parsed in one go, which is many times faster."""
+    ranges = json.loads("[" + ",".join(record.rows for record in records) + "]")
+    return [
+        Run(record.segment, *found[name]) if name in found else None
+        for record, found in zip(records, ranges, strict=True)
+    ]
 
 
 def _row_bytes(segment: Segment, run: Run) -> int:
@@ -98,13 +103,16 @@ def _column(
 def merge(runs: Iterable[Run]) -> list[Run]:
     """Join runs that follow each other in one block."""
     merged: list[Run] = []
+    segment = block = first = end = -1
     for run in runs:
-        last = merged[-1] if merged else None
-        if last and last[:2] == run[:2] and last.first + last.n == run.first:
-            merged[-1] = last._replace(n=last.n + run.n)
-        else:
-            merged.append(run)
-    return merged
+        if run.segment == segment and run.block == block and run.first == end:
+            end += run.n
+            continue
+        if end >= 0:
+            merged.append(Run(segment, block, first, end - first))
+        segment, block, first, n = run
+        end = first + n
+    return [*merged, Run(segment, block, first, end - first)] if end >= 0 else merged
 
 
 def _arrays(name: str, runs: Iterable[Run], open_segment: Opener) -> Iterator[NDArray[Any]]:

@@ -22,15 +22,33 @@ _hook: Hook | None = None
 
 
 class DamagedArchive(InputError):
-    """Bytes of an archive that are not what was written; the message names the file."""
+    """Bytes of an archive that are not what was written: `what` is wrong with the file `path`."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {what}; run isohash verify to see what is affected, "
+            "then restore the file from a backup or repair the archive"
+        )
+        self.path = path
+        self.what = what
 
 
-def damaged(path: Path, what: str) -> DamagedArchive:
-    """The error for a damaged file, with the next step."""
-    return DamagedArchive(
-        f"{path} is damaged: {what}; run isohash verify to see what is affected, "
-        "then restore the file from a backup or repair the archive"
-    )
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to read into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DamagedArchive(path, "it is missing") from None
+    except PermissionError:
+        raise InputError(f"{path} cannot be read: give yourself read permission") from None
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise InputError(
+                f"{path} cannot be opened: too many open files; raise ulimit -n or compact the "
+                "archive"
+            ) from error
+        raise DamagedArchive(path, f"it cannot be read ({error.strerror})") from None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from isohash.archive import files
-from isohash.archive.files import damaged
+from isohash.archive.files import DamagedArchive
 from isohash.errors import InputError
 
 KIND = "isohash archive"
@@ -55,14 +55,16 @@ def read_recipe(archive: Path) -> dict[str, Any]:
         raise InputError(f"there is no archive at {archive}; create one with isohash index")
     if not path.is_file():
         if (archive / SEGMENTS).is_dir() and not (archive / CREATING).exists():
-            raise damaged(path, "it is missing")
+            raise DamagedArchive(path, "it is missing")
         raise InputError(f"{archive} is not an isohash archive: it has no {RECIPE}")
+    with files.reading(path):
+        text = path.read_bytes()
     try:
-        return parse_recipe(path.read_bytes(), archive)
+        return parse_recipe(text, archive)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise damaged(path, str(error)) from None
+        raise DamagedArchive(path, str(error)) from None
 
 
 def parse_recipe(text: bytes, archive: Path) -> dict[str, Any]:
@@ -87,6 +89,12 @@ def parse_recipe(text: bytes, archive: Path) -> dict[str, Any]:
 def dump(value: Any) -> str:
     """Compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def parse_copy(text: str) -> dict[str, Any]:
+    """The recipe in the copy that the catalogue keeps."""
+    recipe: dict[str, Any] = json.loads(text)
+    return recipe
 
 
 def normalised(value: Any, what: str) -> Any:
@@ -179,7 +187,8 @@ def begin(archive: Path) -> Lock:
     if (archive / RECIPE).exists():
         raise InputError(f"{archive} is already an archive; open it, or choose another folder")
     begun = (archive / CREATING).exists()
-    if archive.is_dir() and any(archive.iterdir()) and not begun:
+    ours = {files.TEMPORARY + CREATING, CREATING}
+    if archive.is_dir() and not begun and {path.name for path in archive.iterdir()} - ours:
         raise InputError(
             f"{archive} is not empty and not an isohash archive; choose a new or empty folder"
         )
@@ -220,6 +229,6 @@ def sweep(archive: Path) -> None:
     for folder in (archive, archive / SEGMENTS):
         for path in folder.glob(files.TEMPORARY + "*"):
             with suppress(OSError):
-                files.unlink(path)
+                shutil.rmtree(path) if path.is_dir() else files.unlink(path)
     with suppress(OSError):
         files.unlink(archive / CREATING)

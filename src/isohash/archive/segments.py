@@ -23,7 +23,8 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive.files import damaged, publish
+from isohash.archive.files import DamagedArchive, publish, reading
 
 MAGIC = b"ISOHSEG\x01"
 VERSION = 1
@@ -197,27 +198,30 @@ def _aligned(n: int) -> int:
 class Segment:
     """One segment file, open for reading: header and footer checked, rows checked on first touch.
 
-    Raises DamagedArchive for anything that is not exactly what was written.
+    Raises DamagedArchive for anything that is not exactly what was written. Header and footer are
+    read, not mapped, and the size is known to be right before the file is mapped, so that neither
+    a short file nor an unreadable one ends the process.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._buffer = _load(path)
-        self.size = len(self._buffer)
-        try:
-            self.header = parse_header(self._buffer)
-        except ValueError as error:
-            raise damaged(path, str(error)) from None
-        self.digest, self._crcs = self._read_footer()
+        with _reading(path) as file:
+            self.size = len(file)
+            self._source: bytes | _File = file[:] if self.size <= SMALL else file
+            try:
+                self.header = parse_header(self._source)
+            except ValueError as error:
+                raise DamagedArchive(path, str(error)) from None
+            self.digest, self._crcs = self._read_footer()
+            self._buffer = file.map() if isinstance(self._source, _File) else self._source
         self._checked = bytearray(self.header.n_chunks)
 
     def _read_footer(self) -> tuple[bytes, NDArray[np.uint32]]:
-        start = self.header.body_start + self.header.body_size
-        table = self._buffer[start : self.size - _DIGEST]
-        digest = self._buffer[self.size - _DIGEST :]
-        header_digest = self._buffer[_PREAMBLE.size : _HEADER_START]
+        footer = self._source[self.header.body_start + self.header.body_size :]
+        table, digest = footer[:-_DIGEST], footer[-_DIGEST:]
+        header_digest = self._source[_PREAMBLE.size : _HEADER_START]
         if hashlib.sha256(header_digest + table).digest() != digest:
-            raise damaged(self.path, "its footer does not match its checksum")
+            raise DamagedArchive(self.path, "its footer does not match its checksum")
         return digest, np.frombuffer(table, dtype="<u4")
 
     def content(self) -> bytes:
@@ -226,53 +230,83 @@ class Segment:
 
     def block(self, index: int) -> NDArray[Any]:
         """A whole block, read-only, checked."""
-        shape = self.header.blocks[index].shape
-        return self.rows(index, 0, shape[0])
+        return self.rows(index, 0, self.header.blocks[index].shape[0])
 
     def rows(self, index: int, start: int, stop: int) -> NDArray[Any]:
         """Rows start..stop of a block, read-only and not copied; their chunks are checked."""
         if not 0 <= index < len(self.header.blocks):
-            raise damaged(self.path, f"it has no block {index}")
+            raise DamagedArchive(self.path, f"it has no block {index}")
         block = self.header.blocks[index]
         if not 0 <= start <= stop <= block.shape[0]:
-            raise damaged(self.path, f"block {block.name!r} has no rows {start}..{stop}")
+            raise DamagedArchive(self.path, f"block {block.name!r} has no rows {start}..{stop}")
         row = block.dtype.itemsize * math.prod(block.shape[1:])
         first, last = block.offset + start * row, block.offset + stop * row
-        self.check(first, last)
-        flat = np.frombuffer(
-            self._buffer, block.dtype, (last - first) // block.dtype.itemsize,
-            self.header.body_start + first,
-        )  # fmt: skip
-        flat.flags.writeable = False
+        self._check(first, last)
+        count = (last - first) // block.dtype.itemsize
+        flat = np.frombuffer(self._buffer, block.dtype, count, self.header.body_start + first)
         return flat.reshape((stop - start, *block.shape[1:]))
 
-    def check(self, first: int, last: int) -> None:
+    def _check(self, first: int, last: int) -> None:
         """Compare the chunks that bytes first..last of the body touch with their checksums."""
         for i in range(first // CHUNK, -(-last // CHUNK)):
             if not self._checked[i]:
-                self.check_chunk(i)
+                start, stop = self._chunk(i)
+                with memoryview(self._buffer) as view:
+                    self._compare(i, zlib.crc32(view[start:stop]))
                 self._checked[i] = 1
 
-    def check_chunk(self, i: int) -> None:
-        """Compare chunk i of the body with its checksum."""
+    def check_all(self, seen: Callable[[int], None] | None = None) -> None:
+        """Read the whole body from the file and compare it with its checksums."""
+        with _reading(self.path) as file:
+            for i in range(self.header.n_chunks):
+                start, stop = self._chunk(i)
+                self._compare(i, zlib.crc32(file[start:stop]))
+                if seen is not None:
+                    seen(stop - start)
+
+    def _chunk(self, i: int) -> tuple[int, int]:
+        """Where chunk i lies in the file."""
         start = self.header.body_start + i * CHUNK
-        stop = min(start + CHUNK, self.header.body_start + self.header.body_size)
-        with memoryview(self._buffer) as view:
-            intact = zlib.crc32(view[start:stop]) == int(self._crcs[i])
-        if not intact:
-            raise damaged(self.path, f"its data chunk {i} does not match its checksum")
+        return start, min(start + CHUNK, self.header.body_start + self.header.body_size)
+
+    def _compare(self, i: int, crc: int) -> None:
+        if crc != int(self._crcs[i]):
+            raise DamagedArchive(self.path, f"its data chunk {i} does not match its checksum")
 
 
-def _load(path: Path) -> bytes | mmap.mmap:
-    """The bytes of a file: read if small, mapped if large (or read, out of file handles)."""
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= SMALL:
-            return file.read()
-        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+class _File:
+    """The bytes of an open file, by slices, read when asked for."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._size)
+        data = os.pread(self._fd, max(0, stop - start), start)
+        if len(data) != max(0, stop - start):
+            raise OSError(0, "the file became shorter")
+        return data
+
+    def map(self) -> mmap.mmap:
+        return mmap.mmap(self._fd, self._size, access=mmap.ACCESS_READ)
 
 
-def parse_header(buffer: bytes | mmap.mmap) -> Header:
+@contextmanager
+def _reading(path: Path) -> Iterator[_File]:
+    """Open a file to read slices of it."""
+    with reading(path):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield _File(fd)
+        finally:
+            os.close(fd)
+
+
+def parse_header(buffer: bytes | _File) -> Header:
     """Read and check preamble and header; ValueError says what is wrong.
 
     Every size is compared with the size of the buffer before it is used.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from isohash.archive.files import damaged
+from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 
 
@@ -109,16 +109,20 @@ def change_of(segment: Segment) -> Change:
             return Change(entry, deleted=tuple(map(_text, content)))
         kept = frozenset(header.extra["kept"]) if header.kind == "compact" else None
         return Change(entry, tuple(_records(content, header.sequence)), kept=kept)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(segment.path, f"its content cannot be understood ({error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, DamagedArchive):
+            raise
+        raise DamagedArchive(segment.path, f"its content cannot be understood ({error})") from None
 
 
 def _records(content: Any, sequence: int) -> Iterator[Record]:
     for position, case_id, fingerprint, rows, metadata in content:
-        if type(position) is not int:
-            raise ValueError(f"position {position!r}")
-        texts = map(_text, (rows, metadata))
-        yield Record(position, _text(case_id), _text(fingerprint), sequence, *texts)
+        if type(position) is not int or not isinstance(json.loads(_text(metadata)), dict):
+            raise ValueError(f"case {case_id!r} has no position or no metadata")
+        record = Record(position, _text(case_id), _text(fingerprint), sequence, rows, metadata)
+        if not all(type(n) is int for run in row_ranges(record).values() for n in run):
+            raise ValueError(f"the rows of case {case_id!r} are not counts")
+        yield record
 
 
 def _text(value: Any) -> str:
@@ -143,18 +147,17 @@ def news(archive: Path, state: State) -> Iterator[Change]:
     while (path := segment_path(archive, state.sequence + 1)).exists():
         segment = Segment(path)
         if segment.header.sequence != state.sequence + 1:
-            raise damaged(path, f"it is segment {segment.header.sequence} under another name")
-        segment.check(0, segment.header.body_size)
+            raise DamagedArchive(
+                path, f"it is segment {segment.header.sequence} under another name"
+            )
+        segment.check_all()
         yield change_of(segment)
 
 
 def open_segment(archive: Path, entry: Entry) -> Segment:
     """A segment of the log, known to be the one that the catalogue means."""
     path = segment_path(archive, entry.sequence)
-    try:
-        segment = Segment(path)
-    except OSError as error:
-        raise damaged(path, f"it cannot be read ({error.strerror})") from None
+    segment = Segment(path)
     if segment.digest != entry.sha256 or segment.header.sequence != entry.sequence:
-        raise damaged(path, "it is not the segment that the catalogue knows")
+        raise DamagedArchive(path, "it is not the segment that the catalogue knows")
     return segment

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive import catalogue, columns, files, folder
+from isohash.archive import catalogue, columns, compaction, files, folder
 from isohash.archive.columns import Rows
+from isohash.archive.repair import Repair, repair
 from isohash.archive.segments import (
     CONTENT,
     DTYPES,
@@ -121,6 +122,11 @@ class CaseStore:
             self._catch_up()
         self._close()
         self._open.clear()
+
+    @staticmethod
+    def repair(path: str | Path, progress: Progress | None = None) -> Repair:
+        """Make a damaged archive usable again; see repair.py for what is kept."""
+        return repair(path, progress)
 
     def __enter__(self) -> CaseStore:
         return self
@@ -269,6 +275,23 @@ class CaseStore:
             self._recipe = content
             self._catch_up()
 
+    def compact(self, progress: Progress | None = None) -> None:
+        """Merge all segments into one and drop deleted and overwritten rows.
+
+        Needs free space for all live rows. Readers keep what they have opened: what they may need
+        is removed by a later writer. Does nothing if there is nothing to merge or drop.
+        """
+        with self._mutex, self._ready():
+            if not compaction.is_compact(self._state):
+                sequence = self._state.sequence + 1
+                with _writing(self.path):
+                    change = compaction.write_compacted(
+                        self.path, self._state, sequence, self._segment, progress
+                    )
+                self._commit(change)
+                self._open.clear()
+            self._remove_replaced()
+
     # -- within ----------------------------------------------------------------------------------
 
     def _record(self, case_id: str) -> Record:
@@ -320,6 +343,11 @@ class CaseStore:
         self._behind.append(change)
         with suppress(InputError):
             self._catch_up()
+
+    def _remove_replaced(self) -> None:
+        """Remove what a compaction has replaced, once the catalogue knows of the compaction."""
+        if not self._behind:
+            compaction.remove_replaced(self.path, self._state)
 
     def _catch_up(self) -> None:
         """Bring the catalogue up to date."""
@@ -373,6 +401,7 @@ def _start_writing(
         for change in news(archive, state):
             store._commit(change)
         store._catch_up()
+        store._remove_replaced()
     except BaseException:
         store.close()
         raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isohash.archive import catalogue, folder
-from isohash.archive.files import DamagedArchive, damaged
+from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
     Entry,
@@ -64,6 +64,7 @@ class _Check:
         self.progress = progress
         self.problems: list[Problem] = []
         self.notes: list[str] = []
+        self._done = self._total = 0
         self._live: dict[int, set[Record]] = {}
         self.n_bytes = 0
         self.n_segments = 0
@@ -77,8 +78,7 @@ class _Check:
         return Report(tuple(self.problems), tuple(self.notes), self.n_bytes, self.n_segments)
 
     def _add(self, path: Path, what: str) -> None:
-        name = str(path.relative_to(self.archive))
-        self.problems.append(Problem(name, what.removeprefix(f"{path} is damaged: ")))
+        self.problems.append(Problem(str(path.relative_to(self.archive)), what))
 
     def _recipe(self) -> str | None:
         path = self.archive / folder.RECIPE
@@ -87,7 +87,7 @@ class _Check:
             self.n_bytes += path.stat().st_size
             return folder.dump(recipe)
         except DamagedArchive as error:
-            self._add(path, str(error))
+            self._add(error.path, error.what)
         return None
 
     def _catalogue(self, recipe: str | None) -> State | None:
@@ -95,12 +95,12 @@ class _Check:
         path = self.archive / catalogue.NAME
         try:
             with folder.loading(self.archive):
-                sealed = self._seal(path)
+                sealed = self._seal()
                 state, copy = catalogue.load(self.archive)
             if sealed and recipe is not None and copy != recipe:
                 self._add(path, "its copy of the recipe is not the recipe")
         except DamagedArchive as error:
-            self._add(path, str(error))
+            self._add(error.path, error.what)
             return None
         try:
             for change in news(self.archive, state):
@@ -109,21 +109,22 @@ class _Check:
             pass  # the pass over the segments finds and names it
         return state
 
-    def _seal(self, path: Path) -> bool:
+    def _seal(self) -> bool:
         """Compare a closed catalogue with its seal; whether it is sealed."""
-        seal = path.with_name(catalogue.SEAL)
-        if path.exists():
-            self.n_bytes += path.stat().st_size
-        if not seal.exists():
+        for name in (catalogue.NAME, catalogue.SEAL):
+            if (self.archive / name).exists():
+                self.n_bytes += (self.archive / name).stat().st_size
+        try:
+            sealed = catalogue.check_seal(self.archive)
+        except DamagedArchive as error:
+            self._add(error.path, error.what)
+            return False
+        if not sealed:
             self.notes.append(
                 "the catalogue is not sealed: a writer is at work, or was killed; "
                 "opening the archive for writing seals it"
             )
-            return False
-        self.n_bytes += seal.stat().st_size
-        if path.exists() and seal.read_bytes() != catalogue.seal_of(path):
-            self._add(path, "it does not match its seal")
-        return True
+        return sealed
 
     def _segments(self, state: State | None) -> None:
         """Check each segment of the log, or each segment there is if the log is unknown."""
@@ -134,12 +135,17 @@ class _Check:
         listed = {segment_path(self.archive, s): entry for s, entry in entries.items()}
         paths -= set(self._leftovers(paths - set(listed), state))
         todo = sorted(paths | set(listed))
-        for done, path in enumerate(todo):
-            if self.progress is not None:
-                self.progress(done, len(todo), path.name)
+        self._total = sum(path.stat().st_size for path in todo if path.exists())
+        for path in todo:
             self._segment(path, listed.get(path), state)
         if self.progress is not None:
-            self.progress(len(todo), len(todo), "verified")
+            self.progress(self._total, self._total, "verified")
+
+    def _seen(self, n_bytes: int) -> None:
+        """Report progress in bytes."""
+        self._done += n_bytes
+        if self.progress is not None:
+            self.progress(self._done, self._total, "verifying")
 
     def _leftovers(self, unlisted: set[Path], state: State | None) -> Iterator[Path]:
         """Segments that a compaction has replaced, while a reader still needed them."""
@@ -152,14 +158,13 @@ class _Check:
         self.n_segments += 1
         try:
             if not path.exists():
-                raise damaged(path, "it is missing")
+                raise DamagedArchive(path, "it is missing")
             segment = open_segment(self.archive, entry) if entry else Segment(path)
             self.n_bytes += segment.size
-            for i in range(segment.header.n_chunks):
-                segment.check_chunk(i)
+            segment.check_all(self._seen)
             change = change_of(segment)
         except DamagedArchive as error:
-            self._add(path, str(error))
+            self._add(error.path, error.what)
             return
         if state is not None and entry is None:
             self._add(path, "it is not in the log: the segments before it are missing")
