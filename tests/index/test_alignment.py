@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def best_by_brute_force(costs: np.ndarray, reach: int) -> float:
     return min(
         sum(costs[i, j] for i, j in enumerate(path))
         for path in product(columns, repeat=len(costs))
-        if all(0 <= b - a <= reach for a, b in zip(path, path[1:], strict=False))
+        if all(0 <= b - a <= reach for a, b in pairwise(path))
     )
 
 

@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+# Cases aligned in one go: enough to amortise the loop over query slices, few enough that the padded
+# costs (some 100 x 256 x 200 float64, 40 MB) stay small whatever the size of the archive.
+CASES_AT_ONCE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Segmented:
@@ -27,30 +31,35 @@ class Segmented:
     start: NDArray[np.int64]
     reach: NDArray[np.int64]
 
-    def padded(self) -> NDArray[np.float64]:
-        """Costs as (n_query, n_cases, longest), infinite beyond the end of a case."""
-        lengths = np.diff(self.start)
+    def padded(self, first: int, last: int) -> NDArray[np.float64]:
+        """Costs of cases first..last-1, (n_query, n_cases, longest), infinite past their ends."""
+        lengths = np.diff(self.start[first : last + 1])
         inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
         padded = np.full((len(self.costs), *inside.shape), np.inf)
-        padded[:, inside] = self.costs
+        padded[:, inside] = self.costs[:, self.start[first] : self.start[last]]
         return padded
 
 
 def alignment_totals(problem: Segmented) -> NDArray[np.float64]:
     """The least total cost of each case, shape (n_cases,); infinite for a case without slices."""
-    costs = problem.padded()
-    if not costs.size:
-        return np.full(costs.shape[1], np.inf)
-    total = costs[0]
-    for row in costs[1:]:
-        total = row + _least_within_reach(total, problem.reach)
-    return total.min(axis=1)
+    n_cases = len(problem.start) - 1
+    totals = np.full(n_cases, np.inf)
+    for first in range(0, n_cases, CASES_AT_ONCE):
+        last = min(first + CASES_AT_ONCE, n_cases)
+        costs = problem.padded(first, last)
+        if not costs.size:
+            continue
+        total = costs[0]
+        for row in costs[1:]:
+            total = row + _least_within_reach(total, problem.reach[first:last])
+        totals[first:last] = total.min(axis=1)
+    return totals
 
 
 def align(costs: NDArray[Any], reach: int) -> tuple[float, NDArray[np.int64]]:
-    """The least total cost and the matched columns (n_query,) for one case, ties to the lower column.
+    """The least total cost and the matched columns (n_query,) for one case.
 
-    `costs` has shape (n_query, n), n >= 1.
+    `costs` has shape (n_query, n), n >= 1. Ties go to the lower column.
     """
     totals = [np.asarray(costs[0], dtype=np.float64)]
     for row in costs[1:]:

@@ -1,0 +1,1 @@
+"""Where the stages meet: the engine, the command line and the report."""

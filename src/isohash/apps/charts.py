@@ -1,0 +1,142 @@
+"""Small drawings for the report: a slice with its isodose lines, and curves, as inline SVG.
+
+Everything is text inside one page, so that a report opens offline and can be filed.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from isohash.dosimetry.isodose import isodose_lines
+
+# Okabe and Ito's palette, distinguishable with the common forms of colour blindness.
+SERIES_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#A6761D",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Pane:
+    """One slice as the encoder saw it: `grey` uint8 (y, x) CT, `dose_gy` (y, x) or None."""
+
+    title: str
+    grey: NDArray[np.uint8]
+    dose_gy: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line of a chart: points x, y; `series` None draws the query's (thick, dark)."""
+
+    name: str
+    x: NDArray[np.floating]
+    y: NDArray[np.floating]
+    series: int | None
+
+
+def common_crop(panes: Sequence[Pane], margin: int = 4) -> tuple[slice, slice]:
+    """The square of rows and columns that shows the body of all panes: one scale for all."""
+    seen = np.logical_or.reduce([pane.grey > 0 for pane in panes])
+    if not seen.any():
+        return slice(0, seen.shape[0]), slice(0, seen.shape[1])
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    side = max(int(np.ptp(rows)), int(np.ptp(columns))) + 1 + 2 * margin
+    return tuple(
+        _window((int(used[0]) + int(used[-1]) + 1) // 2, side, length)
+        for used, length in zip((rows, columns), seen.shape, strict=True)
+    )  # type: ignore[return-value]
+
+
+def _window(centre: int, side: int, length: int) -> slice:
+    side = min(side, length)
+    first = min(max(0, centre - side // 2), length - side)
+    return slice(first, first + side)
+
+
+def cropped(pane: Pane, crop: tuple[slice, slice]) -> Pane:
+    """The part of a pane that `common_crop` chose."""
+    dose = None if pane.dose_gy is None else pane.dose_gy[crop]
+    return Pane(pane.title, pane.grey[crop], dose)
+
+
+def pane_svg(pane: Pane, colours: Mapping[float, str]) -> Markup:
+    """A slice with isodose lines, one colour per level in Gy; all panes look alike."""
+    height, width = pane.grey.shape
+    lines = {} if pane.dose_gy is None else isodose_lines(pane.dose_gy, list(colours))
+    paths = "".join(
+        f'<path d="{_path(line)}" stroke="{colours[level]}"/>'
+        for level, polylines in lines.items()
+        for line in polylines
+    )
+    return Markup(
+        f'<svg class="pane" viewBox="0 0 {width} {height}">'
+        f'<image width="{width}" height="{height}" href="{_png(pane.grey)}"/>'
+        f'<g fill="none" stroke-width=".9">{paths}</g></svg>'
+    )
+
+
+def _path(line: NDArray[np.float64]) -> str:
+    # contour coordinates are pixel centres; the picture's pixel (0, 0) covers 0..1
+    points = " ".join(f"{x + 0.5:.1f} {y + 0.5:.1f}" for x, y in line)
+    return f"M{points}"
+
+
+def _png(grey: NDArray[np.uint8]) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def chart_svg(
+    curves: Sequence[Curve], x_label: str, y_label: str, x_max: float, y_max: float
+) -> Markup:
+    """Curves over common axes from 0 to `x_max` and `y_max`."""
+    width, height, left, bottom = 300, 190, 38, 30
+    sx, sy = (width - left - 8) / x_max, (height - bottom - 8) / y_max
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return left + sx * x, height - bottom - sy * y
+
+    body = [_axis(at, x_max, y_max, x_label, y_label, width, height)]
+    for curve in sorted(curves, key=lambda c: c.series is None):  # the query on top
+        points = " ".join(
+            "{:.1f},{:.1f}".format(*at(x, y)) for x, y in zip(curve.x, curve.y, strict=True)
+        )
+        body.append(f'<polyline points="{points}" {_stroke(curve.series)}/>')
+    return Markup(f'<svg class="chart" viewBox="0 0 {width} {height}">{"".join(body)}</svg>')
+
+
+def _stroke(series: int | None) -> str:
+    if series is None:
+        return 'stroke="#111" stroke-width="2.4"'
+    return f'stroke="{series_colour(series)}" stroke-width="1.3"'
+
+
+def series_colour(series: int) -> str:
+    """The colour of the result with this position in the answer."""
+    return SERIES_COLOURS[series % len(SERIES_COLOURS)]
+
+
+def _axis(at, x_max, y_max, x_label, y_label, width, height) -> str:  # type: ignore[no-untyped-def]
+    (x0, y0), (x1, y1) = at(0, 0), at(x_max, y_max)
+    parts = [f'<path class="axis" d="M{x0:.1f} {y1:.1f}V{y0:.1f}H{x1:.1f}"/>']
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, _ = at(share * x_max, 0)
+        _, y = at(0, share * y_max)
+        parts.append(f'<text x="{x:.1f}" y="{y0 + 12:.1f}" class="tick">{share * x_max:.3g}</text>')
+        parts.append(
+            f'<text x="{x0 - 4:.1f}" y="{y + 3:.1f}" class="tick end">{share * y_max:.3g}</text>'
+        )
+    parts.append(f'<text x="{width / 2}" y="{height - 3}" class="tick">{x_label}</text>')
+    parts.append(
+        f'<text class="tick" transform="translate(9 {height / 2}) rotate(-90)">{y_label}</text>'
+    )
+    return "".join(parts)

@@ -1,0 +1,228 @@
+"""The command line: every command has an example in its help, `--json`, and clear errors.
+
+Exit status 0 is success, 1 an error told in one line (or a check that failed), 2 wrong usage.
+Heavy parts are imported inside the commands, so that a query from a cold start stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isohash.apps.progress import progress_bar
+from isohash.errors import InputError
+
+if TYPE_CHECKING:
+    from isohash.apps.retrieval import By, Level
+
+app = typer.Typer(
+    help="Find the past cases most like a new one, by CT, by dose or by both.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the archive and the report.")] = Path(
+        "isohash-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic patients.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Synthetic patients with known neighbours: archive, queries, self-check and a report page.
+
+    Example: isohash demo --out isohash-demo
+    """
+    from isohash.apps.demo import run_demo
+    from isohash.apps.tables import demo_table
+
+    with progress_bar(as_json) as progress:
+        result = run_demo(out, seed, progress)
+    _print(result.to_json(), demo_table(result), as_json)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def index(
+    source: Annotated[Path, typer.Argument(help="Folder or file of cases.", show_default=False)],
+    archive: ArchivePath,
+    encoder: Annotated[
+        str | None, typer.Option(help="pca (default), autoencoder, or the file of an encoder.")
+    ] = None,
+    bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
+    q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw [0].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
+
+    SOURCE may hold DICOM (CT with RTDOSE), OpenKBP cases (pt_N.npz or the CSV folders) or vectors
+    (.npy, .npz). A killed run loses at most the case in work.
+
+    Example: isohash index plans/ my-archive --bits 1024
+    """
+    from isohash.apps.indexing import index_source
+    from isohash.apps.tables import index_table
+
+    with progress_bar(as_json) as progress:
+        given = {"encoder": encoder, "bits": bits, "q": q, "seed": seed}
+        options = {name: value for name, value in given.items() if value is not None}
+        report = index_source(source, archive, options, progress)
+    _print(report.to_json(), index_table(report, archive), as_json)
+    if not report.n_cases:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    archive: ArchivePath,
+    case: Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")],
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
+    by: Annotated[
+        str | None, typer.Option(help="ct, dose or joint [joint if the case has both].")
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Weight of CT against dose in a joint query.")] = 0.5,
+    level: Annotated[str, typer.Option(help="case aligns all slices; slice ranks single ones.")] = (
+        "case"
+    ),
+    query_slice: Annotated[
+        int | None, typer.Option("--slice", help="The query's slice for --level slice [middle].")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Filter, such as 'prescription_gy >= 60'.")
+    ] = None,
+    same_patient: Annotated[
+        bool, typer.Option("--same-patient", help="Also return the query's own patient.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page that shows query and results.")
+    ] = None,
+    collage: Annotated[Path | None, typer.Option(help="Write a PNG of the nearest slices.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the cases (or slices) of ARCHIVE nearest to CASE.
+
+    Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
+    """
+    from isohash.apps.engine import Archive
+    from isohash.apps.tables import answer_table
+
+    with Archive.open(archive) as opened:
+        session = opened.session(case, pictures=report is not None or collage is not None)
+        answer = session.ask(k, _by(by), alpha, _level(level), where, query_slice, same_patient)
+        _write_pages(session, answer, report, collage)
+    _print(answer.to_json(), answer_table(answer), as_json)
+
+
+@app.command()
+def verify(archive: ArchivePath, as_json: Json = False) -> None:
+    """Check every byte of ARCHIVE; damage is named, and the exit status is then 1.
+
+    Example: isohash verify my-archive
+    """
+    from isohash.apps.tables import verify_table
+    from isohash.archive.verify import verify as check
+
+    with progress_bar(as_json) as progress:
+        found = check(archive, progress)
+    _print(asdict(found), verify_table(found, archive), as_json)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(archive: ArchivePath, as_json: Json = False) -> None:
+    """Say what is inside ARCHIVE: cases, sizes, encoder, codes, seeds and versions.
+
+    Example: isohash info my-archive
+    """
+    from isohash.apps.tables import info_table
+    from isohash.archive.store import CaseStore
+
+    with CaseStore.open(archive) as store:
+        facts = {**store.info(), "recipe": store.recipe}
+    _print(facts, info_table(facts, archive), as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine and installation offer: search engine, threads, optional parts.
+
+    Example: isohash doctor
+    """
+    from isohash.apps.doctor import examine, missing
+    from isohash.apps.tables import doctor_table
+
+    facts = examine()
+    _print(facts, doctor_table(facts), as_json)
+    if missing(facts):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line; errors become one line on stderr."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; finished cases are kept, run the same command again to go on", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError:
+        _fail("not enough memory; try fewer or smaller cases at once")
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _fail(f"{name}{error.strerror or error}")
+
+
+def _fail(message: str, status: int = 1) -> None:
+    line = " ".join(message.split())
+    typer.echo(f"error: {line}", err=True)
+    sys.exit(status)
+
+
+def _print(facts: Any, table: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        from isohash.apps.tables import show
+
+        show(table)
+
+
+def _by(by: str | None) -> By | None:
+    return by  # type: ignore[return-value]  # checked, with its message, by the engine
+
+
+def _level(level: str) -> Level:
+    return level  # type: ignore[return-value]
+
+
+def _write_pages(session: Any, answer: Any, report: Path | None, collage: Path | None) -> None:
+    if report is not None:
+        from isohash.apps.report import write_report
+
+        write_report(session, answer, report)
+    if collage is not None:
+        from isohash.apps.collage import write_collage
+
+        write_collage(session, answer, collage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""The archive as its users see it: open it, ask it, check it. Here all stages meet.
+
+A query goes: file -> `Case` (sources) -> slices -> embeddings (features) -> codes (hashing) ->
+distances to the stored codes (index, archive) -> ranked matches with their evidence.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+import isohash
+from isohash.apps.answer import Answer, match_of
+from isohash.apps.entry import Entry, codes_of, entry_of
+from isohash.apps.pipeline import Pipeline
+from isohash.apps.retrieval import VIEWS, By, Comparison, Level, SliceTable, View, views_of
+from isohash.apps.where import parse_where
+from isohash.archive.store import CaseStore
+from isohash.archive.verify import Report
+from isohash.errors import InputError
+from isohash.features.slices import SliceSettings
+from isohash.index.flat import distances
+from isohash.records import Case, Codes
+from isohash.sources.reading import read_case
+
+DEFAULT_ALPHA = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """One query compared with the archive once; then ask as often as wanted.
+
+    Changing k, by, alpha, level or where reads no codes again.
+    """
+
+    archive: Archive
+    query: Entry
+    comparison: Comparison
+
+    def ask(
+        self,
+        k: int = 10,
+        by: By | None = None,
+        alpha: float = DEFAULT_ALPHA,
+        level: Level = "case",
+        where: str | None = None,
+        query_slice: int | None = None,
+        same_patient: bool = False,
+    ) -> Answer:
+        """The k nearest cases (or slices); see `Archive.query`."""
+        if k < 1:
+            raise InputError(f"-k must be at least 1, got {k}")
+        if level not in ("slice", "case"):
+            raise InputError(f"--level must be slice or case, got {level!r}")
+        weights = views_of(by or self._best_by(), alpha)
+        self._check_views(weights)
+        passing = self._passing(where)
+        allowed = passing if same_patient else passing & ~self._own()
+        if level == "case":
+            ranked = self.comparison.rank_cases(weights, k, allowed)
+        else:
+            ranked = self.comparison.rank_slices(weights, k, allowed, query_slice)
+        columns = self.archive.columns
+        matches = tuple(
+            match_of(
+                rank,
+                one,
+                columns.ids[one.case],
+                columns.facts[one.case],
+                weights,
+                self.archive.pipeline.models,
+            )
+            for rank, one in enumerate(ranked, start=1)
+        )
+        n_excluded = int((passing & ~allowed).sum())
+        few = [] if len(matches) == k else [_why_fewer(len(matches), k, int(allowed.sum()), level)]
+        return Answer(
+            query=self.query.id,
+            level=level,
+            weights=weights,
+            n_considered=int(allowed.sum()),
+            n_excluded=n_excluded,
+            matches=matches,
+            warnings=(*self.query.facts["warnings"], *few, *_no_close_match(matches)),
+        )
+
+    def _best_by(self) -> By:
+        rows = self.query.table.row
+        has = [
+            view
+            for view in VIEWS
+            if view in self.archive.pipeline.models and (rows[view] >= 0).any()
+        ]
+        return "joint" if len(has) == 2 else (has[0] if has else "ct")
+
+    def _check_views(self, weights: Mapping[View, float]) -> None:
+        for view in weights:
+            if view not in self.archive.pipeline.models:
+                others = ", ".join(self.archive.pipeline.models)
+                raise InputError(f"the archive has no {view} codes; it can be asked by {others}")
+            if not (self.query.table.row[view] >= 0).any():
+                raise InputError(f"case {self.query.id} has no {view} to compare; use another --by")
+
+    def _passing(self, where: str | None) -> NDArray[np.bool_]:
+        columns = self.archive.columns
+        if where is None:
+            return np.ones(len(columns.ids), dtype=bool)
+        keep = parse_where(where)
+        pairs = zip(columns.ids, columns.facts, strict=True)
+        return np.array([keep({**facts, "id": name}) for name, facts in pairs], dtype=bool)
+
+    def _own(self) -> NDArray[np.bool_]:
+        patients = self.archive.columns.patients
+        return np.array([patient == self.query.patient for patient in patients], dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What a scan needs of all cases: facts, slices and codes, in the archive's order."""
+
+    ids: tuple[str, ...]
+    facts: tuple[Mapping[str, Any], ...]
+    table: SliceTable
+    codes: dict[View, Codes]
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of each case."""
+        return [str(facts["patient"]) for facts in self.facts]
+
+
+class Archive:
+    """An archive of cases, opened for reading. `len`, iteration over ids, `query`, `verify`."""
+
+    def __init__(self, store: CaseStore, pipeline: Pipeline) -> None:
+        self.store = store
+        self.pipeline = pipeline
+
+    @classmethod
+    def open(cls, path: str | Path, writable: bool = False) -> Archive:
+        """Open an archive folder; InputError if it is missing, foreign or of a newer format."""
+        store = CaseStore.open(path, writable=writable)
+        return cls(store, load_pipeline(store))
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.store.close()
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.store.ids())
+
+    def __contains__(self, case_id: str) -> bool:
+        return case_id in self.store
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How the archive was made: versions, seeds, settings, digests."""
+        return self.store.recipe
+
+    def entry(self, case_id: str) -> Entry:
+        """What is kept of one case."""
+        return Entry(case_id, self.store.metadata(case_id), self.store.arrays(case_id))
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The slices and codes of all cases, memory-mapped where the archive allows it."""
+        ids = tuple(self.store.ids())
+        index = self.store.gather("slice.index")
+        rows = {view: self.store.gather(f"slice.row.{view}").array for view in VIEWS}
+        codes, table_rows = {}, {}
+        for view in VIEWS:
+            table_rows[view] = rows[view]
+            if view in self.pipeline.models:
+                column = self.store.gather(f"codes.{view}")
+                codes[view] = self._as_codes(view, column.array)
+                table_rows[view] = _global_rows(rows[view], index.start, column.start)
+        return Columns(
+            ids=ids,
+            facts=tuple(self.store.metadata(case_id) for case_id in ids),
+            table=SliceTable(
+                index.start, index.array, self.store.gather("slice.z_mm").array, table_rows
+            ),
+            codes=codes,
+        )
+
+    def session(self, case: Case | Entry | str | Path, pictures: bool = False) -> Session:
+        """Compare a query with the archive: a `Case`, an id in the archive, or a path."""
+        query = self._entry_of(case, pictures)
+        if not len(self):
+            raise InputError("the archive holds no cases yet; add some with isohash index")
+        columns = self.columns
+        counts = {
+            view: distances(codes_of(query, view, codes), codes)
+            for view, codes in columns.codes.items()
+        }
+        length = {view: codes.length for view, codes in columns.codes.items()}
+        return Session(self, query, Comparison(query.table, columns.table, counts, length))
+
+    def query(
+        self,
+        case: Case | Entry | str | Path,
+        k: int = 10,
+        by: By | None = None,
+        alpha: float = DEFAULT_ALPHA,
+        level: Level = "case",
+        where: str | None = None,
+        query_slice: int | None = None,
+        same_patient: bool = False,
+    ) -> Answer:
+        """The k nearest cases, or slices for level="slice".
+
+        Args:
+            case: a `Case`, the id of an indexed case, or a path that holds exactly one case.
+            k: how many; fewer come back, with the reason, if fewer qualify.
+            by: "ct", "dose" or "joint"; None takes joint if the query has both.
+            alpha: weight of CT against dose in a joint query, 0..1.
+            level: "case" aligns all slices monotonically, "slice" ranks single slices.
+            where: a filter on facts, such as "prescription_gy >= 60"; applied before the search.
+            query_slice: index of the query's slice for level="slice"; None is the middle one.
+            same_patient: also return cases of the query's own patient.
+        """
+        session = self.session(case)
+        return session.ask(k, by, alpha, level, where, query_slice, same_patient)
+
+    def verify(self) -> Report:
+        """Check every byte of the archive; the report names what is damaged."""
+        return self.store.verify()
+
+    def _as_codes(self, view: View, packed: NDArray[np.uint8]) -> Codes:
+        model = self.pipeline.models[view]
+        like = model.hash.encode(np.zeros((0, self.pipeline.encoders[view].dim), np.float32))
+        if not packed.size:
+            packed = like.packed
+        return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)
+
+    def _entry_of(self, case: Case | Entry | str | Path, pictures: bool) -> Entry:
+        if isinstance(case, Entry):
+            return case
+        if isinstance(case, str) and case in self.store:
+            return self.entry(case)
+        if not isinstance(case, Case):
+            if not Path(case).exists():
+                raise InputError(f"{case} is neither a path nor the id of a case in this archive")
+            case = read_case(case)
+        return entry_of(self.pipeline.code(case), pictures)
+
+
+def load_pipeline(store: CaseStore) -> Pipeline:
+    """The encoders and hashes kept in an archive."""
+    recipe = store.recipe
+    if recipe.get("kind") != "cases":
+        raise InputError(f"this archive holds {recipe.get('kind')}, not cases with CT or dose")
+    settings = SliceSettings.from_json(recipe["slices"])
+    return Pipeline.from_files(settings, recipe["near"], store.read_file)
+
+
+def versions() -> dict[str, str]:
+    """What made an archive or a figure, for its recipe."""
+    return {
+        "isohash": isohash.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _global_rows(
+    rows: NDArray[np.int64], slice_start: NDArray[np.int64], code_start: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Rows within a case's codes -> rows within the column of all cases; -1 stays -1."""
+    offset = np.repeat(code_start[:-1], np.diff(slice_start))
+    return np.where(rows >= 0, rows + offset, -1)
+
+
+def _why_fewer(n: int, k: int, allowed: int, level: Level) -> str:
+    if level == "case" and n == allowed:
+        return f"only {n} of the {k} results asked for: no more cases pass the filters"
+    return f"only {n} of the {k} results asked for: the other cases have nothing comparable"
+
+
+def _no_close_match(matches: Sequence[Any]) -> list[str]:
+    if matches and all(near.beyond_range for near in matches[0].near.values()):
+        return ["no close match: even the nearest lies beyond the range that the code can measure"]
+    return []

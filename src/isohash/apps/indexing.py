@@ -1,0 +1,288 @@
+"""Building an archive: fit the encoders and hashes on a sample, then add case after case.
+
+The fit reads a seeded sample of the cases; nothing appears at the archive's path before it is
+complete. Then every case is one durable step: a killed run loses at most the case in work, and a
+rerun skips what is unchanged, re-reads what changed and adds what is new.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.apps.engine import load_pipeline, versions
+from isohash.apps.entry import Entry, entry_of
+from isohash.apps.fitting import fit_encoder, fit_model
+from isohash.apps.pipeline import Pipeline, images_of, rows_of
+from isohash.apps.retrieval import VIEWS, View
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.features.slices import SliceSettings, case_slices
+from isohash.records import Case
+from isohash.sources.found import Findings, Found, Skipped
+from isohash.sources.reading import find
+
+Progress = Callable[[int, int, str], None]
+
+# The fit looks at no more slices than this, from no more cases than that: 2 048 images of
+# 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.
+FIT_SLICES = 2048
+FIT_CASES = 64
+
+# Reading inflates and coding multiplies, both outside the interpreter's lock: two threads keep two
+# cores busy, and more would only hold more cases (some 60 MB each) in memory.
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How a new archive encodes and hashes; an existing archive keeps the settings it has."""
+
+    encoder: str = "pca"
+    bits: int = 1024
+    q: int = 2
+    dim: int = 128
+    seed: int = 0
+    slices: SliceSettings = field(default_factory=SliceSettings)
+    fit_slices: int = FIT_SLICES
+    fit_cases: int = FIT_CASES
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What one run of indexing did."""
+
+    kind: str
+    n_found: int
+    indexed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    n_cases: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return asdict(self)
+
+
+def index_source(
+    source: str | Path,
+    archive: str | Path,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add all cases below `source` to the archive, creating it if it does not exist.
+
+    `options` are fields of `IndexSettings`; an existing archive keeps its own settings, and an
+    option that contradicts them is refused.
+    """
+    return index_found(find(source, progress=progress), archive, options or {}, progress)
+
+
+def index_found(
+    findings: Findings,
+    archive: str | Path,
+    options: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add what was found; see `index_source`."""
+    if findings.kind == "vectors":
+        from isohash.apps.vectors import index_vectors
+
+        return index_vectors(findings, archive, options, progress)
+    with existing_store(archive, options) or _new_store(
+        findings, archive, options, progress
+    ) as store:
+        return _add(findings, store, load_pipeline(store), progress)
+
+
+def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore | None:
+    """The archive opened for writing, or None where there is none yet."""
+    path = Path(archive)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    store = CaseStore.open(path, writable=True)
+    made_with = store.recipe["settings"]
+    for name, value in options.items():
+        if made_with.get(name) != value:
+            store.close()
+            raise InputError(
+                f"{archive} was made with {name} = {made_with.get(name)}, not {value}; "
+                "leave the option out, or index into a new folder"
+            )
+    return store
+
+
+def _new_store(
+    findings: Findings, archive: str | Path, options: Mapping[str, Any], progress: Progress | None
+) -> CaseStore:
+    pipeline, recipe = fit(findings, IndexSettings(**options), archive, progress)
+    return CaseStore.create(archive, recipe, pipeline.to_files())
+
+
+def _add(
+    findings: Findings, store: CaseStore, pipeline: Pipeline, progress: Progress | None
+) -> IndexReport:
+    wanted, unchanged, skipped = _sorted_out(findings, store)
+    indexed = []
+    for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline)):
+        tell(progress, done, len(wanted), f"indexing {found.key}")
+        if isinstance(entry, InputError):
+            skipped.append(Skipped(found.path, str(entry)))
+        else:
+            store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
+            indexed.append(found.key)
+    return IndexReport(
+        kind=findings.kind,
+        n_found=len(findings.found),
+        indexed=tuple(indexed),
+        unchanged=tuple(unchanged),
+        skipped=tuple(skipped),
+        n_cases=len(store),
+    )
+
+
+def _sorted_out(
+    findings: Findings, store: CaseStore
+) -> tuple[list[Found], list[str], list[Skipped]]:
+    """What is to be indexed, what is unchanged since an earlier run, and what is passed over."""
+    wanted: list[Found] = []
+    unchanged: list[str] = []
+    skipped = list(findings.skipped)
+    seen: dict[str, str] = {}
+    for found in findings.found:
+        if found.key in seen:
+            reason = f"case {found.key} was already found at {seen[found.key]}"
+            skipped.append(Skipped(found.path, reason))
+        elif found.key in store and store.fingerprint(found.key) == found.fingerprint:
+            unchanged.append(found.key)
+        else:
+            wanted.append(found)
+        seen.setdefault(found.key, found.path)
+    return wanted, unchanged, skipped
+
+
+def _coded_ahead(
+    wanted: Sequence[Found], pipeline: Pipeline
+) -> Iterator[tuple[Found, Entry | InputError]]:
+    """Read and code cases on `WORKERS` threads, in order, at most one case ahead of each."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting: deque[tuple[Found, Future[Entry | InputError]]] = deque()
+        for found in wanted:
+            waiting.append((found, pool.submit(_entry, found, pipeline)))
+            if len(waiting) > WORKERS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _entry(found: Found, pipeline: Pipeline) -> Entry | InputError:
+    """The case as kept, or why it cannot be."""
+    try:
+        return entry_of(pipeline.code(_case(found)))
+    except InputError as error:
+        return error
+
+
+def _case(found: Found) -> Case:
+    case = found.read()
+    if not isinstance(case, Case):
+        raise InputError(f"{found.path} holds vectors, not a case")
+    return case if case.id == found.key else replace(case, id=found.key)
+
+
+def fit(
+    findings: Findings, settings: IndexSettings, archive: str | Path, progress: Progress | None
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
+    rng = np.random.default_rng(settings.seed)
+    sample = sample_slices(findings.found, settings, rng, progress)
+    folder = _training_folder(archive)
+    encoders, models = {}, {}
+    for view, images in sample.items():
+        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images.images)} {view} slices")
+        encoders[view] = fit_encoder(
+            view, images.images, images.patient, settings, folder, progress
+        )
+        embeddings = encoders[view].encode(images.images)
+        models[view] = fit_model(embeddings, settings.bits, settings.q, settings.seed)
+    recipe = {
+        "kind": "cases",
+        "settings": {**asdict(settings), "slices": settings.slices.to_json()},
+        "slices": settings.slices.to_json(),
+        "near": {view: model.near for view, model in models.items()},
+        "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
+        "fitted_on": {view: len(images.images) for view, images in sample.items()},
+        "versions": versions(),
+    }
+    return Pipeline(settings.slices, encoders, models), recipe
+
+
+@dataclass(frozen=True, eq=False)
+class SliceSample:
+    """Encoder inputs (n, size, size) of one view, and the patient of each (n,)."""
+
+    images: NDArray[np.float32]
+    patient: NDArray[Any]
+
+
+def sample_slices(
+    found: Sequence[Found],
+    settings: IndexSettings,
+    rng: np.random.Generator,
+    progress: Progress | None,
+) -> dict[View, SliceSample]:
+    """A seeded sample of slices per view, evenly spread over up to `fit_cases` readable cases."""
+    order = rng.permutation(len(found))
+    wanted = min(settings.fit_cases, len(found))
+    images: dict[View, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
+    patients: dict[View, list[str]] = {view: [] for view in VIEWS}
+    reasons: list[str] = []
+    n_read = 0
+    for at in order:
+        if n_read == wanted:
+            break
+        tell(progress, n_read, wanted, "reading a sample of slices")
+        try:
+            case = _case(found[at])
+            slices = case_slices(case, settings.slices)
+        except InputError as error:
+            reasons.append(str(error))
+            continue
+        n_read += 1
+        for view in VIEWS:
+            rows = _spread(rows_of(slices, view), -(-settings.fit_slices // wanted))
+            if len(rows):
+                images[view].append(images_of(slices, view, rows))
+                patients[view] += [case.patient] * len(rows)
+    if not n_read:
+        raise InputError(f"none of the {len(found)} cases found can be used; first: {reasons[0]}")
+    return {
+        view: SliceSample(np.concatenate(images[view]), np.array(patients[view]))
+        for view in VIEWS
+        if images[view]
+    }
+
+
+def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def _training_folder(archive: str | Path) -> Path:
+    path = Path(archive)
+    return path.with_name(f".{path.name}.training")
+
+
+def tell(progress: Progress | None, done: int, total: int, message: str) -> None:
+    """Report progress to whoever listens."""
+    if progress is not None:
+        progress(done, total, message)

@@ -1,0 +1,146 @@
+"""One case on its way from file to codes: slices, embeddings, codes.
+
+The same `Pipeline` codes the cases of an archive and the queries put to it; it is saved in the
+archive, so both always use the same encoders and the same drawn hashes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.apps.retrieval import VIEWS, SliceTable, View
+from isohash.features.encoders import Encoder, load_encoder
+from isohash.features.slices import (
+    CaseSlices,
+    ImageKind,
+    SliceSettings,
+    case_slices,
+    encoder_input,
+)
+from isohash.hashing.calibration import Calibration
+from isohash.hashing.drawn import DrawnHash, load_hash
+from isohash.records import Case, Codes
+
+
+@dataclass(frozen=True, eq=False)
+class HashModel:
+    """What turns embeddings into codes, and code distances back into embedding distances.
+
+    `near` is the embedding distance at which an item typically has its 50th nearest neighbour.
+    """
+
+    hash: DrawnHash
+    calibration: Calibration
+    near: float
+
+
+@dataclass(frozen=True, eq=False)
+class CodedCase:
+    """A case with the codes of its slices; `embeddings[view]` (rows of that view, d)."""
+
+    case: Case
+    slices: CaseSlices
+    table: SliceTable
+    codes: dict[View, Codes]
+    embeddings: dict[View, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """The encoder and the hash of each view; a view that no case has when fitting has neither."""
+
+    slices: SliceSettings
+    encoders: Mapping[View, Encoder]
+    models: Mapping[View, HashModel]
+
+    def code(self, case: Case) -> CodedCase:
+        """Cut a case into slices, encode and hash them."""
+        slices = case_slices(case, self.slices)
+        rows = {view: rows_of(slices, view) for view in self.models}
+        embeddings = {
+            view: encoder.encode(images_of(slices, view, rows[view]))
+            for view, encoder in self.encoders.items()
+            if len(rows[view])
+        }
+        codes = {view: self.models[view].hash.encode(e) for view, e in embeddings.items()}
+        return CodedCase(case, slices, slice_table(slices, rows), codes, embeddings)
+
+    def to_files(self) -> dict[str, bytes]:
+        """The models as named blobs for an archive."""
+        files = {}
+        for view, encoder in self.encoders.items():
+            files[f"encoder-{view}"] = _saved(encoder.save)
+            files |= model_files(view, self.models[view])
+        return files
+
+    @classmethod
+    def from_files(
+        cls, slices: SliceSettings, near: Mapping[View, float], read: Callable[[str], bytes]
+    ) -> Pipeline:
+        """Load the models that `to_files` made; `near` names the views that have one."""
+        views = [view for view in VIEWS if view in near]
+        return cls(
+            slices,
+            {view: _loaded(read(f"encoder-{view}")) for view in views},
+            {view: load_model(view, near[view], read) for view in views},
+        )
+
+
+def model_files(view: View, model: HashModel) -> dict[str, bytes]:
+    """A hash and its calibration as named blobs for an archive."""
+    return {
+        f"hash-{view}": model.hash.to_bytes(),
+        f"calibration-{view}": model.calibration.to_json().encode(),
+    }
+
+
+def load_model(view: View, near: float, read: Callable[[str], bytes]) -> HashModel:
+    """What `model_files` made, read back by name."""
+    calibration = Calibration.from_json(read(f"calibration-{view}").decode())
+    return HashModel(load_hash(read(f"hash-{view}")), calibration, near)
+
+
+def rows_of(slices: CaseSlices, view: View) -> NDArray[np.int64]:
+    """The slices that have an image of this view worth encoding."""
+    if view == "ct":
+        return np.arange(len(slices) if slices.hu is not None else 0)
+    return np.flatnonzero(slices.has_dose)
+
+
+def images_of(slices: CaseSlices, view: View, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The encoder's input (rows, size, size) of one view."""
+    return encoder_input(slices, cast(ImageKind, view))[rows]
+
+
+def slice_table(slices: CaseSlices, rows: Mapping[View, NDArray[np.int64]]) -> SliceTable:
+    """Where each slice lies and which row of each view's codes it owns."""
+    table = {view: np.full(len(slices), -1, dtype=np.int64) for view in VIEWS}
+    for view, used in rows.items():
+        table[view][used] = np.arange(len(used))
+    return SliceTable(
+        start=np.array([0, len(slices)]),
+        index=np.asarray(slices.slice_index, dtype=np.int64),
+        z_mm=np.asarray(slices.z_mm, dtype=np.float64),
+        row=table,
+    )
+
+
+def _saved(save: Callable[[Path], None]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "encoder"
+        save(path)
+        return path.read_bytes()
+
+
+def _loaded(data: bytes) -> Encoder:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "encoder"
+        path.write_bytes(data)
+        return load_encoder(path)

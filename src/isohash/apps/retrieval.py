@@ -1,0 +1,221 @@
+"""From code distances to an ordered answer: at slice level, at case level, by CT, dose or both.
+
+A query is compared with the archive once per view (`Comparison`): the code distances of its slices
+to all stored slices are additive integer counts, so any weight alpha, level, filter or k is then
+answered without reading the codes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.index.alignment import Segmented, align, alignment_totals
+
+View = str  # "ct" and "dose" of a case, "vector" of plain vectors
+By = Literal["ct", "dose", "joint"]
+Level = Literal["slice", "case"]
+Weights = dict[View, float]
+VIEWS: tuple[View, ...] = ("ct", "dose")
+
+# A stored slice position may advance at most this many times as fast (in mm) as the query's:
+# patients differ in length, but not by more than a factor of two.
+MOST_STRETCH = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class SliceTable:
+    """Slices of one or many cases: case c owns rows start[c]:start[c+1].
+
+    `index` is the slice's position in its volume, `z_mm` its height in the patient, and
+    `row[view]` its row among the codes of that view, -1 where the slice has none.
+    """
+
+    start: NDArray[np.int64]
+    index: NDArray[np.int64]
+    z_mm: NDArray[np.float64]
+    row: dict[View, NDArray[np.int64]]
+
+    def usable(self, views: Sequence[View]) -> NDArray[np.bool_]:
+        """Which slices have codes in all of `views`."""
+        return np.logical_and.reduce([self.row[view] >= 0 for view in views])
+
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """Median distance between neighbouring slices of each case; nan for fewer than two."""
+        spacing = np.full(len(self.start) - 1, np.nan)
+        for case, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
+            if b - a > 1:
+                spacing[case] = np.median(np.abs(np.diff(self.z_mm[a:b])))
+        return spacing
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One matched pair of slices: the evidence for a distance."""
+
+    query_slice: int
+    slice: int
+    query_z_mm: float
+    z_mm: float
+    counts: dict[View, int]
+    distance: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A case (or a slice of it) in the order of an answer; `counts` sum over its `pairs`."""
+
+    case: int
+    distance: float
+    counts: dict[View, int]
+    pairs: tuple[Pair, ...]
+
+
+def views_of(by: By, alpha: float) -> Weights:
+    """The weight of each view that takes part in a query by `by`."""
+    if by not in get_args(By):
+        raise InputError(f"--by must be ct, dose or joint, got {by!r}")
+    if not 0.0 <= alpha <= 1.0:
+        raise InputError(f"--alpha is the weight of CT against dose in 0..1, got {alpha}")
+    weights: Weights = {"ct": alpha, "dose": 1.0 - alpha} if by == "joint" else {by: 1.0}
+    return {view: weight for view, weight in weights.items() if weight > 0}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Code distances of a query's slices (rows) to all stored slices, per view.
+
+    `counts[view]` int32 (query rows of that view, stored rows of that view); `length[view]` is the
+    number of symbols of a code, by which distances are divided so that they do not depend on it.
+    """
+
+    query: SliceTable
+    stored: SliceTable
+    counts: dict[View, NDArray[np.int32]]
+    length: dict[View, int]
+    _joined: dict[tuple[View, ...], _Joined] = field(default_factory=dict)
+
+    def rank_cases(self, weights: Weights, k: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
+        """The k nearest cases among the `allowed`, by their best monotone alignment."""
+        joined, scale = self._join(tuple(weights)), self._per_symbol(weights)
+        costs = joined.costs(scale, allowed)
+        totals = alignment_totals(Segmented(costs, joined.start, joined.reach))
+        order = np.argsort(totals, kind="stable")[:k]
+        return [
+            joined.evidence(int(case), scale, costs) for case in order if np.isfinite(totals[case])
+        ]
+
+    def rank_slices(
+        self, weights: Weights, k: int, allowed: NDArray[np.bool_], query_slice: int | None
+    ) -> list[Ranked]:
+        """The k stored slices nearest to one slice of the query (None takes its middle one)."""
+        joined, scale = self._join(tuple(weights)), self._per_symbol(weights)
+        row = joined.query_row(query_slice)
+        costs = joined.costs(scale, allowed)[row]
+        order = np.argsort(costs, kind="stable")[:k]
+        return [joined.single(row, int(c), scale) for c in order if np.isfinite(costs[c])]
+
+    def _per_symbol(self, weights: Weights) -> Weights:
+        return {view: weight / self.length[view] for view, weight in weights.items()}
+
+    def _join(self, views: tuple[View, ...]) -> _Joined:
+        if views not in self._joined:
+            self._joined[views] = _Joined.of(self, views)
+        return self._joined[views]
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """The comparison restricted to the slices that have all of the views asked for."""
+
+    query: SliceTable
+    stored: SliceTable
+    query_rows: NDArray[np.int64]
+    stored_rows: NDArray[np.int64]
+    start: NDArray[np.int64]
+    case: NDArray[np.int64]
+    reach: NDArray[np.int64]
+    counts: dict[View, NDArray[np.int32]]
+
+    @classmethod
+    def of(cls, comparison: Comparison, views: tuple[View, ...]) -> _Joined:
+        query, stored = comparison.query, comparison.stored
+        query_rows = np.flatnonzero(query.usable(views))
+        usable = stored.usable(views)
+        stored_rows = np.flatnonzero(usable)
+        if not len(query_rows):
+            raise InputError(f"the query has no slice with {' and '.join(views)}: try another --by")
+        start = np.concatenate([[0], np.cumsum(usable)])[stored.start]
+        return cls(
+            query=query,
+            stored=stored,
+            query_rows=query_rows,
+            stored_rows=stored_rows,
+            start=start,
+            case=np.repeat(np.arange(len(start) - 1), np.diff(start)),
+            reach=_reach(query, stored),
+            counts={
+                view: comparison.counts[view][
+                    np.ix_(query.row[view][query_rows], stored.row[view][stored_rows])
+                ]
+                for view in views
+            },
+        )
+
+    def costs(self, scale: Weights, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Weighted distance of every query slice to every stored one; infinite if not allowed."""
+        costs = np.zeros((len(self.query_rows), len(self.stored_rows)))
+        for view, weight in scale.items():
+            costs += weight * self.counts[view]
+        costs[:, ~allowed[self.case]] = np.inf
+        return costs
+
+    def evidence(self, case: int, scale: Weights, costs: NDArray[np.float64]) -> Ranked:
+        """The matched slice pairs of one case, and their mean distance."""
+        first, last = self.start[case], self.start[case + 1]
+        total, path = align(costs[:, first:last], int(self.reach[case]))
+        pairs = tuple(self._pair(row, int(first + c), scale) for row, c in enumerate(path))
+        counts = {view: sum(pair.counts[view] for pair in pairs) for view in scale}
+        return Ranked(case, total / len(pairs), counts, pairs)
+
+    def single(self, row: int, column: int, scale: Weights) -> Ranked:
+        """One stored slice as an answer of its own."""
+        pair = self._pair(row, column, scale)
+        return Ranked(int(self.case[column]), pair.distance, pair.counts, (pair,))
+
+    def query_row(self, query_slice: int | None) -> int:
+        """The row of a slice given by its index in the volume; None is the middle one."""
+        if query_slice is None:
+            return len(self.query_rows) // 2
+        found = np.flatnonzero(self.query.index[self.query_rows] == query_slice)
+        if not len(found):
+            index = self.query.index[self.query_rows]
+            raise InputError(
+                f"slice {query_slice} of the query has nothing to compare; "
+                f"usable slices lie in {index.min()}..{index.max()}"
+            )
+        return int(found[0])
+
+    def _pair(self, row: int, column: int, scale: Weights) -> Pair:
+        q, c = self.query_rows[row], self.stored_rows[column]
+        counts = {view: int(self.counts[view][row, column]) for view in scale}
+        return Pair(
+            query_slice=int(self.query.index[q]),
+            slice=int(self.stored.index[c]),
+            query_z_mm=float(self.query.z_mm[q]),
+            z_mm=float(self.stored.z_mm[c]),
+            counts=counts,
+            distance=sum(weight * counts[view] for view, weight in scale.items()),
+        )
+
+
+def _reach(query: SliceTable, stored: SliceTable) -> NDArray[np.int64]:
+    step = query.spacing_mm()[0]
+    with np.errstate(invalid="ignore"):
+        reach = np.ceil(MOST_STRETCH * step / stored.spacing_mm())
+    return np.where(np.isfinite(reach), reach, 1).clip(1).astype(np.int64)

@@ -1,0 +1,147 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isohash.apps.answer import Answer
+from isohash.apps.demo import WAYS, DemoResult
+from isohash.apps.indexing import IndexReport
+
+SKIPPED_SHOWN = 20
+VIEW_NAMES = {"ct": "CT", "dose": "dose"}
+PIPED_WIDTH = 160
+
+
+def show(content: RenderableType) -> None:
+    """Print to stdout; without a terminal, plain and wide enough not to fold."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width, highlight=False).print(content)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def demo_table(result: DemoResult) -> Group:
+    """Relatives found per family, the expected number, and what to open."""
+    table = _table(
+        f"Relatives among the {result.k} nearest of {result.n_cases} synthetic cases",
+        ["family", *WAYS],
+    )
+    for family, found in result.relatives.items():
+        table.add_row(family, *(f"{found[by]} of {result.k}" for by in WAYS))
+    table.add_row("mean", *(f"{result.mean(by):.1f}" for by in WAYS), style="bold")
+    verdict = "passed" if result.passed else "FAILED"
+    return Group(
+        table,
+        Text(
+            f"Expected: {result.k} by a perfect search, {result.by_chance:.1f} by chance. "
+            f"Self-check (joint, at least 9 of 10): {verdict}, in {result.seconds:.0f} s."
+        ),
+        Text(f"Open {result.report} and {result.collage}; ask more:"),
+        Text(f"  isohash query {result.archive} phantom-02-03 --by dose -k 5"),
+    )
+
+
+def index_table(report: IndexReport, archive: Path) -> Group:
+    """Found, indexed, unchanged, and every skipped file with its reason."""
+    lines = [
+        Text(
+            f"{report.n_found} cases found ({report.kind}): {len(report.indexed)} indexed, "
+            f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
+            f"{archive} now holds {report.n_cases}."
+        )
+    ]
+    if not report.skipped:
+        return Group(*lines)
+    table = _table("Skipped", ["file", "reason"])
+    for skipped in report.skipped[:SKIPPED_SHOWN]:
+        table.add_row(Text(skipped.path, overflow="fold"), Text(skipped.reason, overflow="fold"))
+    more = len(report.skipped) - SKIPPED_SHOWN
+    if more > 0:
+        table.add_row(f"and {more} more", "see --json for all")
+    return Group(*lines, table)
+
+
+def answer_table(answer: Answer) -> Group:
+    """Rank, id, distance with interval, and the calibrated distance of each view."""
+    views = list(answer.weights)
+    sliced = ["slice"] if answer.level == "slice" else []
+    labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
+    near = [f"{VIEW_NAMES[view]}, near = 1" for view in views]
+    table = _table(
+        f"{answer.query}: {answer.summary}",
+        ["rank", "id", *sliced, "distance [95 % interval]", *near, *labels],
+    )
+    for match in answer.matches:
+        low, high = match.interval
+        table.add_row(
+            str(match.rank),
+            match.id,
+            *(str(match.pairs[0].slice) for _ in sliced),
+            f"{match.distance:.4f} [{low:.4f}, {high:.4f}]",
+            *(match.near[view].text for view in views),
+            *(str(match.facts.get("label") or "") for _ in labels),
+        )
+    return Group(table, *(Text(f"note: {warning}") for warning in answer.warnings))
+
+
+def verify_table(report: Any, archive: Path) -> Group:
+    """Every problem, or that there is none."""
+    checked = f"{report.n_bytes_checked / 1e6:.1f} MB checked"
+    if not report.problems:
+        return Group(Text(f"{archive}: no damage found, {checked}."))
+    table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
+    for problem in report.problems:
+        table.add_row(Text(problem.segment), Text(problem.what))
+    return Group(table)
+
+
+def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
+    """Counts, sizes and the recipe, one fact a line."""
+    table = _table(str(archive), ["", ""])
+    for name, value in _flat(facts):
+        table.add_row(name, Text(str(value), overflow="fold"))
+    return Group(table)
+
+
+def doctor_table(facts: Mapping[str, Any]) -> Group:
+    """The machine, the search engine and the optional parts."""
+    table = _table(f"isohash {facts['isohash']}", ["", ""])
+    for name in ("python", "machine", "sqlite"):
+        table.add_row(name, str(facts[name]))
+    for name, value in facts["search"].items():
+        table.add_row(f"search {name}", str(value))
+    for name, found in facts["required"].items():
+        table.add_row(name, found or "MISSING: reinstall isohash")
+    for name, part in facts["optional"].items():
+        state = "installed" if part["installed"] else f"not installed; {part['install']}"
+        table.add_row(name, f"{state} ({part['for']})")
+    return Group(table)
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", value))
+    return rows
+
+
+def reasons(report: IndexReport) -> Counter[str]:
+    """How often each reason for skipping occurred."""
+    return Counter(skipped.reason for skipped in report.skipped)

@@ -1,0 +1,227 @@
+"""Archives of plain vectors: any embeddings that a user brings, hashed and searched exactly.
+
+A file of vectors becomes one or more entries of up to `ROWS` rows; a row is called `FILE:ROW`,
+FILE being the file's name without its ending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.apps.answer import Answer, match_of
+from isohash.apps.engine import versions
+from isohash.apps.fitting import fit_model
+from isohash.apps.indexing import IndexReport, IndexSettings, Progress, existing_store, tell
+from isohash.apps.pipeline import load_model, model_files
+from isohash.apps.retrieval import Level, Pair, Ranked
+from isohash.apps.where import parse_where
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.hashing.drawn import load_hash
+from isohash.index.flat import FlatIndex
+from isohash.records import Codes, Vectors
+from isohash.sources.found import Findings, Found, Skipped
+from isohash.sources.reading import find
+
+ROWS = 65536  # rows of one entry: about 8 MB of codes at 1024 bits
+FIT_ROWS = 16384  # rows of the seeded sample that sets the hash's scale
+
+
+def index_vectors(
+    findings: Findings,
+    archive: str | Path,
+    options: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add the vectors of every file found; a new archive fits its hash to the first file."""
+    store = existing_store(archive, options)
+    if store is None:
+        store = _new_store(findings, archive, IndexSettings(**options))
+    with store:
+        return _add(findings, store, progress)
+
+
+def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings) -> CaseStore:
+    rows = _read(findings.found[0]).array
+    rng = np.random.default_rng(settings.seed)
+    sample = rows[np.sort(rng.permutation(len(rows))[:FIT_ROWS])]
+    model = fit_model(sample, settings.bits, settings.q, settings.seed)
+    recipe = {
+        "kind": "vectors",
+        "dim": int(rows.shape[1]),
+        "settings": {"bits": settings.bits, "q": settings.q, "seed": settings.seed},
+        "near": {"vector": model.near},
+        "fitted_on": {"vector": len(sample)},
+        "digests": {},
+        "versions": versions(),
+    }
+    return CaseStore.create(archive, recipe, model_files("vector", model))
+
+
+def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
+    drawn, dim = load_hash(store.read_file("hash-vector")), store.recipe["dim"]
+    indexed, unchanged, skipped = [], [], list(findings.skipped)
+    for done, found in enumerate(findings.found):
+        tell(progress, done, len(findings.found), f"indexing {found.key}")
+        if f"{found.key}:0" in store and store.fingerprint(f"{found.key}:0") == found.fingerprint:
+            unchanged.append(found.key)
+            continue
+        try:
+            vectors = _read(found)
+            if vectors.array.shape[1] != dim:
+                raise InputError(
+                    f"{found.path} has {vectors.array.shape[1]} dimensions, the archive has {dim}"
+                )
+        except InputError as error:
+            skipped.append(Skipped(found.path, str(error)))
+            continue
+        _put(store, found, vectors, drawn.encode(vectors.array))
+        indexed.append(found.key)
+    return IndexReport(
+        findings.kind, len(findings.found), tuple(indexed), tuple(unchanged), tuple(skipped),
+        sum(store.metadata(name)["n_rows"] for name in store.ids()),
+    )  # fmt: skip
+
+
+def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes) -> None:
+    old = [name for name in store.ids() if name.rpartition(":")[0] == found.key]
+    # the first rows go last: an interrupted file is then read again
+    for first in reversed(range(0, max(1, len(codes)), ROWS)):
+        rows = slice(first, first + ROWS)
+        arrays: dict[str, NDArray[Any]] = {
+            "codes.vector": codes.packed[rows],
+            "vector": vectors.array[rows],
+        }
+        if vectors.labels is not None:
+            arrays["label"] = vectors.labels[rows]
+        name = f"{found.key}:{first}"
+        facts = {"file": found.key, "first": first, "n_rows": len(codes.packed[rows])}
+        store.put(name, facts, arrays, found.fingerprint)
+        old = [other for other in old if other != name]
+    for name in old:  # rows of a longer, earlier version of the file
+        store.delete(name)
+
+
+def _read(found: Found) -> Vectors:
+    vectors = found.read()
+    if not isinstance(vectors, Vectors):
+        raise InputError(f"{found.path} is a case, not a table of vectors")
+    return vectors
+
+
+class VectorArchive:
+    """An archive of vectors, opened for reading."""
+
+    def __init__(self, store: CaseStore) -> None:
+        self.store = store
+        self.model = load_model("vector", store.recipe["near"]["vector"], store.read_file)
+
+    def __len__(self) -> int:
+        return int(self._start[-1])
+
+    @cached_property
+    def _entries(self) -> list[Mapping[str, Any]]:
+        return [self.store.metadata(name) for name in self.store.ids()]
+
+    @cached_property
+    def _start(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(facts["n_rows"] for facts in self._entries)])
+
+    @cached_property
+    def index(self) -> FlatIndex:
+        """All codes, in the archive's order."""
+        like = self.model.hash.encode(np.zeros((1, self.store.recipe["dim"]), np.float32))
+        packed = np.ascontiguousarray(self.store.gather("codes.vector").array)
+        return FlatIndex.of(Codes(packed, like.length, like.q, like.metric))
+
+    def name(self, position: int) -> str:
+        """`FILE:ROW` of a position in the index."""
+        entry = int(np.searchsorted(self._start, position, side="right")) - 1
+        facts = self._entries[entry]
+        return f"{facts['file']}:{facts['first'] + position - int(self._start[entry])}"
+
+    def label(self, position: int) -> int | None:
+        """The class of a row, where the file had labels."""
+        entry = int(np.searchsorted(self._start, position, side="right")) - 1
+        arrays = self.store.arrays(self.store.ids()[entry], ["label"])
+        row = position - int(self._start[entry])
+        return int(arrays["label"][row]) if "label" in arrays else None
+
+    def query(
+        self,
+        case: str | Path,
+        k: int = 10,
+        level: Level = "slice",
+        where: str | None = None,
+        row: int | None = None,
+        **_: Any,
+    ) -> Answer:
+        """The k rows nearest to row `FILE:ROW` of this archive, or to row `row` of a file [0]."""
+        if k < 1:
+            raise InputError(f"-k must be at least 1, got {k}")
+        name, vector, own = self._vector(case, row)
+        allowed = np.ones(len(self), dtype=bool)
+        if own is not None:
+            allowed[own] = False
+        if where is not None:
+            keep = parse_where(where)
+            allowed &= [
+                keep({"id": self.name(i), "label": self.label(i)}) for i in range(len(self))
+            ]
+        hits = self.index.search(self.model.hash.encode(vector), k, allowed)
+        matches = tuple(
+            self._match(rank, int(position), int(count))
+            for rank, (position, count) in enumerate(
+                zip(hits.ids[0], hits.distances[0], strict=True), start=1
+            )
+        )
+        few = [] if len(matches) == k else [f"only {len(matches)} of the {k} results asked for"]
+        return Answer(
+            name,
+            level,
+            {"vector": 1.0},
+            int(allowed.sum()),
+            int((~allowed).sum()),
+            matches,
+            (*few,),
+        )
+
+    def _match(self, rank: int, position: int, count: int) -> Any:
+        distance = count / self.index.length
+        pair = Pair(0, position, 0.0, 0.0, {"vector": count}, distance)
+        ranked = Ranked(position, distance, {"vector": count}, (pair,))
+        facts = {"label": self.label(position), "prescription_gy": None}
+        models = {"vector": self.model}
+        return match_of(rank, ranked, self.name(position), facts, {"vector": 1.0}, models)
+
+    def _vector(
+        self, case: str | Path, row: int | None
+    ) -> tuple[str, NDArray[np.float32], int | None]:
+        if not Path(case).exists():
+            position = self._position(str(case))
+            entry = int(np.searchsorted(self._start, position, side="right")) - 1
+            rows = self.store.arrays(self.store.ids()[entry], ["vector"])["vector"]
+            at = position - int(self._start[entry])
+            return str(case), np.asarray(rows[at : at + 1]), position
+        array = _read(find(case).found[0]).array
+        at = row or 0
+        if not 0 <= at < len(array) or array.shape[1] != self.store.recipe["dim"]:
+            raise InputError(
+                f"{case} holds vectors of shape {array.shape}; the archive wants row --slice "
+                f"{at} of {self.store.recipe['dim']} dimensions"
+            )
+        return f"{Path(case).stem}:{at}", array[at : at + 1], None
+
+    def _position(self, name: str) -> int:
+        file, _, row = name.rpartition(":")
+        for entry, facts in enumerate(self._entries):
+            inside = int(row) - facts["first"] if row.isdigit() else -1
+            if facts["file"] == file and 0 <= inside < facts["n_rows"]:
+                return int(self._start[entry]) + inside
+        raise InputError(f"{name} is neither a path nor a row FILE:ROW of this archive")
