@@ -270,10 +270,13 @@ class CaseStore:
         """Replace the recipe at once."""
         content = _as_recipe(recipe)
         with self._mutex, self._ready():
-            with _writing(self.path):
-                folder.write_recipe(self.path, content)
-            self._recipe = content
-            self._catch_up()
+            try:
+                with _writing(self.path):
+                    folder.write_recipe(self.path, content)
+            finally:  # a failure after the rename has replaced it all the same
+                self._recipe = folder.read_recipe(self.path)
+            with suppress(InputError):
+                self._catch_up()
 
     def compact(self, progress: Progress | None = None) -> None:
         """Merge all segments into one and drop deleted and overwritten rows.

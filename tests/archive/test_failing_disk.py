@@ -1,0 +1,168 @@
+"""A disk that fails at any write, fsync, rename, unlink or commit loses nothing acknowledged."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+import pytest
+from store_model import RECIPE, FailAt, Model, assert_equal, is_equal, perform
+
+from isohash.archive.files import failpoints
+from isohash.archive.store import CaseStore
+from isohash.archive.verify import verify
+from isohash.errors import InputError
+
+HISTORY = [
+    ["put", "a", 1],
+    ["put", "b", 7],
+    ["file", "weights", 1],
+    ["put", "a", 2],
+    ["put", "c", 4],
+    ["delete", "b"],
+    ["file", "weights", 2],
+]
+OPERATIONS = [
+    ["put", "new", 9],
+    ["put", "a", 14],
+    ["delete", "c"],
+    ["file", "weights", 3],
+    ["recipe", 99],
+    ["compact"],
+]
+
+
+def start(folder: Path) -> tuple[CaseStore, Model]:
+    store, model = CaseStore.create(folder, RECIPE), Model()
+    for operation in HISTORY:
+        perform(store, operation)
+        model.apply(operation)
+    return store, model
+
+
+FAILURES = {
+    "disk full": {"code": errno.ENOSPC},
+    "failing disk": {"code": errno.EIO},
+    "disk full from here on": {"code": errno.ENOSPC, "forever": True},
+}
+
+
+@pytest.fixture
+def archive(quick_tmp) -> tuple[Path, Model]:
+    store, model = start(quick_tmp / "original")
+    store.close()
+    return quick_tmp / "original", model
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["then repeated", "then closed"])
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: " ".join(map(str, o)))
+def test_an_operation_that_fails_anywhere_is_all_or_nothing(archive, operation, failure, again):
+    original, before = archive
+    after = before.copy()
+    after.apply(operation)
+    for k in range(100):
+        folder = original.with_name(str(k))
+        shutil.copytree(original, folder)
+        store = CaseStore.open(folder, writable=True)
+        hook = FailAt(k, **failure)
+        with failpoints(hook):
+            allowed = [after] if attempt(store, operation) else [before, after]
+        assert any(is_equal(store, model) for model in allowed), hook.hit
+        with CaseStore.open(folder) as reader:
+            assert any(is_equal(reader, model) for model in allowed), hook.hit
+        if "forever" not in failure:
+            assert not list((folder / "segments").glob("tmp-*")), hook.hit
+        if again and (operation[0] != "delete" or "c" in store):
+            perform(store, operation)
+            allowed = [after]
+            assert_equal(store, after)
+        store.close()
+        with CaseStore.open(folder, writable=True) as reader:
+            assert any(is_equal(reader, model) for model in allowed), hook.hit
+        report = verify(folder)
+        assert report.ok, (hook.hit, report)
+        assert not report.notes, (hook.hit, report)
+        if not hook.hit:
+            break
+    assert not hook.hit, "the operation has more than 100 steps"
+    assert k > 3
+
+
+def attempt(store: CaseStore, operation: list) -> bool:
+    """Whether the operation was acknowledged; a refusal is one line that names the archive."""
+    try:
+        perform(store, operation)
+    except InputError as error:
+        assert str(store.path) in str(error)
+        assert "\n" not in str(error)
+        return False
+    return True
+
+
+def test_closing_and_reopening_on_a_failing_disk_loses_nothing(quick_tmp):
+    for k in range(100):
+        folder = quick_tmp / str(k)
+        store, model = start(folder)
+        hook = FailAt(k)
+        with failpoints(hook):
+            store.close()
+            try:
+                with CaseStore.open(folder, writable=True) as store:
+                    assert_equal(store, model)
+            except InputError as error:
+                assert "free some space" in str(error)
+        with CaseStore.open(folder) as reader:
+            assert_equal(reader, model)
+            assert reader.verify().ok
+        with CaseStore.open(folder, writable=True) as store:
+            perform(store, ["put", "late", 3])
+        assert CaseStore.open(folder).verify().notes == ()
+        if not hook.hit:
+            break
+    assert not hook.hit
+    assert k > 3
+
+
+def test_creating_on_a_failing_disk_leaves_no_archive_and_can_be_tried_again(quick_tmp):
+    for k in range(100):
+        folder = quick_tmp / str(k) / "deep" / "archive"
+        hook = FailAt(k)
+        with failpoints(hook):
+            try:
+                store = CaseStore.create(folder, RECIPE, {"weights": b"1"})
+            except InputError as error:
+                assert "free some space" in str(error)
+                store = None
+        if store is None and not (folder / "recipe.json").exists():
+            with pytest.raises(InputError, match="no"):
+                CaseStore.open(folder)
+            store = CaseStore.create(folder, RECIPE, {"weights": b"1"})
+        if store is None:
+            store = CaseStore.open(folder, writable=True)
+        assert store.read_file("weights") == b"1"
+        store.close()
+        assert CaseStore.open(folder).verify().ok
+        if not hook.hit:
+            break
+    assert not hook.hit
+    assert k > 10
+
+
+def test_a_disk_that_stays_full_refuses_every_write_and_goes_on_reading(quick_tmp):
+    store, model = start(quick_tmp / "archive")
+
+    def full(operation: str, path: Path) -> None:
+        if operation in ("write", "commit", "checkpoint"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with failpoints(full):
+        for operation in OPERATIONS:
+            with pytest.raises(InputError, match="No space left on device; free some space"):
+                perform(store, operation)
+            assert_equal(store, model)
+        store.close()
+    with CaseStore.open(quick_tmp / "archive") as reader:
+        assert_equal(reader, model)
+        assert reader.verify().ok
