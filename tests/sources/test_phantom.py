@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from isohash.errors import InputError
 from isohash.sources.phantom import draw_family, phantom_case, phantom_cases
@@ -58,7 +59,7 @@ def test_targets_get_their_level_and_organs_less(family):
 
 def test_members_of_a_family_are_nearer_in_dose_than_strangers(cases):
     flat = np.array([case.dose.array.ravel() for case in cases], dtype=np.float64)
-    distance = np.linalg.norm(flat[:, None] - flat[None], axis=2)
+    distance = cdist(flat, flat)
     np.fill_diagonal(distance, np.inf)
     nearest = distance.argmin(axis=1)
     same = np.mean([cases[i].label == cases[j].label for i, j in enumerate(nearest)])

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from isohash.records import Volume
 
@@ -75,6 +74,8 @@ def _interpolate(
 def _resample_turned(
     array: NDArray[Any], to_index: NDArray[Any], shape: tuple[int, int, int], outside: float
 ) -> NDArray[np.float32]:
+    from scipy import ndimage  # 0.8 s to import, and turned grids are rare
+
     source = array.astype(np.float32, copy=False)
     result = np.empty(shape, dtype=np.float32)
     j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")

@@ -5,9 +5,9 @@ inner contours, keeps islands, and reads keyholes (one line that runs in and out
 Within a row the share of each voxel is exact; a voxel's height is sampled at `SUB_ROWS` rows.
 
 Along the normal, a plane of contours stands for a slab: half way to the next plane on either side.
-Planes further apart than 1.5 times the usual distance do not join (there the structure ends half a
-usual distance beyond its last plane). Voxel slices take the share of their thickness that each
-slab covers, so contours that lie between slices are weighed, not lost.
+Planes further apart than 1.5 times the usual distance do not join. Beyond its last plane a
+structure goes on for half a usual distance (the end cap). Voxel slices take the share of their
+thickness that each slab covers, so contours that lie between slices are weighed, not lost.
 """
 
 from __future__ import annotations
@@ -46,11 +46,14 @@ def rasterise(
     affine: NDArray[np.float64],
     shape: tuple[int, int, int],
     step_mm: float | None = None,
+    end_cap: float = 0.5,
 ) -> Rasterised:
     """Rasterise closed contours, each (n, 3) points in mm, onto the grid (`affine`, `shape`).
 
     `step_mm` is the distance between the planes that the whole set is drawn in; it decides for
-    structures of few planes whether these join (default: the distance between slices).
+    structures of few planes whether these join (default: the distance between slices). `end_cap`
+    is how far, in usual distances, a structure goes on beyond its last plane; some planning systems
+    use 0.
     Contours of fewer than three points are left out with a note; contours that do not lie in
     slices of the grid are refused with InputError.
     """
@@ -63,7 +66,7 @@ def rasterise(
     planes = _planes(usable)
     shares = np.zeros(shape, dtype=np.float32)
     slice_mm = float(np.linalg.norm(affine[:3, 0]))
-    for level, (low, high) in _slabs(list(planes), slice_mm, step_mm or slice_mm).items():
+    for level, (low, high) in _slabs(list(planes), slice_mm, step_mm or slice_mm, end_cap).items():
         area = _area(planes[level], shape[1:])
         if area is None:
             continue
@@ -97,7 +100,7 @@ def _planes(contours: list[NDArray[np.float64]]) -> dict[float, list[NDArray[np.
 
 
 def _slabs(
-    levels: list[float], slice_mm: float, step_mm: float
+    levels: list[float], slice_mm: float, step_mm: float, end_cap: float
 ) -> dict[float, tuple[float, float]]:
     """The range of fractional slices for which each plane stands."""
     if not levels:
@@ -107,9 +110,10 @@ def _slabs(
     usual = float(np.median(sensible)) if sensible.size else step_mm / slice_mm
     if sensible.size < FEW:
         usual = min(usual, step_mm / slice_mm)
-    joined = np.where(gaps <= JOIN * usual, gaps, usual) / 2.0
-    before = np.concatenate([[usual / 2], joined])
-    after = np.concatenate([joined, [usual / 2]])
+    apart = gaps > JOIN * usual
+    half = np.where(apart, end_cap * usual, gaps / 2.0)
+    before = np.concatenate([[end_cap * usual], half])
+    after = np.concatenate([half, [end_cap * usual]])
     return {
         level: (level - below, level + above)
         for level, below, above in zip(levels, before.tolist(), after.tolist(), strict=True)

@@ -18,9 +18,10 @@ from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.resample import resample
 from isohash.errors import InputError
 from isohash.records import Case, Volume
-from isohash.sources.dicom_link import CaseFiles, link
-from isohash.sources.dicom_scan import Instance, scan
-from isohash.sources.dicom_structures import read_prescription, read_structures
+from isohash.sources.dicom_link import BY_POSITION, CaseFiles, link
+from isohash.sources.dicom_plan import check_beams, read_plan
+from isohash.sources.dicom_scan import Instance, quietly, scan
+from isohash.sources.dicom_structures import read_structures
 from isohash.sources.dicom_volumes import read_ct, read_dose
 from isohash.sources.found import Found, Progress, Skipped
 from isohash.sources.identity import load_key, pseudonym
@@ -49,17 +50,28 @@ def _fingerprint(files: Sequence[Instance]) -> str:
 
 
 def _read(name: str, files: CaseFiles) -> Case:
+    with quietly():
+        return _read_case(name, files)
+
+
+def _read_case(name: str, files: CaseFiles) -> Case:
     warnings = list(files.warnings)
+    plan = read_plan(files.plan) if files.plan is not None else None
+    if plan is not None:
+        check_beams(plan, files.doses)
     ct = read_ct(files.ct) if files.ct else None
     dose, reach = _dose_on(ct, files.doses, warnings)
     grid = ct or dose
     assert grid is not None
     structures: dict[str, Volume] = {}
     if files.structures is not None:
-        structures = read_structures(files.structures, grid, files.frame_uid, warnings)
+        anywhere = BY_POSITION in warnings
+        structures = read_structures(
+            files.structures, grid, None if anywhere else files.frame_uid, warnings
+        )
     if reach is not None:
         warnings += _uncovered(structures, reach)
-    prescription = read_prescription(files.plan) if files.plan is not None else None
+    prescription = plan.prescription_gy if plan is not None else None
     if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
         warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
     return Case(

@@ -17,6 +17,7 @@ from isohash.sources.dicom_scan import Instance
 from isohash.sources.found import Skipped
 
 SUMS = ("PLAN", "FRACTION", "BEAM")  # DoseSummationType, in the order of preference
+BY_POSITION = "structures are linked by position only: every contour lies in a slice of the CT"
 NO_VOLUME = "one slice only"
 
 
@@ -58,7 +59,8 @@ def link(instances: Iterable[Instance], skipped: list[Skipped]) -> list[CaseFile
     cases = []
     for (patient, frame), members in frames.items():
         mine = [other for other in others if other.patient == patient]
-        cases += _Frame(patient, frame, members, mine, skipped).cases()
+        beside = frozenset(uid for who, uid in frames if who == patient and uid != frame)
+        cases += _Frame(patient, frame, members, mine, beside, skipped).cases()
     used = {file.path for case in cases for file in case.files}
     listed = {skip.path for skip in skipped}
     for instance in unique:
@@ -89,8 +91,10 @@ class _Frame:
         frame_uid: str,
         members: Sequence[Instance],
         others: Sequence[Instance],
+        other_frames: frozenset[str],
         skipped: list[Skipped],
     ) -> None:
+        self.other_frames = other_frames
         self.patient, self.frame_uid, self.skipped = patient, frame_uid, skipped
         self.series: dict[str, list[Instance]] = defaultdict(list)
         self.broken: dict[str, str] = {}
@@ -181,18 +185,38 @@ class _Frame:
     def _structures_of(
         self, slices: Sequence[Instance], refers: frozenset[str]
     ) -> tuple[Instance | None, list[str]]:
-        """The structure set: named by plan or dose, else drawn on the CT, else the same frame."""
-        named = [s for s in self.structures if s.sop_uid in refers]
-        if named:
-            return _newest(named, [])
+        """The structure set: named by plan or dose, else drawn on the CT, else near at hand."""
         series = {instance.series_uid for instance in slices}
-        drawn = [s for s in self.structures if s.refers_to & series]
-        if drawn:
-            return _newest(drawn, [])
-        shared = [s for s in self.structures if self.frame_uid in (s.frame_uid, *s.refers_to)]
-        if shared:
-            return _newest(shared, ["structures are linked by frame of reference only"])
+        by_rank: tuple[tuple[list[Instance], list[str]], ...] = (
+            ([s for s in self.structures if s.sop_uid in refers], []),
+            ([s for s in self.structures if s.refers_to & series], []),
+            (
+                [s for s in self.structures if self.frame_uid in (s.frame_uid, *s.refers_to)],
+                ["structures are linked by frame of reference only"],
+            ),
+            (self._of_same_study(slices), [BY_POSITION]),
+        )
+        for sets, warnings in by_rank:
+            if sets:
+                chosen = max(sets, key=lambda s: (s.when, s.sop_uid))
+                if len(sets) > 1:
+                    warnings.append(f"{len(sets)} structure sets fit; the newest was taken")
+                if slices and chosen.images and not chosen.images & {s.sop_uid for s in slices}:
+                    warnings.append("structures refer to images that are not here")
+                return chosen, warnings
         return None, []
+
+    def _of_same_study(self, slices: Sequence[Instance]) -> list[Instance]:
+        """Structure sets whose frame of reference is unknown here, if only one CT can be meant."""
+        studies = {slice_.study_uid for slice_ in slices}
+        if len(self.series) + len(self.broken) != 1:
+            return []
+        elsewhere = self.other_frames
+        return [
+            s
+            for s in self.structures
+            if s.study_uid in studies and not {s.frame_uid, *s.refers_to} & elsewhere
+        ]
 
     def _skip_unplanned(self, cases: list[CaseFiles]) -> None:
         planned = {instance.series_uid for case in cases for instance in case.ct}
@@ -222,15 +246,11 @@ def choose_doses(doses: Sequence[Instance]) -> tuple[tuple[Instance, ...], list[
         if chosen and summation == "PLAN" and len(chosen) > 1:
             raise InputError(f"{len(chosen)} PLAN doses of one plan: which is valid is not said")
         if chosen:
+            beams = [beam for dose in chosen for beam in dose.beams]
+            if summation == "BEAM" and len(beams) > len(set(beams)):
+                raise InputError("two doses are of the same beam, and nothing says which is valid")
             if summation != "PLAN":
                 warnings.append(f"dose is the sum of {len(chosen)} {summation} dose(s)")
             return chosen, warnings
     kinds_seen = ", ".join(sorted({dose.summation or "none" for dose in doses}))
     raise InputError(f"DoseSummationType {kinds_seen} is no dose of a whole plan")
-
-
-def _newest(sets: list[Instance], warnings: list[str]) -> tuple[Instance | None, list[str]]:
-    newest = max(sets, key=lambda s: (s.when, s.sop_uid))
-    if len(sets) > 1:
-        warnings.append(f"{len(sets)} structure sets fit; the newest was taken")
-    return newest, warnings

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,19 @@ class Instance:
     patient: str
     plane: Plane | None = None
     when: str = ""  # date and time of making, to tell the newer of two
-    refers_to: frozenset[str] = field(default=frozenset())  # UIDs of instances and series
+    refers_to: frozenset[str] = frozenset()  # UIDs of RT objects, frames and series
+    images: frozenset[str] = frozenset()  # UIDs of the slices that structures were drawn on
     summation: str = ""
     dose_type: str = ""
+    beams: frozenset[int] = frozenset()  # numbers of the beams that a BEAM dose is of
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence pydicom's warnings: deviations that matter are checked and reported by us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def scan(
@@ -69,7 +80,9 @@ def scan(
     """The usable instances among `files`, in their order; the others go to `skipped`."""
     for done, file in enumerate(files):
         try:
-            yield read_header(file, key)
+            with quietly():
+                instance = read_header(file, key)
+            yield instance
         except InputError as error:
             skipped.append(Skipped(str(file), str(error)))
         if progress is not None:
@@ -96,8 +109,10 @@ def read_header(file: Path, key: bytes) -> Instance:
         plane=plane_of(dataset) if kind in ("CT", "RTDOSE") else None,
         when=_when(dataset),
         refers_to=frozenset(_references(dataset)),
+        images=frozenset(_images(dataset)),
         summation=_text(dataset, "DoseSummationType"),
         dose_type=_text(dataset, "DoseType"),
+        beams=frozenset(_beams(dataset)),
     )
 
 
@@ -107,9 +122,7 @@ def read_dataset(file: Path, **options: Any) -> FileDataset:
         with file.open("rb") as stream:
             if DEFLATED in stream.read(4096):
                 raise InputError("deflated transfer syntax, which may expand without bound")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deviations that matter are checked by us
-            return pydicom.dcmread(file, force=True, **options)
+        return pydicom.dcmread(file, force=True, **options)
     except InputError:
         raise
     except InvalidDicomError as error:
@@ -125,9 +138,7 @@ def read_dataset(file: Path, **options: Any) -> FileDataset:
 def value(dataset: Dataset, keyword: str) -> Any:
     """A value by keyword, None if absent, empty or not to be converted."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = dataset.get(keyword)
+        found = dataset.get(keyword)
     except Exception:  # noqa: BLE001 - conversion of arbitrary bytes
         return None
     return None if found is None or found == "" else found
@@ -143,6 +154,15 @@ def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[f
     if count is not None and len(values) != count:
         raise InputError(f"{keyword} must have {count} value(s), got {len(values)}")
     return values
+
+
+def whole_number(item: Dataset, keyword: str) -> int | None:
+    """An integer by keyword, None if absent or not a number."""
+    found = value(item, keyword)
+    try:
+        return None if found is None else int(found)
+    except (TypeError, ValueError):
+        return None
 
 
 def plane_of(dataset: Dataset) -> Plane:
@@ -207,6 +227,25 @@ def _references(dataset: Dataset) -> Iterator[str]:
             yield _text(item, "ReferencedSOPInstanceUID")
     for frame in value(dataset, "ReferencedFrameOfReferenceSequence") or ():
         yield _text(frame, "FrameOfReferenceUID")
+    for series in _referenced_series(dataset):
+        yield _text(series, "SeriesInstanceUID")
+
+
+def _beams(dataset: Dataset) -> Iterator[int]:
+    for plan in value(dataset, "ReferencedRTPlanSequence") or ():
+        for group in value(plan, "ReferencedFractionGroupSequence") or ():
+            for beam in value(group, "ReferencedBeamSequence") or ():
+                if (number := whole_number(beam, "ReferencedBeamNumber")) is not None:
+                    yield number
+
+
+def _images(dataset: Dataset) -> Iterator[str]:
+    for series in _referenced_series(dataset):
+        for image in value(series, "ContourImageSequence") or ():
+            yield _text(image, "ReferencedSOPInstanceUID")
+
+
+def _referenced_series(dataset: Dataset) -> Iterator[Dataset]:
+    for frame in value(dataset, "ReferencedFrameOfReferenceSequence") or ():
         for study in value(frame, "RTReferencedStudySequence") or ():
-            for series in value(study, "RTReferencedSeriesSequence") or ():
-                yield _text(series, "SeriesInstanceUID")
+            yield from value(study, "RTReferencedSeriesSequence") or ()

@@ -1,4 +1,4 @@
-"""RTSTRUCT to masks on a grid, RTPLAN to prescription."""
+"""RTSTRUCT to masks on a grid."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from pydicom.dataset import Dataset
 from isohash.dosimetry.structures import rasterise
 from isohash.errors import InputError
 from isohash.records import Volume
-from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value
+from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+OFF_SLICE = 0.05  # slices: contours further from a slice than this were drawn on another CT
 MAX_POINTS = 1 << 24
-STRUCTURE_TAGS = ["StructureSetROISequence", "ROIContourSequence"]
-PLAN_TAGS = ["DoseReferenceSequence", "FractionGroupSequence", "PrescriptionDescription"]
+TAGS = ["StructureSetROISequence", "ROIContourSequence"]
+
+Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
 
 def read_structures(
-    file: Instance, grid: Volume, frame_uid: str, warnings: list[str]
+    file: Instance, grid: Volume, frame_uid: str | None, warnings: list[str]
 ) -> dict[str, Volume]:
-    """Masks by name on `grid`; what is empty, open or elsewhere leaves a warning."""
-    dataset = read_dataset(
-        file.path, specific_tags=["StructureSetROISequence", "ROIContourSequence"]
-    )
-    names = _names(dataset, frame_uid, warnings)
+    """Masks by name on `grid`; what is empty, open or elsewhere leaves a warning.
+
+    With `frame_uid` None the frame of reference cannot be compared; then every contour must lie in
+    a slice of the grid, within its borders, or all structures are left out.
+    """
+    dataset = read_dataset(file.path, specific_tags=TAGS)
+    drawn = _drawn(dataset, _names(dataset, frame_uid, warnings), warnings)
+    every = [contour for contours in drawn.values() for contour in contours]
+    if frame_uid is None and not _in_slices(grid, every):
+        warnings.append("structures left out: their contours do not lie in the slices of the CT")
+        return {}
+    step = _step(grid, every)
     shape = (grid.array.shape[0], grid.array.shape[1], grid.array.shape[2])
     structures: dict[str, Volume] = {}
-    drawn = _drawn(dataset, names, warnings)
-    step = _step(grid, [contour for contours in drawn.values() for contour in contours])
     for name, contours in drawn.items():
         try:
             result = rasterise(contours, grid.affine, shape, step)
@@ -43,28 +50,16 @@ def read_structures(
     return structures
 
 
-def read_prescription(file: Instance) -> float | None:
-    """Prescribed dose in Gy of the highest target, None if the plan does not say."""
-    dataset = read_dataset(file.path, specific_tags=PLAN_TAGS)
-    doses = [
-        dose
-        for reference in value(dataset, "DoseReferenceSequence") or ()
-        if value(reference, "DoseReferenceType") == "TARGET"
-        and (dose := _optional(reference, "TargetPrescriptionDose")) is not None
-    ]
-    return max((dose for dose in doses if dose > 0), default=None)
-
-
-def _names(dataset: Dataset, frame_uid: str, warnings: list[str]) -> dict[int, str]:
+def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict[int, str]:
     """ROI number -> name, of the ROIs in this frame of reference, made unique."""
     names: dict[int, str] = {}
     elsewhere = 0
     for item in value(dataset, "StructureSetROISequence") or ():
-        number = _number(item, "ROINumber")
+        number = whole_number(item, "ROINumber")
         frame = value(item, "ReferencedFrameOfReferenceUID")
-        if not number:
+        if number is None:
             continue
-        if frame is not None and str(frame) != frame_uid:
+        if None not in (frame, frame_uid) and str(frame) != frame_uid:
             elsewhere += 1
             continue
         name = str(value(item, "ROIName") or f"ROI {number}").strip()
@@ -74,60 +69,36 @@ def _names(dataset: Dataset, frame_uid: str, warnings: list[str]) -> dict[int, s
     return names
 
 
-def _number(item: Dataset, keyword: str) -> int | None:
-    found = value(item, keyword)
-    try:
-        return None if found is None else int(found)
-    except (TypeError, ValueError):
-        return None
-
-
-def _optional(item: Dataset, keyword: str) -> float | None:
-    try:
-        return numbers(item, keyword, 1)[0]
-    except InputError:
-        return None
-
-
-def _drawn(
-    dataset: Dataset, names: dict[int, str], warnings: list[str]
-) -> dict[str, list[NDArray[np.float64]]]:
+def _drawn(dataset: Dataset, names: dict[int, str], warnings: list[str]) -> dict[str, Contours]:
     """Closed contours by name of structure."""
-    drawn: dict[str, list[NDArray[np.float64]]] = {}
+    drawn: dict[str, Contours] = {}
     for item in value(dataset, "ROIContourSequence") or ():
-        name = names.get(_number(item, "ReferencedROINumber") or 0)
-        if name is None:
+        number = whole_number(item, "ReferencedROINumber")
+        if number is None or number not in names:
             continue
+        name = names[number]
         try:
-            contours, notes = _contours(item)
+            contours, n_open = _contours(item)
         except InputError as error:
             warnings.append(f"structure {name} left out: {error}")
             continue
-        warnings += [f"structure {name}: {note}" for note in notes]
+        if n_open:
+            warnings.append(f"structure {name}: {n_open} contour(s) that are not closed left out")
         drawn[name] = contours
     return drawn
 
 
-def _step(grid: Volume, contours: list[NDArray[np.float64]]) -> float | None:
-    """The usual distance in mm between the planes of all contours, along the grid's slices."""
-    along = grid.affine[:3, 0] / np.linalg.norm(grid.affine[:3, 0])
-    levels = np.unique(
-        np.round([float(points[0] @ along) for points in contours if len(points)], 2)
-    )
-    steps = np.diff(levels)
-    return float(np.median(steps)) if steps.size else None
-
-
-def _contours(item: Dataset) -> tuple[list[NDArray[np.float64]], list[str]]:
-    contours, n_open = [], 0
+def _contours(item: Dataset) -> tuple[Contours, int]:
+    """The closed contours of one ROI, and how many open ones it has."""
+    contours: Contours = []
+    n_open = 0
     for contour in value(item, "ContourSequence") or ():
         kind = value(contour, "ContourGeometricType")
         if kind in CLOSED:
             contours.append(_points(contour))
         elif kind != "POINT":
             n_open += 1
-    notes = [f"{n_open} contour(s) that are not closed left out"] if n_open else []
-    return contours, notes
+    return contours, n_open
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -136,3 +107,23 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     if len(data) % 3 or len(data) > 3 * MAX_POINTS or not np.isfinite(points).all():
         raise InputError("ContourData is not a list of finite points in three dimensions")
     return points.reshape(-1, 3)
+
+
+def _in_slices(grid: Volume, contours: Contours) -> bool:
+    """Whether every contour lies in a slice of the grid and within its borders."""
+    to_index = np.linalg.inv(grid.affine)
+    for points in contours:
+        at = points @ to_index[:3, :3].T + to_index[:3, 3]
+        if np.abs(at[:, 0] - np.rint(at[:, 0])).max() > OFF_SLICE:
+            return False
+        if (at < -0.5).any() or (at > np.array(grid.array.shape) - 0.5).any():
+            return False
+    return True
+
+
+def _step(grid: Volume, contours: Contours) -> float | None:
+    """The usual distance in mm between the planes of all contours, along the grid's slices."""
+    along = grid.affine[:3, 0] / np.linalg.norm(grid.affine[:3, 0])
+    levels = np.unique(np.round([float(points[0] @ along) for points in contours], 2))
+    steps = np.diff(levels)
+    return float(np.median(steps)) if steps.size else None
