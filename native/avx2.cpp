@@ -71,7 +71,7 @@ ISOHASH_AVX2 inline Vector differing(const uint64_t *a, const uint64_t *b, int64
 ISOHASH_AVX2 inline int32_t differing_tail(const uint64_t *a, const uint64_t *b, int64_t first,
                                            int64_t last) {
     int64_t sum = 0;
-    for (; first < last; first++) sum += __builtin_popcountll(a[first] ^ b[first]);
+    for (; first < last; first++) sum += __builtin_popcountll(word_at(a + first) ^ word_at(b + first));
     return static_cast<int32_t>(sum);
 }
 
@@ -474,7 +474,7 @@ ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t
 const Lookup lookup;
 const Level level = {
     {hamming, symbols<lee_sums>, symbols<squared_sums>, symbols<different_sums>},
-    {&lookup, nullptr},
+    {&lookup, nullptr, nullptr},
     find_below};
 
 } // namespace
@@ -483,12 +483,15 @@ const Level *avx2_level() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") ? &level : nullptr;
 }
 
+const BatchKernel *avx2_lookup() { return avx2_level() ? &lookup : nullptr; }
+
 } // namespace isohash
 
 #else
 
 namespace isohash {
 const Level *avx2_level() { return nullptr; }
+const BatchKernel *avx2_lookup() { return nullptr; }
 } // namespace isohash
 
 #endif

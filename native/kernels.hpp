@@ -6,10 +6,18 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "isohash.h"
 
 namespace isohash {
+
+// A word of a row. Rows of a mapped file may begin anywhere.
+inline uint64_t word_at(const uint64_t *place) {
+    uint64_t word;
+    std::memcpy(&word, place, sizeof word);
+    return word;
+}
 
 struct Shape {
     isohash_metric metric;
@@ -36,6 +44,8 @@ class BatchKernel {
     virtual int64_t block_rows(const Shape &shape) const = 0;
     // Queries per call of `run`.
     virtual int64_t group() const = 0;
+    // Rows of distances that `run` may write for n queries.
+    virtual int64_t distance_rows(int64_t n) const { return n; }
 
     // Sizes of the rearranged forms, in bytes. 0: the plain rows are used.
     virtual int64_t prepared_queries_bytes(const Shape &shape, int64_t n) const = 0;
@@ -52,7 +62,7 @@ class BatchKernel {
 
 struct Level {
     DirectKernel direct[4];        // by isohash_metric
-    const BatchKernel *batches[2]; // tried in order; null: none
+    const BatchKernel *batches[3]; // tried in order; null: none
     FindBelow find_below;
 };
 
@@ -69,6 +79,9 @@ const Level *avx2_level();
 const Level *avx512_level();
 const Level *amx_level();
 const Level *neon_level();
+
+// The kernels for batches of small symbols, which later levels of x86 use as well; or null.
+const BatchKernel *avx2_lookup();
 
 // A level's kernels, or null.
 const Level *level_by_number(int level);

@@ -31,7 +31,7 @@ ISOHASH_POPCNT void hamming(const Shape &shape, const uint8_t *query, const uint
     const uint64_t *code = reinterpret_cast<const uint64_t *>(codes);
     for (int64_t i = 0; i < m; i++, code += words) {
         int32_t sum = 0;
-        for (int64_t j = 0; j < words; j++) sum += popcount(q[j] ^ code[j]);
+        for (int64_t j = 0; j < words; j++) sum += popcount(word_at(q + j) ^ word_at(code + j));
         out[i] = sum;
     }
 }
@@ -82,7 +82,7 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
     return i;
 }
 
-const Level level = {{hamming, lee, squared_lee, different}, {nullptr, nullptr}, find_below};
+const Level level = {{hamming, lee, squared_lee, different}, {nullptr, nullptr, nullptr}, find_below};
 
 } // namespace
 

@@ -143,7 +143,8 @@ void scan_batch(const isohash_scan &scan, const BatchKernel &kernel, Range queri
     const int64_t group = std::min(n, kernel.group());
     const Buffer prepared_queries(kernel.prepared_queries_bytes(shape, n));
     const Buffer prepared_block(kernel.prepared_block_bytes(shape, rows));
-    const Buffer distances(group * rows * static_cast<int64_t>(sizeof(int32_t)));
+    const Buffer distances(kernel.distance_rows(group) * rows *
+                           static_cast<int64_t>(sizeof(int32_t)));
     const uint8_t *plain = query_row(scan, queries.first);
     if (prepared_queries.bytes()) kernel.prepare_queries(shape, plain, n, prepared_queries.bytes());
     const uint8_t *rearranged = prepared_queries.bytes() ? prepared_queries.bytes() : plain;
