@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,15 +91,24 @@ def test_an_operation_that_fails_anywhere_is_all_or_nothing(archive, operation, 
     assert k > 3
 
 
+def refusal(action: Callable[..., object], *arguments: object) -> str | None:
+    """The message with which an action was refused, None if it was not."""
+    try:
+        action(*arguments)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def attempt(store: CaseStore, operation: list) -> bool:
     """Whether the operation was acknowledged; a refusal is one line that names the archive."""
-    try:
-        perform(store, operation)
-    except InputError as error:
-        assert str(store.path) in str(error)
-        assert "\n" not in str(error)
-        return False
-    return True
+    message = refusal(perform, store, operation)
+    assert message is None or (str(store.path) in message and "\n" not in message)
+    return message is None
+
+
+def reopen(folder: Path) -> None:
+    CaseStore.open(folder, writable=True).close()
 
 
 def test_closing_and_reopening_on_a_failing_disk_loses_nothing(quick_tmp):
@@ -108,11 +118,8 @@ def test_closing_and_reopening_on_a_failing_disk_loses_nothing(quick_tmp):
         hook = FailAt(k)
         with failpoints(hook):
             store.close()
-            try:
-                with CaseStore.open(folder, writable=True) as store:
-                    assert_equal(store, model)
-            except InputError as error:
-                assert "free some space" in str(error)
+            message = refusal(reopen, folder)
+            assert message is None or "free some space" in message
         with CaseStore.open(folder) as reader:
             assert_equal(reader, model)
             assert reader.verify().ok
@@ -125,25 +132,24 @@ def test_closing_and_reopening_on_a_failing_disk_loses_nothing(quick_tmp):
     assert k > 3
 
 
+def create(folder: Path) -> None:
+    CaseStore.create(folder, RECIPE, {"weights": b"1"}).close()
+
+
 def test_creating_on_a_failing_disk_leaves_no_archive_and_can_be_tried_again(quick_tmp):
     for k in range(100):
         folder = quick_tmp / str(k) / "deep" / "archive"
         hook = FailAt(k)
         with failpoints(hook):
-            try:
-                store = CaseStore.create(folder, RECIPE, {"weights": b"1"})
-            except InputError as error:
-                assert "free some space" in str(error)
-                store = None
-        if store is None and not (folder / "recipe.json").exists():
+            message = refusal(create, folder)
+            assert message is None or "free some space" in message
+        if not (folder / "recipe.json").exists():
             with pytest.raises(InputError, match="no"):
                 CaseStore.open(folder)
-            store = CaseStore.create(folder, RECIPE, {"weights": b"1"})
-        if store is None:
-            store = CaseStore.open(folder, writable=True)
-        assert store.read_file("weights") == b"1"
-        store.close()
-        assert CaseStore.open(folder).verify().ok
+            create(folder)
+        with CaseStore.open(folder, writable=True) as store:
+            assert store.read_file("weights") == b"1"
+        assert verify(folder).ok
         if not hook.hit:
             break
     assert not hook.hit

@@ -270,7 +270,7 @@ class Writer:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._break_seal()
+        self.break_seal()
         files.reach("commit", self._path)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -282,7 +282,8 @@ class Writer:
             raise
         self._commits += 1
 
-    def _break_seal(self) -> None:
+    def break_seal(self) -> None:
+        """Remove the seal before the archive changes; once per opening."""
         if self._sealed:
             files.unlink(self.folder / SEAL)
             files.sync_folder(self.folder)
@@ -295,7 +296,7 @@ class Writer:
 
     def checkpoint(self) -> None:
         """Fold the log into the main file; the caller holds the load lock."""
-        self._break_seal()
+        self.break_seal()
         files.reach("checkpoint", self._path)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._commits = 0
@@ -324,13 +325,16 @@ def write(folder: Path, state: State, recipe: str) -> None:
 
 def check_seal(folder: Path) -> bool:
     """Compare a closed catalogue with its seal; False if it has none, DamagedArchive if broken."""
-    path, seal = folder / NAME, folder / SEAL
-    if not seal.exists():
+    path = folder / NAME
+    try:
+        with files.reading(folder / SEAL):
+            seal = (folder / SEAL).read_bytes()
+    except DamagedArchive:
+        if (folder / SEAL).exists():
+            raise
         return False
     with files.reading(path):
-        found = seal_of(path)
-    with files.reading(seal):
-        if seal.read_bytes() != found:
+        if seal != seal_of(path):
             raise DamagedArchive(path, "it does not match its seal")
     return True
 

@@ -35,6 +35,7 @@ from isohash.archive.state import (
     State,
     encode_records,
     row_ranges,
+    segment_files,
     segment_path,
 )
 from isohash.errors import InputError
@@ -164,9 +165,3 @@ def replaced(archive: Path, state: State) -> Iterator[Path]:
     for path, sequence in segment_files(archive):
         if compactions and sequence < max(compactions) and sequence not in state.segments:
             yield path
-
-
-def segment_files(archive: Path) -> list[tuple[Path, int]]:
-    """The segment files that there are, in order."""
-    paths = sorted((archive / folder.SEGMENTS).glob("*.seg"))
-    return [(path, int(path.stem)) for path in paths if path.stem.isdecimal()]

@@ -24,6 +24,7 @@ from isohash.archive.state import (
     change_of,
     open_segment,
     row_ranges,
+    segment_files,
     segment_path,
 )
 from isohash.errors import InputError
@@ -117,7 +118,7 @@ def _read_log(archive: Path) -> _Findings:
     except DamagedArchive as error:
         notes = [f"{error.path} is damaged: {error.what}; it was rebuilt from the segments"]
         found = _Findings(State(), False, notes=notes)
-    for path, sequence in compaction.segment_files(archive):
+    for path, sequence in segment_files(archive):
         if sequence > found.state.sequence:
             _replay(found, path, sequence)
     return found
@@ -154,7 +155,7 @@ def _change(path: Path, sequence: int) -> Change:
 
 def _check_segments(archive: Path, found: _Findings, progress: Progress | None) -> None:
     """Find the damaged ones among all segments that there are or should be."""
-    there = dict(compaction.segment_files(archive))
+    there = dict(segment_files(archive))
     listed = {segment_path(archive, s): e for s, e in found.state.segments.items()}
     todo = sorted(there.keys() | listed.keys())
     for done, path in enumerate(todo):
@@ -210,7 +211,7 @@ class _Opener:
 
 def _rewrite(archive: Path, state: State, progress: Progress | None) -> Change:
     """Write what is left as one new segment, after every number that was ever used."""
-    numbers = [sequence for _, sequence in compaction.segment_files(archive)]
+    numbers = [sequence for _, sequence in segment_files(archive)]
     sequence = max([state.sequence, *numbers]) + 1
     opener = _Opener(archive, state)
     return compaction.write_compacted(archive, state, sequence, opener, progress)

@@ -96,6 +96,12 @@ def segment_path(archive: Path, sequence: int) -> Path:
     return archive / "segments" / f"{sequence:012d}.seg"
 
 
+def segment_files(archive: Path) -> list[tuple[Path, int]]:
+    """The segment files that there are, in order."""
+    paths = sorted((archive / "segments").glob("*.seg"))
+    return [(path, int(path.stem)) for path in paths if path.stem.isdecimal()]
+
+
 def change_of(segment: Segment) -> Change:
     """What a segment says, read from the segment itself; DamagedArchive if it makes no sense."""
     header = segment.header

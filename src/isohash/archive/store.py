@@ -269,9 +269,10 @@ class CaseStore:
     def set_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Replace the recipe at once."""
         content = _as_recipe(recipe)
-        with self._mutex, self._ready():
+        with self._mutex, self._ready() as writer:
             try:
                 with _writing(self.path):
+                    writer.break_seal()
                     folder.write_recipe(self.path, content)
             finally:  # a failure after the rename has replaced it all the same
                 self._recipe = folder.read_recipe(self.path)
@@ -315,13 +316,13 @@ class CaseStore:
         return segment
 
     @contextmanager
-    def _ready(self) -> Iterator[None]:
+    def _ready(self) -> Iterator[catalogue.Writer]:
         """Write only as the writer, and only when the catalogue has all that went before."""
         if self._writer is None or not self._close.alive:
             state = "closed" if not self._close.alive else "open for reading only"
             raise InputError(f"archive {self.path} is {state}; open it with writable=True")
         self._catch_up()
-        yield
+        yield self._writer
         self._ids = None
 
     def _write(

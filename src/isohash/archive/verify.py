@@ -16,6 +16,7 @@ from isohash.archive.state import (
     change_of,
     news,
     open_segment,
+    segment_files,
     segment_path,
 )
 
@@ -130,11 +131,11 @@ class _Check:
         """Check each segment of the log, or each segment there is if the log is unknown."""
         for record in state.cases.values() if state else ():
             self._live.setdefault(record.segment, set()).add(record)
-        paths = set((self.archive / folder.SEGMENTS).glob("*.seg"))
+        found = segment_files(self.archive)
         entries = state.segments if state else {}
         listed = {segment_path(self.archive, s): entry for s, entry in entries.items()}
-        paths -= set(self._leftovers(paths - set(listed), state))
-        todo = sorted(paths | set(listed))
+        unlisted = [(path, sequence) for path, sequence in found if path not in listed]
+        todo = sorted({*listed, *(self._beyond(unlisted, state))})
         self._total = sum(path.stat().st_size for path in todo if path.exists())
         for path in todo:
             self._segment(path, listed.get(path), state)
@@ -147,12 +148,17 @@ class _Check:
         if self.progress is not None:
             self.progress(self._done, self._total, "verifying")
 
-    def _leftovers(self, unlisted: set[Path], state: State | None) -> Iterator[Path]:
-        """Segments that a compaction has replaced, while a reader still needed them."""
-        for path in sorted(unlisted):
-            if state and path.stem.isdigit() and int(path.stem) < state.sequence:
+    def _beyond(self, unlisted: list[tuple[Path, int]], state: State | None) -> Iterator[Path]:
+        """Segments to check although the log does not list them."""
+        expected = state.sequence + 1 if state else 0
+        for path, sequence in unlisted:
+            if sequence < expected:  # a reader needed it when a compaction replaced it
                 self.notes.append(f"{path.name} is left over from a compaction")
-                yield path
+                continue
+            if state and sequence > expected:
+                self._add(path, "it is not in the log: segments before it are missing")
+            expected = sequence + 1  # one that follows the log was written meanwhile
+            yield path
 
     def _segment(self, path: Path, entry: Entry | None, state: State | None) -> None:
         self.n_segments += 1
@@ -166,9 +172,7 @@ class _Check:
         except DamagedArchive as error:
             self._add(error.path, error.what)
             return
-        if state is not None and entry is None:
-            self._add(path, "it is not in the log: the segments before it are missing")
-        elif not self._live.get(change.entry.sequence, set()) <= set(change.records):
+        if entry and not self._live.get(change.entry.sequence, set()) <= set(change.records):
             self._add(path, "its cases are not those that the catalogue knows")
 
     def _others(self) -> None:
