@@ -77,12 +77,14 @@ class Answer:
 
     @property
     def by(self) -> str:
-        """`ct`, `dose` or `joint`."""
+        """`ct`, `dose` or `joint`; `vector` for plain vectors."""
         return "joint" if len(self.weights) > 1 else next(iter(self.weights))
 
     @property
     def summary(self) -> str:
         """One sentence for people."""
+        if self.by == "vector":
+            return f"{len(self.matches)} nearest of {self.n_considered} vectors"
         how = {"ct": "CT", "dose": "dose", "joint": "CT and dose"}[self.by]
         alpha = f" (alpha {self.weights['ct']:g})" if self.by == "joint" else ""
         excluded = f", {self.n_excluded} left out" if self.n_excluded else ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from isohash.features.slices import SliceSettings
 from isohash.index.flat import distances
 from isohash.records import Case, Codes
 from isohash.sources.reading import read_case
+
+if TYPE_CHECKING:
+    from isohash.apps.vectors import VectorArchive
 
 DEFAULT_ALPHA = 0.5
 
@@ -92,13 +95,11 @@ class Session:
         )
 
     def _best_by(self) -> By:
-        rows = self.query.table.row
-        has = [
-            view
-            for view in VIEWS
-            if view in self.archive.pipeline.models and (rows[view] >= 0).any()
-        ]
-        return "joint" if len(has) == 2 else (has[0] if has else "ct")
+        models, rows = self.archive.pipeline.models, self.query.table.row
+        ct, dose = (view in models and bool((rows[view] >= 0).any()) for view in VIEWS)
+        if ct != dose:
+            return "ct" if ct else "dose"
+        return "joint"
 
     def _check_views(self, weights: Mapping[View, float]) -> None:
         for view in weights:
@@ -144,9 +145,22 @@ class Archive:
         self.pipeline = pipeline
 
     @classmethod
-    def open(cls, path: str | Path, writable: bool = False) -> Archive:
-        """Open an archive folder; InputError if it is missing, foreign or of a newer format."""
-        store = CaseStore.open(path, writable=writable)
+    def open(cls, path: str | Path) -> Archive | VectorArchive:
+        """Open an archive folder; InputError if it is missing, foreign or of a newer format.
+
+        An archive of plain vectors comes back as a `VectorArchive`, asked in the same way.
+        """
+        store = CaseStore.open(path)
+        if store.recipe.get("kind") == "vectors":
+            from isohash.apps.vectors import VectorArchive
+
+            return VectorArchive(store)
+        return cls(store, load_pipeline(store))
+
+    @classmethod
+    def of_cases(cls, path: str | Path) -> Archive:
+        """Open an archive that must hold cases."""
+        store = CaseStore.open(path)
         return cls(store, load_pipeline(store))
 
     def __enter__(self) -> Archive:
@@ -261,7 +275,7 @@ def load_pipeline(store: CaseStore) -> Pipeline:
     """The encoders and hashes kept in an archive."""
     recipe = store.recipe
     if recipe.get("kind") != "cases":
-        raise InputError(f"this archive holds {recipe.get('kind')}, not cases with CT or dose")
+        raise InputError(f"this archive holds {recipe.get('kind')}; give it a source of that kind")
     settings = SliceSettings.from_json(recipe["slices"])
     return Pipeline.from_files(settings, recipe["near"], store.read_file)
 

@@ -96,9 +96,10 @@ def index_found(
         from isohash.apps.vectors import index_vectors
 
         return index_vectors(findings, archive, options, progress)
-    with existing_store(archive, options) or _new_store(
-        findings, archive, options, progress
-    ) as store:
+    store = existing_store(archive, options)
+    if store is None:
+        store = _new_store(findings, archive, options, progress)
+    with store:
         return _add(findings, store, load_pipeline(store), progress)
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isohash.apps.answer import Answer
-from isohash.apps.demo import WAYS, DemoResult
-from isohash.apps.indexing import IndexReport
+if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
+    from isohash.apps.answer import Answer
+    from isohash.apps.demo import DemoResult
+    from isohash.apps.indexing import IndexReport
 
 SKIPPED_SHOWN = 20
-VIEW_NAMES = {"ct": "CT", "dose": "dose"}
+VIEW_NAMES = {"ct": "CT", "dose": "dose", "vector": "Euclidean"}
 PIPED_WIDTH = 160
 
 
@@ -38,11 +38,11 @@ def demo_table(result: DemoResult) -> Group:
     """Relatives found per family, the expected number, and what to open."""
     table = _table(
         f"Relatives among the {result.k} nearest of {result.n_cases} synthetic cases",
-        ["family", *WAYS],
+        ["family", *result.means],
     )
     for family, found in result.relatives.items():
-        table.add_row(family, *(f"{found[by]} of {result.k}" for by in WAYS))
-    table.add_row("mean", *(f"{result.mean(by):.1f}" for by in WAYS), style="bold")
+        table.add_row(family, *(f"{found[by]} of {result.k}" for by in result.means))
+    table.add_row("mean", *(f"{mean:.1f}" for mean in result.means.values()), style="bold")
     verdict = "passed" if result.passed else "FAILED"
     return Group(
         table,
@@ -78,7 +78,7 @@ def index_table(report: IndexReport, archive: Path) -> Group:
 def answer_table(answer: Answer) -> Group:
     """Rank, id, distance with interval, and the calibrated distance of each view."""
     views = list(answer.weights)
-    sliced = ["slice"] if answer.level == "slice" else []
+    sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
     near = [f"{VIEW_NAMES[view]}, near = 1" for view in views]
     table = _table(
@@ -140,8 +140,3 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         else:
             rows.append((f"{prefix}{name}", value))
     return rows
-
-
-def reasons(report: IndexReport) -> Counter[str]:
-    """How often each reason for skipping occurred."""
-    return Counter(skipped.reason for skipped in report.skipped)

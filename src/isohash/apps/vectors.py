@@ -7,6 +7,7 @@ FILE being the file's name without its ending.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.apps.answer import Answer, match_of
+from isohash.apps.answer import Answer, Match, match_of
 from isohash.apps.engine import versions
 from isohash.apps.fitting import fit_model
 from isohash.apps.indexing import IndexReport, IndexSettings, Progress, existing_store, tell
@@ -22,6 +23,7 @@ from isohash.apps.pipeline import load_model, model_files
 from isohash.apps.retrieval import Level, Pair, Ranked
 from isohash.apps.where import parse_where
 from isohash.archive.store import CaseStore
+from isohash.archive.verify import Report
 from isohash.errors import InputError
 from isohash.hashing.drawn import load_hash
 from isohash.index.flat import FlatIndex
@@ -122,6 +124,12 @@ class VectorArchive:
         self.store = store
         self.model = load_model("vector", store.recipe["near"]["vector"], store.read_file)
 
+    def __enter__(self) -> VectorArchive:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.store.close()
+
     def __len__(self) -> int:
         return int(self._start[-1])
 
@@ -153,56 +161,47 @@ class VectorArchive:
         row = position - int(self._start[entry])
         return int(arrays["label"][row]) if "label" in arrays else None
 
+    def session(self, case: str | Path, pictures: bool = False) -> VectorSession:
+        """A query: `FILE:ROW` of this archive, or the file of one or more vectors."""
+        if pictures:
+            raise InputError("vectors have no pictures: leave out --report and --collage")
+        return VectorSession(self, case)
+
     def query(
         self,
         case: str | Path,
         k: int = 10,
-        level: Level = "slice",
         where: str | None = None,
-        row: int | None = None,
-        **_: Any,
+        query_slice: int | None = None,
+        same_patient: bool = False,
     ) -> Answer:
-        """The k rows nearest to row `FILE:ROW` of this archive, or to row `row` of a file [0]."""
-        if k < 1:
-            raise InputError(f"-k must be at least 1, got {k}")
-        name, vector, own = self._vector(case, row)
-        allowed = np.ones(len(self), dtype=bool)
-        if own is not None:
-            allowed[own] = False
-        if where is not None:
-            keep = parse_where(where)
-            allowed &= [
-                keep({"id": self.name(i), "label": self.label(i)}) for i in range(len(self))
-            ]
-        hits = self.index.search(self.model.hash.encode(vector), k, allowed)
-        matches = tuple(
-            self._match(rank, int(position), int(count))
-            for rank, (position, count) in enumerate(
-                zip(hits.ids[0], hits.distances[0], strict=True), start=1
-            )
-        )
-        few = [] if len(matches) == k else [f"only {len(matches)} of the {k} results asked for"]
-        return Answer(
-            name,
-            level,
-            {"vector": 1.0},
-            int(allowed.sum()),
-            int((~allowed).sum()),
-            matches,
-            (*few,),
-        )
+        """The k rows nearest to `FILE:ROW` of this archive, or to a row of a file."""
+        session = self.session(case)
+        return session.ask(k, where=where, query_slice=query_slice, same_patient=same_patient)
 
-    def _match(self, rank: int, position: int, count: int) -> Any:
+    def verify(self) -> Report:
+        """Check every byte of the archive."""
+        return self.store.verify()
+
+    def rank(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> list[Match]:
+        """The k nearest rows among the `allowed` (n,) to a vector (1, d)."""
+        hits = self.index.search(self.model.hash.encode(vector), k, allowed)
+        pairs = zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True)
+        return [self._match(rank, *pair) for rank, pair in enumerate(pairs, start=1)]
+
+    def facts(self, position: int) -> dict[str, Any]:
+        """What is known of a row."""
+        return {"id": self.name(position), "label": self.label(position), "prescription_gy": None}
+
+    def _match(self, rank: int, position: int, count: int) -> Match:
         distance = count / self.index.length
         pair = Pair(0, position, 0.0, 0.0, {"vector": count}, distance)
         ranked = Ranked(position, distance, {"vector": count}, (pair,))
-        facts = {"label": self.label(position), "prescription_gy": None}
-        models = {"vector": self.model}
-        return match_of(rank, ranked, self.name(position), facts, {"vector": 1.0}, models)
+        facts, models = self.facts(position), {"vector": self.model}
+        return match_of(rank, ranked, facts["id"], facts, {"vector": 1.0}, models)
 
-    def _vector(
-        self, case: str | Path, row: int | None
-    ) -> tuple[str, NDArray[np.float32], int | None]:
+    def vector(self, case: str | Path, row: int | None) -> tuple[str, NDArray[np.float32], int]:
+        """Name, vector (1, d) and position in the archive (-1 for a file's) of a query."""
         if not Path(case).exists():
             position = self._position(str(case))
             entry = int(np.searchsorted(self._start, position, side="right")) - 1
@@ -216,7 +215,7 @@ class VectorArchive:
                 f"{case} holds vectors of shape {array.shape}; the archive wants row --slice "
                 f"{at} of {self.store.recipe['dim']} dimensions"
             )
-        return f"{Path(case).stem}:{at}", array[at : at + 1], None
+        return f"{Path(case).stem}:{at}", array[at : at + 1], -1
 
     def _position(self, name: str) -> int:
         file, _, row = name.rpartition(":")
@@ -225,3 +224,38 @@ class VectorArchive:
             if facts["file"] == file and 0 <= inside < facts["n_rows"]:
                 return int(self._start[entry]) + inside
         raise InputError(f"{name} is neither a path nor a row FILE:ROW of this archive")
+
+
+@dataclass(frozen=True, eq=False)
+class VectorSession:
+    """One query put to an archive of vectors, asked like the session of an archive of cases."""
+
+    archive: VectorArchive
+    case: str | Path
+
+    def ask(
+        self,
+        k: int = 10,
+        by: str | None = None,
+        alpha: float | None = None,
+        level: Level | None = None,
+        where: str | None = None,
+        query_slice: int | None = None,
+        same_patient: bool = False,
+    ) -> Answer:
+        """The k nearest rows; by, alpha and level mean nothing here."""
+        if k < 1:
+            raise InputError(f"-k must be at least 1, got {k}")
+        name, vector, own = self.archive.vector(self.case, query_slice)
+        allowed = np.ones(len(self.archive), dtype=bool)
+        if own >= 0 and not same_patient:
+            allowed[own] = False
+        n_excluded = int((~allowed).sum())
+        if where is not None:
+            keep = parse_where(where)
+            allowed &= [keep(self.archive.facts(i)) for i in range(len(self.archive))]
+        matches = tuple(self.archive.rank(vector, k, allowed))
+        few = () if len(matches) == k else (f"only {len(matches)} of the {k} results asked for",)
+        weights = {"vector": 1.0}
+        n = int(allowed.sum())
+        return Answer(name, "slice", weights, n, n_excluded, matches, few)

@@ -1,0 +1,192 @@
+"""The command line: what it prints, its exit status, and one clear line for bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from isohash.apps.engine import Archive
+from isohash.apps.indexing import index_found
+from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp
+
+
+def test_query_prints_rank_id_and_distance_with_interval(isohash, archive_path: Path) -> None:
+    outcome = isohash("query", archive_path, "phantom-00-00", "-k", 3)
+    assert outcome.status == 0
+    row = next(line.split() for line in outcome.out.splitlines() if line.startswith("1 "))
+    assert row[1].startswith("phantom-")
+    assert 0 < float(row[2]) < 0.6
+    assert row[3].startswith("[")
+
+
+def test_json_and_python_give_the_same_answer(isohash, archive_path: Path) -> None:
+    outcome = isohash("query", archive_path, "phantom-00-00", "-k", 3, "--json")
+    with Archive.open(archive_path) as archive:
+        expected = archive.query("phantom-00-00", k=3)
+    told = json.loads(outcome.out)
+    assert [match["id"] for match in told["matches"]] == expected.ids
+    assert [match["distance"] for match in told["matches"]] == expected.distances
+
+
+def test_a_report_opens_offline_and_shows_query_and_results(
+    isohash, archive_path: Path, tmp_path: Path
+) -> None:
+    page, picture = tmp_path / "r.html", tmp_path / "c.png"
+    case = tmp_path / "pt_5.npz"
+    write_openkbp(phantom(1, 7), case)
+    arguments = ("query", archive_path, case, "-k", 3, "--report", page, "--collage", picture)
+    outcome = isohash(*arguments, "--json")
+    assert outcome.status == 0, outcome.err
+    text = page.read_text()
+    for match in json.loads(outcome.out)["matches"]:
+        assert match["id"] in text
+    assert "pt_5" in text
+    assert text.count('class="pane"') == 3 * 3 * 2
+    assert "stroke=" in text
+    assert "SpinalCord" in text
+    for forbidden in ("http:", "https:", "<script", str(tmp_path)):
+        assert forbidden not in text
+    with Image.open(picture) as image:
+        assert image.width > image.height / 2
+
+
+def test_text_from_files_cannot_become_markup(archive_path: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from isohash.apps.report import render
+
+    hostile = replace(phantom(0, 8), id="<b>x</b>", warnings=("<script>alert(1)</script>",))
+    with Archive.open(archive_path) as archive:
+        session = archive.session(hostile, pictures=True)
+        page = render(session, session.ask(2))
+    assert "<script>" not in page
+    assert "<b>x" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_verify_info_and_doctor_say_what_they_find(isohash, archive_path: Path) -> None:
+    assert "no damage" in isohash("verify", archive_path).out
+    assert "recipe.settings.bits" in isohash("info", archive_path).out
+    assert json.loads(isohash("info", archive_path, "--json").out)["cases"] == 15
+    facts = json.loads(isohash("doctor", "--json").out)
+    assert facts["search"]["level"]
+
+
+def test_verify_names_a_damaged_segment(isohash, archive_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(archive_path, tmp_path / "A"))
+    segment = max((f for f in copy.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.chmod(0o600)
+    segment.write_bytes(data)
+    outcome = isohash("verify", copy)
+    assert outcome.status == 1
+    assert segment.name in outcome.out
+
+
+def one_line(outcome) -> str:
+    assert outcome.status == 1, outcome
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in outcome.err
+    return lines[0]
+
+
+def bad_npz(folder: Path, kind: str) -> Path:
+    path = folder / "pt_1.npz"
+    write_openkbp(phantom(0, 0), path)
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:20_000])
+        return path
+    with np.load(path) as file:
+        arrays = dict(file)
+    if kind == "nan":
+        arrays["dose"] = np.where(arrays["dose"] > 0, np.nan, 0.0).astype(np.float32)
+    if kind == "negative":
+        arrays["dose"] = arrays["dose"].astype(np.int32) - 5
+    if kind == "shape":
+        arrays["dose"] = arrays["dose"][:-1]
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "nan", "negative", "shape"])
+def test_a_bad_file_gives_one_clear_line(isohash, tmp_path, archive_path, kind) -> None:
+    bad = bad_npz(tmp_path, kind)
+    assert "pt_1" in one_line(isohash("query", archive_path, bad))
+    assert "pt_1" in one_line(isohash("index", bad, tmp_path / "A"))
+    assert not (tmp_path / "A").exists()
+
+
+def test_paths_that_hold_nothing_give_one_clear_line(isohash, tmp_path, archive_path) -> None:
+    empty, unrelated = tmp_path / "empty", tmp_path / "unrelated"
+    empty.mkdir()
+    unrelated.mkdir()
+    (unrelated / "notes.txt").write_text("not a case")
+    (unrelated / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    for source in (tmp_path / "missing", empty, unrelated):
+        assert source.name in one_line(isohash("index", source, tmp_path / "A"))
+        assert not (tmp_path / "A").exists()
+    assert "missing" in one_line(isohash("query", tmp_path / "missing", "x"))
+    assert "empty" in one_line(isohash("query", empty, "x"))
+
+
+def test_an_archive_of_a_newer_format_is_refused(isohash, tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as later:
+        later.setattr("isohash.archive.folder.FORMAT", 999)
+        index_found(some_phantoms(1, 3), tmp_path / "A", {**OPTIONS, "dim": 4})
+    line = one_line(isohash("query", tmp_path / "A", "phantom-00-00"))
+    assert "999" in line
+    assert "upgrade" in line
+
+
+@pytest.fixture
+def without_rights():
+    """Root may write anywhere, so for the length of a test be nobody."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    yield
+    if os.getuid() == 0:
+        os.seteuid(0)
+
+
+def test_a_read_only_archive_answers_but_takes_nothing(
+    isohash, archive_path, readable, request
+) -> None:
+    copy = Path(shutil.copytree(archive_path, readable / "A"))
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    write_openkbp(phantom(0, 0), readable / "pt_1.npz")
+    assert isohash("query", copy, "phantom-00-00").status == 0  # loads all modules, as root
+    request.getfixturevalue("without_rights")
+    assert isohash("query", copy, "phantom-00-00").status == 0
+    assert "A" in one_line(isohash("index", readable / "pt_1.npz", copy))
+    assert isohash("verify", copy).status == 0
+
+
+@pytest.fixture
+def readable():
+    """A temporary folder that everybody may read, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("command", ["demo", "index", "query", "verify", "info", "doctor"])
+def test_every_command_has_help_with_an_example(isohash, command: str) -> None:
+    outcome = isohash(command, "--help")
+    assert outcome.status == 0
+    assert f"Example: isohash {command}" in " ".join(outcome.out.split())
+
+
+def test_wrong_usage_exits_with_two(isohash) -> None:
+    assert isohash("query").status == 2
+    assert isohash("nonsense").status == 2

@@ -1,0 +1,63 @@
+"""Small synthetic cases, and files of them, for the tests of the whole chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from isohash.records import Case
+from isohash.sources.found import Findings, Found
+from isohash.sources.phantom import phantom_case
+
+SHAPE = (24, 64, 64)
+FAMILIES, MEMBERS = 3, 5
+OPTIONS = {"bits": 256, "dim": 16, "fit_slices": 240, "fit_cases": 12}
+
+
+def phantom(family: int, member: int) -> Case:
+    return phantom_case(family, member, shape=SHAPE)
+
+
+def as_findings(cases: dict[str, Callable[[], Case]], stamp: str = "1") -> Findings:
+    return Findings("phantom", tuple(Found(k, stamp, k, read) for k, read in cases.items()))
+
+
+def some_phantoms(families: int = FAMILIES, members: int = MEMBERS) -> Findings:
+    return as_findings(
+        {
+            f"phantom-{f:02d}-{m:02d}": partial(phantom, f, m)
+            for f in range(families)
+            for m in range(members)
+        }
+    )
+
+
+def write_openkbp(case: Case, path: Path) -> None:
+    """Write a case as OpenKBP's npz form: (y, x, z) axes, CT + 1024, cGy, bit masks."""
+    from isohash.sources.openkbp import MASK_BITS
+
+    grid = np.zeros((128, 128, 128), np.int64)
+
+    def placed(array: np.ndarray) -> np.ndarray:
+        out = grid.copy()
+        turned = array[::-1].transpose(1, 2, 0)  # phantoms run from the feet to the head
+        out[: turned.shape[0], : turned.shape[1], : turned.shape[2]] = turned
+        return out
+
+    hu = np.rint(case.ct.array).astype(np.int64)
+    masks = sum(
+        placed(case.structures[name].array).astype(np.int64) << bit
+        for bit, name in enumerate(MASK_BITS)
+        if name in case.structures
+    )
+    z, y, x = case.ct.spacing_mm
+    np.savez_compressed(
+        path,
+        ct=placed(np.where(hu > -500, hu + 1024, 0)).astype(np.int16),
+        dose=placed(np.rint(100 * case.dose.array)).astype(np.uint16),
+        masks=np.asarray(masks + grid, np.uint16),
+        voxel=np.array([y, x, z]),
+    )
