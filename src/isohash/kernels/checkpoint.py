@@ -42,7 +42,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, An
 def load(path: Path, expected_digest: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read a file written by `save`; refuses one from other data or other settings."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop("header")))
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:

@@ -134,7 +134,7 @@ class KernelLearner(BaseEstimator):
         coordinate: Coordinate = "auto",
         initial: Literal["uniform"] | ArrayLike = "uniform",
         radius: float | None = None,
-        epsilon: float = 0.01,
+        epsilon: float = 0.05,
         n_clusters: int = 10,
         cluster: ClusterChoice = 0,
         label_subset: int = 2000,

@@ -211,6 +211,7 @@ def _advance(
     n_steps = math.ceil(duration / time_step - 1e-9)
     for _ in range(n_steps):
         masses = _implicit_step(masses, potential(masses), grid.width, beta, duration / n_steps)
+        masses = masses / masses.sum()  # so that rounding cannot add up over many steps
     return masses
 
 

@@ -18,8 +18,11 @@ from isohash.kernels.alignment import Objective, Pairs
 from isohash.kernels.langevin import Langevin
 from isohash.kernels.transport import Potentials, transport
 
-# Relative error of a marginal that a step's transport plan may have; records use the default.
+# What a step's transport plan may have as relative error of a marginal, and cost in iterations.
+# It starts from the plan of the step before, so the plans follow the particles; records, which
+# judge the ball, use the transport's own stricter defaults.
 STEP_TOLERANCE = 1e-3
+STEP_ITERATIONS = 20
 
 
 class PairSource(Protocol):
@@ -127,7 +130,9 @@ class Run:
         gradient = problem.objective.gradient(state.xi, pairs)
         eta, potentials = self.langevin.eta(state.step), state.potentials
         if self.multiplier > 0:
-            plan = transport(state.xi, problem.initial, self.epsilon, potentials, STEP_TOLERANCE)
+            plan = transport(
+                state.xi, problem.initial, self.epsilon, potentials, STEP_TOLERANCE, STEP_ITERATIONS
+            )
             gradient = gradient + self.multiplier * (state.xi - plan.target)
             eta, potentials = eta / (1.0 + self.multiplier * eta), plan.potentials
         xi, hits = self.langevin.step(state.xi, gradient, eta, state.rng)

@@ -1,0 +1,260 @@
+"""Learning a kernel end to end: what it finds, records, resumes and refuses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from sklearn.base import clone
+
+from isohash import KernelLearner
+from isohash.errors import InputError
+from isohash.kernels.alignment import LabelledPairs, mean_alignment
+from isohash.kernels.diagnostics import effective_sample_size, settled
+from isohash.kernels.multiplier import smallest_feasible
+from isohash.kernels.pseudo_labels import cluster_labels
+
+QUICK = {"n_particles": 40, "n_steps": 200, "batch_size": 50, "record_every": 20}
+
+
+def test_alignment_finds_the_best_single_bandwidth(two_classes, rng):
+    points, labels = two_classes
+    learner = KernelLearner(n_particles=60, n_steps=1500).fit(points, labels)
+    judge = LabelledPairs(points, labels).draw(200_000, rng)
+    best = -minimize_scalar(
+        lambda u: -mean_alignment(np.array([math.exp(u)]), judge), (-6.0, 0.0)
+    ).fun
+    reached = mean_alignment(learner.kernel.particles, judge)
+    # K is in [0, 1] and the learner saw 150 000 pairs: two Hoeffding bands of its own optimum.
+    assert reached >= best - 2 * math.sqrt(2 * math.log(2 / 1e-9) / 150_000)
+    assert reached > mean_alignment(np.array([1.0]), judge) + 0.02
+    assert learner.converged
+
+
+def test_isometry_serves_the_distance_of_the_kth_neighbour(rng):
+    points = 3.0 * rng.standard_normal((800, 20))
+    dithered = KernelLearner("isometry", n_neighbours=30, **QUICK).fit(points)
+    plain = KernelLearner("isometry", n_neighbours=30, dither=False, **QUICK).fit(points)
+    for learner, best in ((dithered, 0.65), (plain, 0.9)):
+        # In 20 dimensions all ranks lie within a factor 2 of each other, so the known optimum at
+        # one distance, xi r^2 = 0.65 (0.9 without threshold), must come out within that factor.
+        scaled = learner.kernel.particles * learner.reference_distance_**2
+        assert best / 2 < np.median(scaled) < best * 1.5
+        assert np.ptp(np.log(scaled)) < 0.5
+        assert learner.converged
+
+
+def test_the_kernel_scales_with_the_data(two_classes):
+    points, labels = two_classes
+    near = KernelLearner(**QUICK).fit(points, labels).kernel.particles
+    far = KernelLearner(**QUICK).fit(8.0 * points, labels).kernel.particles
+    np.testing.assert_allclose(64.0 * far, near, rtol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_bytes(two_classes):
+    points, _ = two_classes
+    settings = {"beta": 100.0, "n_clusters": 4, **QUICK}
+    first, second = (KernelLearner(**settings).fit(points) for _ in range(2))
+    other = KernelLearner(random_state=1, **settings).fit(points)
+    assert first.kernel.particles.tobytes() == second.kernel.particles.tobytes()
+    assert first.kernel.particles.tobytes() != other.kernel.particles.tobytes()
+
+
+def test_a_step_means_the_same_for_any_number_of_particles(two_classes):
+    points, labels = two_classes
+    means = [
+        KernelLearner(n_particles=n, initial=np.full(n, 1.5), n_steps=50, power=0.0)
+        .fit(points, labels).kernel.particles.mean()
+        for n in (10, 1000)
+    ]  # fmt: skip
+    # Equal particles stay equal; only the random pairs differ, by draws of `initial` (none here).
+    assert means[0] == pytest.approx(means[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.05])
+def test_the_particles_stay_in_the_ball(two_classes, epsilon):
+    points, labels = two_classes
+    settings = QUICK | {"n_steps": 80}
+    free = KernelLearner(**settings).fit(points, labels).diagnostics_
+    radius = 0.5 * free.wasserstein
+    held = (
+        KernelLearner(radius=radius, epsilon=epsilon, **settings).fit(points, labels).diagnostics_
+    )
+    assert free.multiplier == 0.0
+    assert held.multiplier > 0.0
+    # The multiplier is the smallest feasible one to 10 per cent, so the ball is nearly filled.
+    assert 0.8 * radius < held.wasserstein <= radius
+    assert free.objective < held.objective < held.start
+
+
+def test_a_ball_that_cannot_hold_is_refused(two_classes):
+    points, labels = two_classes
+    learner = KernelLearner(radius=1e-3, epsilon=1.0, **(QUICK | {"n_steps": 20}))
+    with pytest.raises(InputError, match="raise radius or lower epsilon"):
+        learner.fit(points, labels)
+
+
+@pytest.mark.parametrize("beta", [math.inf, 50.0])
+@pytest.mark.parametrize("radius", [None, 0.7])
+def test_an_interrupted_run_ends_with_the_same_bytes(two_classes, tmp_path, beta, radius):
+    points, labels = two_classes
+    settings = QUICK | {"beta": beta, "radius": radius, "epsilon": 0.05, "n_steps": 80}
+
+    class StopError(Exception):
+        pass
+
+    def stop(done, total, message):
+        stop.calls += 1
+        if stop.calls == 4:
+            raise StopError
+
+    stop.calls = 0
+    with pytest.raises(StopError):
+        KernelLearner(**settings).fit(points, labels, checkpoint=tmp_path / "run", progress=stop)
+    resumed = KernelLearner(**settings).fit(points, labels, checkpoint=tmp_path / "run")
+    whole = KernelLearner(**settings).fit(points, labels)
+    assert resumed.kernel.particles.tobytes() == whole.kernel.particles.tobytes()
+    assert resumed.diagnostics_ == whole.diagnostics_
+    for name, column in whole.history.arrays().items():
+        np.testing.assert_array_equal(getattr(resumed.history, name), column)
+
+
+def test_a_checkpoint_of_other_data_or_settings_is_refused(two_classes, tmp_path):
+    points, labels = two_classes
+    KernelLearner(**QUICK).fit(points, labels, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="other data or settings"):
+        KernelLearner(**QUICK).fit(points + 1.0, labels, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="other data or settings"):
+        KernelLearner(**QUICK, gamma=2.0).fit(points, labels, checkpoint=tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(two_classes, tmp_path):
+    points, labels = two_classes
+    KernelLearner(**QUICK).fit(points, labels, checkpoint=tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        KernelLearner(**QUICK).fit(points, labels, checkpoint=tmp_path)
+
+
+def test_progress_ends_at_its_total(two_classes):
+    calls = []
+    KernelLearner(**QUICK).fit(*two_classes, progress=lambda *call: calls.append(call))
+    assert calls[-1][:2] == (200, 200)
+    assert [c[0] for c in calls] == sorted({c[0] for c in calls})
+
+
+def test_the_history_has_a_row_for_every_record(two_classes):
+    learner = KernelLearner(**QUICK).fit(*two_classes)
+    history = learner.history
+    np.testing.assert_array_equal(history.steps, np.arange(0, 201, 20))
+    assert history.particles.shape == (11, 40)
+    assert history.wasserstein[0] == 0.0
+    assert history.objective[-1] == learner.diagnostics_.objective
+    np.testing.assert_array_equal(
+        learner.bandwidths(history.particles[-1]), learner.kernel.particles
+    )
+
+
+def test_it_can_be_cloned_like_any_estimator():
+    learner = KernelLearner("isometry", 7, 3, dither=False)
+    assert clone(learner).get_params() == learner.get_params()
+
+
+def test_clusters_are_ranked_by_size(rng):
+    sizes = [60, 30, 10]
+    points = np.concatenate([
+        rng.standard_normal((n, 2)) * 0.1 + 10.0 * k for k, n in enumerate(sizes)
+    ])  # fmt: skip
+    for rank, size in enumerate(sizes):
+        assert cluster_labels(points, 3, rank, seed=0).sum() == size
+    assert sorted(np.bincount(cluster_labels(points, 3, "all", seed=0))) == [10, 30, 60]
+
+
+def test_labels_come_from_the_stated_subset_only(rng, monkeypatch):
+    seen = []
+
+    def spy(points, *settings):
+        seen.append(len(points))
+        return cluster_labels(points, *settings)
+
+    monkeypatch.setattr("isohash.kernels.learner.cluster_labels", spy)
+    points = rng.standard_normal((500, 3))
+    KernelLearner(n_clusters=3, label_subset=120, **QUICK).fit(points)
+    assert seen == [120]
+
+
+def test_the_multiplier_is_the_smallest_that_holds():
+    tried = []
+
+    def run(h):
+        tried.append(h)
+        return 10.0 / (1.0 + h)
+
+    h, outcome = smallest_feasible(run, lambda w: w, radius=1.3)
+    exact = 10.0 / 1.3 - 1.0
+    assert exact <= h <= exact * 1.12
+    assert outcome == run(h)
+    assert tried[:5] == [0.0, 1.0, 2.0, 4.0, 8.0]
+    assert smallest_feasible(run, lambda w: w, radius=10.0)[0] == 0.0
+
+
+def test_a_trace_settles_when_it_stops_falling():
+    falling = np.exp(-np.arange(40) / 3.0)
+    assert settled(falling)
+    assert not settled(-np.arange(40.0))
+    assert not settled(falling[:6])
+
+
+def test_effective_sample_size_follows_the_autocorrelation(rng):
+    """An AR(1) trace with coefficient a holds n (1 - a) / (1 + a) independent values."""
+    n, a = 20_000, 0.8
+    noise, trace = rng.standard_normal(n), np.zeros(n)
+    for t in range(1, n):
+        trace[t] = a * trace[t - 1] + noise[t]
+    assert effective_sample_size(trace) == pytest.approx(n * (1 - a) / (1 + a), rel=0.2)
+    assert effective_sample_size(noise) == pytest.approx(n, rel=0.1)
+    assert effective_sample_size(np.ones(50)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"objective": "nearest"}, "objective must be"),
+        ({"n_particles": 0}, "n_particles"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"bounds": (2.0, 1.0)}, "xi_l < xi_u"),
+        ({"bounds": (-1.0, 1.0)}, "lower bound"),
+        ({"coordinate": "log", "bounds": (0.0, 1.0)}, "lower bound"),
+        ({"coordinate": "polar"}, "coordinate"),
+        ({"radius": 0.0}, "radius"),
+        ({"gamma": 0.0}, "gamma"),
+        ({"beta": -1.0}, "beta"),
+        ({"step_size": -1.0}, "step_size"),
+        ({"initial": "normal"}, "initial"),
+        ({"initial": [9.0] * 40}, "within bounds"),
+        ({"epsilon": -1.0, "radius": 1.0}, "epsilon"),
+    ],
+)
+def test_bad_settings_are_named(two_classes, settings, message):
+    with pytest.raises(InputError, match=message):
+        KernelLearner(**(QUICK | settings)).fit(*two_classes)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        (np.zeros((10, 2)), None, "clusters empty"),
+        (np.zeros((10, 2)), np.arange(10) % 2, "duplicates"),
+        (np.full((10, 2), np.nan), None, "not finite"),
+        (np.eye(10), np.zeros(10), "all labels are equal"),
+        (np.eye(10), np.zeros(9), "one label for each"),
+        (np.zeros(10), None, "shape"),
+        (np.eye(4), None, "n_clusters"),
+    ],
+)
+def test_data_that_teach_nothing_are_named(points, labels, message):
+    with pytest.raises(InputError, match=message):
+        KernelLearner(**QUICK).fit(points, labels)
