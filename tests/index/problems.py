@@ -1,0 +1,52 @@
+"""Search problems that are hard to get right, and the check of an answer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.index.flat import FlatIndex
+from isohash.index.reference import distances_reference, search_reference
+from isohash.records import Codes, Hits
+
+
+def random_codes(
+    rng: np.random.Generator, n: int, length: int, q: int = 2, metric: str | None = None
+) -> Codes:
+    """Independent uniform symbols."""
+    return Codes.from_symbols(rng.integers(0, q, (n, length)), q, metric)
+
+
+def tied_codes(rng: np.random.Generator, n: int, length: int, q: int, metric: str) -> Codes:
+    """A handful of different codes, each repeated many times in random order."""
+    return random_codes(rng, 4, length, q, metric)[rng.integers(0, 4, n)]
+
+
+def falling_codes(query: NDArray[np.int64], n: int, q: int, metric: str) -> Codes:
+    """Codes that come ever nearer to `query` (length,): each one enters the k nearest."""
+    rows = np.tile(query, (n, 1))
+    changed = np.linspace(len(query), 0, n).astype(int)
+    for row, count in zip(rows, changed, strict=True):
+        row[:count] = (row[:count] + q // 2) % q
+    return Codes.from_symbols(rows, q, metric)
+
+
+def assert_same_hits(hits: Hits, expected: Hits) -> None:
+    np.testing.assert_array_equal(hits.distances, expected.distances)
+    np.testing.assert_array_equal(hits.ids, expected.ids)
+
+
+def assert_exact(database: Codes, queries: Codes, k: int, threads: int | None = 1) -> None:
+    """The k nearest and the distances, ids included, equal the reference."""
+    index = FlatIndex.of(database, threads=threads)
+    assert_same_hits(index.search(queries, k), search_reference(queries, database, k))
+
+
+def assert_within(database: Codes, queries: Codes, radius: int) -> None:
+    """Range search finds what the reference distances say, best first."""
+    found = FlatIndex.of(database).range_search(queries, radius)
+    for i, row in enumerate(distances_reference(queries, database)):
+        order = np.argsort(row, kind="stable")
+        ids, near = found[i]
+        np.testing.assert_array_equal(ids, order[row[order] <= radius])
+        np.testing.assert_array_equal(near, row[ids])
