@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isohash.apps.cli_evaluate import Json, evaluate
 from isohash.apps.progress import progress_bar
 from isohash.errors import InputError
 
@@ -29,8 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(evaluate, name="evaluate")
+
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
 @app.command()
@@ -149,11 +151,10 @@ def info(archive: ArchivePath, as_json: Json = False) -> None:
 
     Example: isohash info my-archive
     """
+    from isohash.apps.describe import describe
     from isohash.apps.tables import info_table
-    from isohash.archive.store import CaseStore
 
-    with CaseStore.open(archive) as store:
-        facts = {**store.info(), "recipe": store.recipe}
+    facts = describe(archive)
     _print(facts, info_table(facts, archive), as_json)
 
 

@@ -132,6 +132,14 @@ def doctor_table(facts: Mapping[str, Any]) -> Group:
     return Group(table)
 
 
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Group:
+    """The rows of an evaluation, with its columns."""
+    table = _table(title, list(rows[0]) if rows else [])
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return Group(table)
+
+
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = []
     for name, value in facts.items():

@@ -1,0 +1,57 @@
+"""`isohash evaluate ...`: the figures and tables, each as PNG, CSV and JSON in one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isohash.apps.progress import progress_bar
+
+evaluate = typer.Typer(
+    help="Figures and tables with seeds, versions and data digests.", no_args_is_help=True
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.")]
+
+
+@evaluate.callback()
+def _group() -> None:
+    """Keep `evaluate` a group of commands however few there are."""
+
+
+@evaluate.command()
+def dice(
+    database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
+    queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
+    out: Out = Path("out/dice"),
+    encoder: Annotated[
+        str, typer.Option(help="autoencoder (trained first), pca, or a folder of encoders.")
+    ] = "autoencoder",
+    bits: Annotated[
+        list[int] | None, typer.Option(help="Code lengths [128 512 1024 4096].")
+    ] = None,
+    n_database: Annotated[int, typer.Option(help="Slices searched.")] = 7000,
+    n_queries: Annotated[int, typer.Option(help="Query slices.")] = 400,
+    k: Annotated[int, typer.Option("-k", help="Neighbours compared.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Dice and Jaccard of the nearest slices by code against the nearest by Euclidean distance.
+
+    Example: isohash evaluate dice openkbp/train openkbp/validation --out out/dice
+    """
+    from isohash.apps.tables import rows_table, show
+    from isohash.evaluation.benchmark import DiceSettings, run_dice
+
+    lengths = tuple(bits) if bits else DiceSettings.bits
+    settings = DiceSettings(encoder, lengths, n_database, n_queries, k, seed)
+    with progress_bar(as_json) as progress:
+        rows = run_dice(database, queries, out, settings, progress)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        show(rows_table(f"Dice of the top {k} against Euclidean; see {out}", rows))

@@ -1,0 +1,24 @@
+"""Matplotlib, loaded only when a figure is drawn, and without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from isohash.errors import MissingExtra
+
+
+@contextmanager
+def figure(path: str | Path, width: float = 6.4, height: float = 4.0, **axes: Any) -> Iterator[Any]:
+    """Yield (figure, axes) as `Figure.subplots(**axes)` makes them; saved to `path` at the end."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("figures", "drawing figures") from error
+    drawing = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(drawing)
+    yield drawing, drawing.subplots(**axes)
+    drawing.savefig(path, dpi=150)
