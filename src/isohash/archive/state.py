@@ -111,6 +111,8 @@ def change_of(segment: Segment) -> Change:
         if header.kind == "file":
             return Change(entry)
         content = json.loads(segment.content())
+        if not isinstance(content, list):
+            raise ValueError("it is no list")
         if header.kind == "delete":
             return Change(entry, deleted=tuple(map(_text, content)))
         kept = frozenset(header.extra["kept"]) if header.kind == "compact" else None

@@ -306,6 +306,8 @@ class CaseStore:
 
     def _segment(self, sequence: int) -> Segment:
         """A segment of the log, open and known to be the one that the catalogue means."""
+        if not self._close.alive:
+            raise InputError(f"archive {self.path} is closed; open it again")
         segment = self._open.pop(sequence, None)
         if segment is None:
             segment = open_segment(self.path, self._state.segments[sequence])
