@@ -72,6 +72,7 @@ def _repair(archive: Path, progress: Progress | None) -> Repair:
     found.notes += recipe_note
     _check_segments(archive, found, progress)
     if found.catalogue_is_intact and not found.bad:
+        compaction.remove_replaced(archive, found.state)
         return Repair(notes=tuple(found.notes))
     state = found.state
     if found.bad:
@@ -136,6 +137,8 @@ def _replay(found: _Findings, path: Path, sequence: int) -> None:
             "a deletion it held is undone"
         )
         return
+    for lost in sorted((change.kept or frozenset()) - found.state.segments.keys()):
+        found.notes.append(f"segment {lost} is missing; it held a file")
     if change.kept is None and found.state.segments and sequence > expected:
         missing = [n for n in range(expected, sequence) if _unseen(path, n)]
         found.notes += [f"segment {n} is missing; what it held is unknown" for n in missing]

@@ -73,6 +73,7 @@ class CaseStore:
         self._behind: list[Change] = []  # changes that the catalogue has not got yet
         self._open: dict[int, Segment] = {}
         self._mutex = threading.RLock()
+        self._opening = threading.Lock()
         self._ids: tuple[str, ...] | None = None
         self._close = weakref.finalize(self, _release, path, lock, writer)
 
@@ -308,14 +309,14 @@ class CaseStore:
         """A segment of the log, open and known to be the one that the catalogue means."""
         if not self._close.alive:
             raise InputError(f"archive {self.path} is closed; open it again")
-        segment = self._open.pop(sequence, None)
-        if segment is None:
-            segment = open_segment(self.path, self._state.segments[sequence])
-            while len(self._open) >= MAX_OPEN:
-                with suppress(StopIteration, KeyError):
+        with self._opening:
+            segment = self._open.pop(sequence, None)
+            if segment is None:
+                segment = open_segment(self.path, self._state.segments[sequence])
+                while len(self._open) >= MAX_OPEN:
                     del self._open[next(iter(self._open))]
-        self._open[sequence] = segment
-        return segment
+            self._open[sequence] = segment
+            return segment
 
     @contextmanager
     def _ready(self) -> Iterator[catalogue.Writer]:
