@@ -11,6 +11,7 @@ from isohash.features.geometry import (
     common_structures,
     dvh_features,
     overlap_volume_histograms,
+    shared_heights,
     signed_distance,
     target_signature,
 )
@@ -49,6 +50,7 @@ def case(**structures: np.ndarray) -> Case:
     )
 
 
+VECTORS = (overlap_volume_histograms, shared_heights, target_signature, dvh_features)
 PTV = box((10, 20), (10, 20), (10, 20))
 LEFT = box((12, 14), (12, 14), (25, 29))  # 6 to 9 voxels beyond the target's surface, in x
 
@@ -66,16 +68,34 @@ def test_signed_distance_agrees_with_brute_force(rng):
 
 def test_an_organ_beside_a_target_has_the_distances_of_its_columns():
     found = overlap_volume_histograms(case(PTV70=PTV, LeftParotid=LEFT), SETTINGS)
-    found = found.reshape(1, 2, 3)
+    found = found.reshape(2, 2, 3)
     # Columns 25..28; the target ends at column 19: 6..9 voxels of 3 mm, less half a voxel.
     np.testing.assert_allclose(found[0, 0], [16.5, 21.0, 25.5])
     assert np.isnan(found[0, 1]).all()  # no spinal cord
+    np.testing.assert_array_equal(found[1], found[0])  # one target is the union
 
 
 def test_an_organ_inside_a_target_has_negative_distances():
     inner = box((14, 16), (14, 16), (14, 16))
     found = overlap_volume_histograms(case(PTV70=PTV, LeftParotid=inner), SETTINGS)
-    np.testing.assert_allclose(found.reshape(1, 2, 3)[0, 0], -13.5)  # 5 voxels deep: 15 - 1.5
+    np.testing.assert_allclose(found.reshape(2, 2, 3)[0, 0], -13.5)  # 5 voxels deep: 15 - 1.5
+
+
+def test_the_union_of_the_targets_is_as_near_as_the_nearest():
+    settings = dataclasses.replace(SETTINGS, targets=("PTV_56", "PTV_63", "PTV_70"))
+    near = box((10, 20), (10, 20), (20, 23))
+    both = case(PTV70=PTV, PTV56=near, LeftParotid=LEFT)
+    found = overlap_volume_histograms(both, settings).reshape(4, 2, 3)[:, 0]
+    assert np.isnan(found[1]).all()
+    np.testing.assert_array_equal(found[3], found[0])
+    assert (found[2] > found[0]).all()
+
+
+def test_shared_heights_count_what_lies_in_the_targets_slices():
+    found = shared_heights(
+        case(PTV70=PTV, LeftParotid=LEFT, SpinalCord=box((5, 25), (30, 33), (20, 23))), SETTINGS
+    ).reshape(2, 2)
+    np.testing.assert_allclose(found, [[1.0, 0.5], [1.0, 0.5]])  # 10 of the cord's 20 slices
 
 
 def test_distances_do_not_depend_on_the_grid():
@@ -109,7 +129,7 @@ def test_the_vectors_do_not_depend_on_memory_order_or_on_where_the_patient_lies(
         dose=moved(plain.dose),
         structures={name: moved(v) for name, v in plain.structures.items()},
     )
-    for vector in (overlap_volume_histograms, target_signature, dvh_features):
+    for vector in VECTORS:
         np.testing.assert_allclose(vector(plain, SETTINGS), vector(other, SETTINGS), atol=1e-9)
 
 
@@ -131,7 +151,7 @@ def test_dvh_features_are_doses_at_volumes():
 
 
 def test_a_case_without_structures_gives_nothing_but_nan():
-    for vector in (overlap_volume_histograms, target_signature, dvh_features):
+    for vector in VECTORS:
         assert np.isnan(vector(case(), SETTINGS)).all()
         assert vector(case(), SETTINGS).shape == vector(case(PTV70=PTV), SETTINGS).shape
 

@@ -108,20 +108,22 @@ def export_encoder(
     about: Mapping[str, Any],
     *,
     with_decoder: bool = True,
+    half: bool = False,
 ) -> OnnxEncoder:
     """The encoder that runs without torch; `about` is kept in its file.
 
-    Without the decoder the file is half as large, and cannot reconstruct.
+    Without the decoder the file is half as large, and cannot reconstruct. `half` rounds the
+    weights to float16, which halves it as well.
     """
     image, latent = (1, settings.size, settings.size), (settings.latent,)
     decoder = None
     if with_decoder:
-        decoder = onnx_network(decoder_layers(settings), weights, "decoder", (latent, image))
+        decoder = onnx_network(decoder_layers(settings), weights, "decoder", (latent, image), half)
     return OnnxEncoder(
         name=name,
         dim=settings.latent,
         size=settings.size,
-        network=onnx_network(encoder_layers(settings), weights, "encoder", (image, latent)),
+        network=onnx_network(encoder_layers(settings), weights, "encoder", (image, latent), half),
         decoder=decoder,
         settings={**about, "autoencoder": settings.to_json()},
     )

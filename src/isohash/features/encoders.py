@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
+from isohash.features.case_encoders import CaseEncoder
 from isohash.features.encoder_file import read_encoder
 from isohash.features.onnx_encoder import OnnxEncoder
 from isohash.features.pca import PcaEncoder
@@ -57,4 +58,14 @@ def load_encoder(path: str | Path) -> Encoder:
         return PcaEncoder.from_file(header, tensors)
     if header.kind == "onnx":
         return OnnxEncoder.from_file(header, tensors)
+    if header.kind == "case":
+        raise InputError(f"{path} holds an encoder of whole cases: use load_case_encoder")
     raise InputError(f"{path} holds an unknown kind of encoder, {header.kind!r}: update isohash")
+
+
+def load_case_encoder(path: str | Path) -> CaseEncoder:
+    """The case-level encoder in a file written by `CaseEncoder.save`."""
+    header, tensors = read_encoder(path)
+    if header.kind != "case":
+        raise InputError(f"{path} holds an encoder of images: load it with load_encoder")
+    return CaseEncoder.from_file(header, tensors)

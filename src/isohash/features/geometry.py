@@ -1,10 +1,13 @@
 """Hand-made case vectors: where the organs lie about the targets, and what dose they get.
 
-Three vectors of a fixed layout, each entry NaN where its structure is absent:
+Vectors of a fixed layout, each entry NaN where its structure is absent. Beside the single targets
+stands the union of all targets, which every plan has and whose edge shapes the low dose:
 
 * `overlap_volume_histograms`: for every pair of target and organ, percentiles of the signed
   distance (mm) from the organ's voxels to the target's surface, negative inside the target. They
   say how much of an organ a plan must cross (Wu et al., Medical Physics 36 (2009) 5497-5505).
+* `shared_heights`: the share of every organ that lies between the lowest and the highest point of
+  every target: coplanar beams spare the rest.
 * `target_signature`: size, extent and place of every target and organ relative to all targets.
 * `dvh_features`: dose at fixed volume percentiles of every structure; needs the planned dose.
 
@@ -14,7 +17,7 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,17 +105,45 @@ def signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float
 
 
 def overlap_volume_histograms(case: Case, settings: GeometrySettings) -> Vector:
-    """Percentiles of signed distance, shape (targets x organs x percentiles,), in mm."""
+    """Percentiles of signed distance, shape ((targets + union) x organs x percentiles,), in mm."""
     box = _Box.around(case, settings)
-    out = np.full((len(settings.targets), len(settings.organs), len(settings.percentiles)), np.nan)
-    for i, target in enumerate(settings.targets):
-        if box is None or target not in box.masks:
-            continue
-        distance = signed_distance(box.coarse(target), box.coarse_mm)
+    n_targets = len(settings.targets) + 1
+    out = np.full((n_targets, len(settings.organs), len(settings.percentiles)), np.nan)
+    if box is None:
+        return out.ravel()
+    for i, target in _targets(box, settings):
+        distance = signed_distance(target, box.coarse_mm)
         for j, organ in enumerate(settings.organs):
             if organ in box.masks:
                 out[i, j] = np.percentile(distance[box.cells(organ)], settings.percentiles)
     return out.ravel()
+
+
+def shared_heights(case: Case, settings: GeometrySettings) -> Vector:
+    """Share of every organ within the height of every target: ((targets + union) x organs,)."""
+    box = _Box.around(case, settings)
+    out = np.full((len(settings.targets) + 1, len(settings.organs)), np.nan)
+    if box is None:
+        return out.ravel()
+    for i, target in _targets(box, settings):
+        inside = np.flatnonzero(target.any(axis=box.other_axes))
+        for j, organ in enumerate(settings.organs):
+            if organ in box.masks:
+                height = box.cells(organ)[box.height_axis]
+                out[i, j] = np.mean((height >= inside[0]) & (height <= inside[-1]))
+    return out.ravel()
+
+
+def _targets(box: _Box, settings: GeometrySettings) -> Iterator[tuple[int, Mask]]:
+    """Position and coarse mask of every target there is, and of their union, the last."""
+    union: Mask | None = None
+    for i, name in enumerate(settings.targets):
+        if name in box.masks:
+            mask = box.coarse(name)
+            union = mask if union is None else union | mask
+            yield i, mask
+    if union is not None:
+        yield len(settings.targets), union
 
 
 def target_signature(case: Case, settings: GeometrySettings) -> Vector:
@@ -180,6 +211,16 @@ class _Box:
     def steps(self) -> tuple[int, ...]:
         """Voxels per cell of the coarse grid, along each axis."""
         return tuple(max(1, round(GRID_MM / mm)) for mm in self.spacing_mm)
+
+    @property
+    def height_axis(self) -> int:
+        """The array axis along the patient."""
+        return int(np.abs(self.affine[2, :3] / np.asarray(self.spacing_mm)).argmax())
+
+    @property
+    def other_axes(self) -> tuple[int, ...]:
+        """The two array axes across the patient."""
+        return tuple(axis for axis in range(3) if axis != self.height_axis)
 
     @property
     def coarse_mm(self) -> tuple[float, ...]:

@@ -5,7 +5,8 @@ by the layer's position, so a trained network moves from one to the other as a d
 
 `shallow` has three strided convolutions and one dense layer on either side of the latent vector:
 128 x 128 -> 32 x 32 -> 16 x 16 -> 8 x 8 -> latent. A first step of 4 pixels makes it cheap
-enough to train on two cores; overlapping 8 x 8 kernels leave no block edges.
+enough to train on two cores; overlapping 8 x 8 kernels leave no block edges. `deep` adds a
+residual block after every later convolution and before its mirror in the decoder.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ Layers = tuple[Layer, ...]
 
 FIRST_KERNEL, FIRST_STRIDE = 8, 4
 KERNEL, STRIDE = 4, 2
-CHANNELS: dict[str, tuple[int, ...]] = {"shallow": (16, 32, 64), "deep": (24, 48, 96)}
+CHANNELS: dict[str, tuple[int, ...]] = {"shallow": (16, 32, 64), "deep": (16, 32, 64)}
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def encoder_layers(settings: AutoencoderSettings) -> Layers:
     for i, outputs in enumerate(settings.widths):
         kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
         layers.append(Conv(inputs, outputs, kernel, stride))
-        if settings.variant == "deep":
+        if settings.variant == "deep" and i > 0:
             layers.append(Residual(outputs))
         layers.append(Relu())
         inputs = outputs
@@ -148,9 +149,9 @@ def decoder_layers(settings: AutoencoderSettings) -> Layers:
     for i in reversed(range(len(widths))):
         outputs = widths[i - 1] if i else 1
         kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
-        if settings.variant == "deep":
+        if settings.variant == "deep" and i > 0:
             layers += [Residual(widths[i]), Relu()]
         layers.append(TransposedConv(widths[i], outputs, kernel, stride))
-        if i and settings.variant == "shallow":
+        if i > 0:
             layers.append(Relu())
     return tuple(layers)

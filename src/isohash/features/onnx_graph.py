@@ -36,8 +36,11 @@ def onnx_network(
     weights: Weights,
     prefix: str,
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    half: bool = False,
 ) -> bytes:
     """The network as ONNX bytes; `shapes` of input and output are without the batch axis.
+
+    `half` stores the weights as float16, which halves the file; sums stay in float32.
 
     `weights` holds `{prefix}.{position}.weight` and `.bias` (within a residual layer
     `{prefix}.{position}.first.weight` and so on). Raises MissingExtra without onnx.
@@ -46,7 +49,7 @@ def onnx_network(
         import onnx
     except ImportError as error:
         raise MissingExtra("train", "writing a trained encoder as ONNX") from error
-    writer = _Writer(onnx, weights)
+    writer = _Writer(onnx, weights, half)
     value = "input"
     for position, layer in enumerate(layers):
         value = writer.layer(layer, value, f"{prefix}.{position}")
@@ -59,9 +62,10 @@ def onnx_network(
 class _Writer:
     """Collects nodes and tensors; every method returns the name of the value it makes."""
 
-    def __init__(self, onnx: Any, weights: Weights) -> None:
+    def __init__(self, onnx: Any, weights: Weights, half: bool) -> None:
         self.onnx = onnx
         self.weights = weights
+        self.half = half
         self.nodes: list[Any] = []
         self.tensors: dict[str, NDArray[Any]] = {}
 
@@ -97,10 +101,15 @@ class _Writer:
             pads=4 * [(kernel - stride) // 2 if stride > 1 else kernel // 2],
         )
 
-    def parameters(self, name: str) -> tuple[str, str]:
-        names = f"{name}.weight", f"{name}.bias"
-        self.tensors.update({key: np.ascontiguousarray(self.weights[key]) for key in names})
-        return names
+    def parameters(self, name: str) -> list[str]:
+        return [self.parameter(f"{name}.{part}") for part in ("weight", "bias")]
+
+    def parameter(self, name: str) -> str:
+        kind = np.float16 if self.half else np.float32
+        self.tensors[name] = np.ascontiguousarray(self.weights[name], dtype=kind)
+        if not self.half:
+            return name
+        return self.node("Cast", name, to=self.onnx.TensorProto.FLOAT)
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         output = f"value{len(self.nodes)}"

@@ -119,7 +119,13 @@ class Trainer:
             "training_loss": best.training_loss,
             "validation_loss": best.validation_loss,
         }
-        encoder = export_encoder(self.network, state.best, name, {**about, "training": trained})
+        encoder = export_encoder(
+            self.network,
+            state.best,
+            name,
+            {**about, "training": trained},
+            half=self.settings.half_weights,
+        )
         return Training(
             encoder=encoder,
             history=tuple(state.history),
