@@ -2,13 +2,14 @@
 #   make demo   synthetic cases -> archive -> queries -> self-check table and a report page
 #   make test   the tests (installs torch's CPU build among the extras)
 PYTHON ?= python3
+DATA ?= ../shared/data/openkbp
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format bench numbers readme clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +43,14 @@ format: $(VENV)/.all
 
 bench: $(VENV)/.all
 	$(BIN)/isohash bench search --out out/bench
+
+# Measure what README tells; DATA holds OpenKBP's train/ and validation/.
+numbers: $(VENV)/.all
+	$(BIN)/python benchmarks/main_job.py $(DATA) --out docs/numbers
+	$(BIN)/isohash evaluate dice $(DATA)/train $(DATA)/validation --out docs/numbers
+
+readme: $(VENV)/.all
+	$(BIN)/python benchmarks/readme_tables.py
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info out isohash-demo

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -190,3 +192,63 @@ def test_every_command_has_help_with_an_example(isohash, command: str) -> None:
 def test_wrong_usage_exits_with_two(isohash) -> None:
     assert isohash("query").status == 2
     assert isohash("nonsense").status == 2
+
+
+WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NoTorch())
+from isohash.apps.cli import main
+main()
+"""
+
+
+def without_torch(*arguments: object) -> str:
+    """Run a command in a process in which torch cannot be imported."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_trained_encoders_serve_an_archive_without_torch(isohash, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    for number in range(4):
+        write_openkbp(phantom(number % 2, number), folder / f"pt_{number + 1}.npz")
+    trained = tmp_path / "encoders"
+    outcome = isohash(
+        "train", "autoencoder", folder, "--out", trained, "--epochs", 1, "--latent", 8, "--json"
+    )
+    assert outcome.status == 0, outcome.err
+    assert {row["view"] for row in json.loads(outcome.out)} == {"ct", "dose"}
+    without_torch("index", folder, tmp_path / "A", "--encoder", trained, "--bits", 128)
+    told = without_torch("query", tmp_path / "A", "pt_1", "--same-patient", "-k", 1, "--json")
+    assert json.loads(told)["matches"][0]["id"] == "pt_1"
+    recipe = json.loads(isohash("info", tmp_path / "A", "--json").out)["recipe"]
+    assert str(tmp_path) not in json.dumps(recipe)
+
+
+def test_dice_is_evaluated_from_the_command_line(isohash, tmp_path: Path) -> None:
+    for part, numbers in (("train", range(3)), ("validation", range(3, 5))):
+        (tmp_path / part).mkdir()
+        for number in numbers:
+            write_openkbp(phantom(number % 2, number), tmp_path / part / f"pt_{number + 1}.npz")
+    outcome = isohash(
+        "evaluate", "dice", tmp_path / "train", tmp_path / "validation", "--out", tmp_path / "out",
+        "--encoder", "pca", "--bits", 64, "--bits", 2048, "--n-database", 40, "--n-queries", 10,
+        "-k", 5, "--json",
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    rows = json.loads(outcome.out)
+    for view in ("ct", "dose"):
+        few, many = (
+            [r["dice"] for r in rows if r["view"] == view and r["bits"] == b] for b in (64, 2048)
+        )
+        assert max(few) <= min(many) + 0.1
+        assert min(many) > 5 / 40  # chance
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"dice.csv", "dice.json", "dice.png"}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isohash.apps.cli_evaluate import Json, evaluate
+from isohash.apps.cli_train import train
 from isohash.apps.progress import progress_bar
 from isohash.errors import InputError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 
 app.add_typer(evaluate, name="evaluate")
+app.add_typer(train, name="train")
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 
@@ -62,7 +64,7 @@ def index(
     source: Annotated[Path, typer.Argument(help="Folder or file of cases.", show_default=False)],
     archive: ArchivePath,
     encoder: Annotated[
-        str | None, typer.Option(help="pca (default), autoencoder, or the file of an encoder.")
+        str | None, typer.Option(help="pca (default), autoencoder, or a folder of trained ones.")
     ] = None,
     bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
     q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,

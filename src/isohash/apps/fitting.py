@@ -39,7 +39,7 @@ def fit_encoder(
     folder: Path,
     progress: Progress | None,
 ) -> Encoder:
-    """The encoder that `settings.encoder` names: `pca`, `autoencoder`, or an encoder's file."""
+    """The encoder that `settings.encoder` names: pca, autoencoder, or a folder or file of one."""
     if settings.encoder == "pca":
         from isohash.features.pca import fit_pca
 
@@ -60,10 +60,14 @@ def fit_encoder(
             progress=progress,
         )
         return training.encoder
-    if Path(settings.encoder).is_file():
-        return load_encoder(settings.encoder)
+    given = Path(settings.encoder)
+    if given.is_dir():
+        return load_encoder(given / f"{view}.safetensors")
+    if given.is_file():
+        return load_encoder(given)
     raise InputError(
-        f"--encoder {settings.encoder!r} is unknown: use pca, autoencoder or the file of an encoder"
+        f"--encoder {settings.encoder!r} is unknown: use pca, autoencoder, or a folder that "
+        "isohash train autoencoder wrote"
     )
 
 

@@ -111,6 +111,7 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
     store = CaseStore.open(path, writable=True)
     made_with = store.recipe["settings"]
     for name, value in options.items():
+        value = _encoder_name(value) if name == "encoder" else value
         if made_with.get(name) != value:
             store.close()
             raise InputError(
@@ -118,6 +119,11 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
                 "leave the option out, or index into a new folder"
             )
     return store
+
+
+def _encoder_name(encoder: str) -> str:
+    """What the recipe says of an encoder: a path's last part, for paths belong to a machine."""
+    return Path(encoder).name
 
 
 def _new_store(
@@ -216,7 +222,11 @@ def fit(
         models[view] = fit_model(embeddings, settings.bits, settings.q, settings.seed)
     recipe = {
         "kind": "cases",
-        "settings": {**asdict(settings), "slices": settings.slices.to_json()},
+        "settings": {
+            **asdict(settings),
+            "encoder": _encoder_name(settings.encoder),
+            "slices": settings.slices.to_json(),
+        },
         "slices": settings.slices.to_json(),
         "near": {view: model.near for view, model in models.items()},
         "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},

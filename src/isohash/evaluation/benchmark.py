@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.evaluation.encoders import SliceSet, TrainingPlan, as_float, read_slices, train_one
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import bootstrap_interval, digest, write_results
 from isohash.features.encoders import Encoder, load_encoder
-from isohash.features.slices import ImageKind, SliceSettings, case_slices, encoder_input
 from isohash.index.flat import distances
-from isohash.records import Case
-from isohash.sources.reading import find
 
 Progress = Callable[[int, int, str], None]
 METRIC = (
@@ -43,14 +41,6 @@ class DiceSettings:
     seed: int = 0
     dim: int = 128
     max_epochs: int = 8
-
-
-@dataclass(frozen=True, eq=False)
-class SliceSet:
-    """Slices with dose of many patients: uint8 images standing for 0..1, and each one's patient."""
-
-    images: dict[str, NDArray[np.uint8]]
-    patient: NDArray[np.str_]
 
 
 def run_dice(
@@ -84,39 +74,12 @@ def run_dice(
     return rows
 
 
-def read_slices(source: str | Path, progress: Progress | None = None) -> SliceSet:
-    """All slices with CT and dose below a path, in the default slice settings."""
-    found = find(source).found
-    images: dict[str, list[NDArray[np.uint8]]] = {"ct": [], "dose": []}
-    patient: list[str] = []
-    for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"reading {one.key}")
-        case = one.read()
-        if not isinstance(case, Case) or case.ct is None or case.dose is None:
-            continue
-        slices = case_slices(case, SliceSettings())
-        for view, parts in images.items():
-            values = encoder_input(slices, cast(ImageKind, view))[slices.has_dose]
-            parts.append(np.rint(255 * values).astype(np.uint8))
-        patient += [case.patient] * int(slices.has_dose.sum())
-    if not patient:
-        raise InputError(f"{source}: no case there has both CT and dose")
-    joined = {view: np.concatenate(parts) for view, parts in images.items()}
-    return SliceSet(joined, np.array(patient))
-
-
 def drawn(slices: SliceSet, n: int, rng: np.random.Generator) -> SliceSet:
     """A random subset of n slices, in the order of the source."""
     if n > len(slices.patient):
         raise InputError(f"{n} slices are wanted, the source has {len(slices.patient)}")
     rows = np.sort(rng.permutation(len(slices.patient))[:n])
     return SliceSet({v: a[rows] for v, a in slices.images.items()}, slices.patient[rows])
-
-
-def as_float(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Images as an encoder takes them, in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
 
 
 def nearest(base: NDArray[np.float32], query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -173,28 +136,8 @@ def _encoder(
         return fit_pca(as_float(train.images[view][sample]), settings.dim, settings.seed)
     if settings.encoder != "autoencoder":
         return load_encoder(Path(settings.encoder) / f"{view}.safetensors")
-    return train_on(view, train, settings, Path(out), progress)
-
-
-def train_on(
-    view: str, train: SliceSet, settings: DiceSettings, out: Path, progress: Progress | None
-) -> Encoder:
-    """Train a shallow autoencoder on all slices of the database's patients; keep it in `out`."""
-    from isohash.features.networks import AutoencoderSettings
-    from isohash.features.training import TrainingSettings, train_autoencoder
-
-    out.mkdir(parents=True, exist_ok=True)
-    training = train_autoencoder(
-        train.images[view],
-        train.patient,
-        AutoencoderSettings(latent=settings.dim),
-        TrainingSettings(random_state=settings.seed, max_epochs=settings.max_epochs),
-        name=f"shallow-{view}",
-        checkpoint=out / f"{view}.checkpoint",
-        progress=progress,
-    )
-    training.encoder.save(out / f"{view}.safetensors")
-    return training.encoder
+    plan = TrainingPlan(latent=settings.dim, epochs=settings.max_epochs, seed=settings.seed)
+    return train_one(view, train, plan, Path(out), progress).encoder
 
 
 def _plot(rows: Sequence[dict[str, Any]], path: Path, settings: DiceSettings) -> None:

@@ -1,0 +1,46 @@
+"""`isohash train ...`: autoencoders and kernels, resumable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isohash.apps.cli_evaluate import Json
+from isohash.apps.progress import progress_bar
+
+train = typer.Typer(help="Train an autoencoder or a kernel; resumable.", no_args_is_help=True)
+
+
+@train.callback()
+def _group() -> None:
+    """Keep `train` a group of commands however few there are."""
+
+
+@train.command()
+def autoencoder(
+    source: Annotated[Path, typer.Argument(help="Cases with CT and dose.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for ct.safetensors and dose.safetensors.")],
+    variant: Annotated[str, typer.Option(help="shallow or deep.")] = "shallow",
+    latent: Annotated[int, typer.Option(help="Length of an embedding.")] = 128,
+    epochs: Annotated[int, typer.Option(help="At most this many; stops early.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and the batches.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train one autoencoder for CT and one for dose on all slices with dose below SOURCE.
+
+    Patients are held out for validation. Run it again after an interruption to go on.
+
+    Example: isohash train autoencoder plans/ --out encoders
+    """
+    from isohash.apps.tables import rows_table, show
+    from isohash.evaluation.encoders import train_both
+
+    with progress_bar(as_json) as progress:
+        rows = train_both(source, out, variant, latent, epochs, seed, progress)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        show(rows_table(f"Encoders in {out}", rows))
