@@ -198,7 +198,7 @@ def fit_plan(
     *,
     ridge: float = 0.1,
     width: float = 3.0,
-    mix: float = 0.5,
+    mix: float = 0.25,
     name: str = "plan",
 ) -> CaseEncoder:
     """Learn to predict `histograms` (n, v), NaN where absent, from raw vectors (n, p).
