@@ -1,0 +1,133 @@
+"""Random Fourier features, and the linear SVM that the feature classifiers share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
+from scipy.spatial.distance import pdist
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.svm import LinearSVC
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from isohash.errors import InputError
+from isohash.kernels.radial import RadialKernel
+
+# Rows that stand for all when a typical distance is wanted.
+MEDIAN_ROWS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class RandomFeatures:
+    """z(x) = sqrt(2/D) cos(W x + b) for `frequencies` W (D, d) and `phases` b (D,)."""
+
+    frequencies: NDArray[np.float64]
+    phases: NDArray[np.float64]
+
+    def __call__(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Features (n, D) of the rows of X (n, d); <z(x), z(y)> estimates K(x, y)."""
+        z = X @ self.frequencies.T
+        z += self.phases
+        np.cos(z, out=z)
+        z *= np.sqrt(2.0 / len(self.phases))
+        return z
+
+    def __len__(self) -> int:
+        return len(self.phases)
+
+    @classmethod
+    def draw(
+        cls, kernel: RadialKernel, n: int, dim: int, rng: np.random.Generator
+    ) -> RandomFeatures:
+        """Draw n features of a radial kernel."""
+        frequencies = kernel.sample_frequencies(n, dim, rng)
+        return cls(frequencies, rng.uniform(0.0, 2.0 * np.pi, n))
+
+
+def median_kernel(X: NDArray[np.float64], rng: np.random.Generator) -> RadialKernel:
+    """The Gaussian kernel of the median heuristic: xi = 1 / median |x - y|^2."""
+    rows = X[rng.choice(len(X), min(len(X), MEDIAN_ROWS), replace=False)]
+    squared = pdist(rows, "sqeuclidean")
+    median = float(np.median(squared)) if len(squared) else 0.0
+    if median == 0.0:
+        median = float(squared.mean()) if len(squared) else 0.0
+    return RadialKernel([1.0 / median if median > 0 else 1.0])
+
+
+class FeatureClassifier(ClassifierMixin, BaseEstimator):
+    """A linear SVM (squared hinge, one against the rest) on features that a subclass draws.
+
+    Subclasses have the parameters n_features, C and random_state, and `_draw_features`.
+    """
+
+    n_features: int | None
+    C: float
+    random_state: int | None
+
+    def _draw_features(
+        self, X: NDArray[np.float64], y: NDArray[np.int64], rng: np.random.Generator
+    ) -> RandomFeatures:
+        raise NotImplementedError
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> FeatureClassifier:
+        """Draw the features, learned from X (n, d) and y (n,) or not, and fit the SVM on them."""
+        points, labels = _dense(self, X, y, reset=True)
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"y holds one class only ({self.classes_[0]!r}): a classifier needs at least 2"
+            )
+        if not self.C > 0:
+            raise InputError(f"C must be positive, got {self.C}")
+        _refuse_beyond_memory(len(points), self.n_features)
+        rng = np.random.default_rng(self.random_state)
+        self.features_ = self._draw_features(points, codes.astype(np.int64), rng)
+        self.svm_ = LinearSVC(C=self.C, dual=False, tol=1e-3, max_iter=2000)
+        self.svm_.fit(self.features_(points), codes)
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Signed distance to the margin: (n,) for two classes, else (n, n_classes)."""
+        check_is_fitted(self)
+        points, _ = _dense(self, X, None, reset=False)
+        return self.svm_.decision_function(self.features_(points))
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most likely class of each row."""
+        scores = self.decision_function(X)
+        best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[best]
+
+
+def _dense(
+    estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None, reset: bool
+) -> tuple[NDArray[np.float64], Any]:
+    """X as finite doubles and y checked, by scikit-learn's rules."""
+    if issparse(X):
+        raise InputError("X is a sparse matrix, and random features are dense: call X.toarray()")
+    try:
+        if y is None and not reset:
+            return validate_data(estimator, X, reset=False, dtype=np.float64), None
+        return validate_data(estimator, X, y, dtype=np.float64)
+    except ValueError as error:
+        raise InputError(" ".join(str(error).split())) from error
+
+
+def _refuse_beyond_memory(n_points: int, n_features: int | None) -> None:
+    if n_features is None:
+        return
+    if n_features < 1:
+        raise InputError(f"n_features must be at least 1, got {n_features}")
+    needed = 8 * n_points * n_features
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise InputError(
+            f"n_features = {n_features} for {n_points} points takes {needed / 2**30:.0f} GiB, and "
+            f"this machine has {memory / 2**30:.0f} GiB: lower n_features or fit on fewer points"
+        )
