@@ -10,9 +10,10 @@ from typing import Any
 
 from isohash.apps.collage import write_collage
 from isohash.apps.engine import Archive
-from isohash.apps.indexing import Progress, index_found
+from isohash.apps.indexing import index_found
 from isohash.apps.report import write_report
 from isohash.apps.retrieval import By
+from isohash.apps.settings import Progress
 from isohash.sources.found import Findings, Found
 from isohash.sources.phantom import phantom_case
 

@@ -6,7 +6,6 @@ distances to the stored codes (index, archive) -> ranked matches with their evid
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-import isohash
 from isohash.apps.answer import Answer, match_of
 from isohash.apps.entry import Entry, codes_of, entry_of
 from isohash.apps.pipeline import Pipeline
@@ -278,15 +276,6 @@ def load_pipeline(store: CaseStore) -> Pipeline:
         raise InputError(f"this archive holds {recipe.get('kind')}; give it a source of that kind")
     settings = SliceSettings.from_json(recipe["slices"])
     return Pipeline.from_files(settings, recipe["near"], store.read_file)
-
-
-def versions() -> dict[str, str]:
-    """What made an archive or a figure, for its recipe."""
-    return {
-        "isohash": isohash.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 def _global_rows(

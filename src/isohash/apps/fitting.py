@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import View
+from isohash.apps.settings import IndexSettings, Progress
 from isohash.errors import InputError
 from isohash.features.encoders import Encoder, load_encoder
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
 from isohash.records import bits_per_symbol
-
-if TYPE_CHECKING:
-    from isohash.apps.indexing import IndexSettings
-
-Progress = Callable[[int, int, str], None]
 
 
 def fit_model(embeddings: NDArray[np.float32], bits: int, q: int, seed: int) -> HashModel:

@@ -8,67 +8,39 @@ rerun skips what is unchanged, re-reads what changed and adds what is new.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.apps.engine import load_pipeline, versions
+from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
 from isohash.apps.fitting import fit_encoder, fit_model
 from isohash.apps.pipeline import Pipeline, images_of, rows_of
 from isohash.apps.retrieval import VIEWS, View
+from isohash.apps.settings import (
+    IndexReport,
+    IndexSettings,
+    Progress,
+    encoder_name,
+    existing_store,
+    tell,
+    versions,
+)
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.slices import SliceSettings, case_slices
+from isohash.features.slices import case_slices
 from isohash.records import Case
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.reading import find
 
-Progress = Callable[[int, int, str], None]
-
-# The fit looks at no more slices than this, from no more cases than that: 2 048 images of
-# 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.
-FIT_SLICES = 2048
-FIT_CASES = 64
-
 # Reading inflates and coding multiplies, both outside the interpreter's lock: two threads keep two
 # cores busy, and more would only hold more cases (some 60 MB each) in memory.
 WORKERS = 2
-
-
-@dataclass(frozen=True)
-class IndexSettings:
-    """How a new archive encodes and hashes; an existing archive keeps the settings it has."""
-
-    encoder: str = "pca"
-    bits: int = 1024
-    q: int = 2
-    dim: int = 128
-    seed: int = 0
-    slices: SliceSettings = field(default_factory=SliceSettings)
-    fit_slices: int = FIT_SLICES
-    fit_cases: int = FIT_CASES
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """What one run of indexing did."""
-
-    kind: str
-    n_found: int
-    indexed: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-    n_cases: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for `--json`."""
-        return asdict(self)
 
 
 def index_source(
@@ -101,29 +73,6 @@ def index_found(
         store = _new_store(findings, archive, options, progress)
     with store:
         return _add(findings, store, load_pipeline(store), progress)
-
-
-def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore | None:
-    """The archive opened for writing, or None where there is none yet."""
-    path = Path(archive)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return None
-    store = CaseStore.open(path, writable=True)
-    made_with = store.recipe["settings"]
-    for name, value in options.items():
-        value = _encoder_name(value) if name == "encoder" else value
-        if made_with.get(name) != value:
-            store.close()
-            raise InputError(
-                f"{archive} was made with {name} = {made_with.get(name)}, not {value}; "
-                "leave the option out, or index into a new folder"
-            )
-    return store
-
-
-def _encoder_name(encoder: str) -> str:
-    """What the recipe says of an encoder: a path's last part, for paths belong to a machine."""
-    return Path(encoder).name
 
 
 def _new_store(
@@ -224,7 +173,7 @@ def fit(
         "kind": "cases",
         "settings": {
             **asdict(settings),
-            "encoder": _encoder_name(settings.encoder),
+            "encoder": encoder_name(settings.encoder),
             "slices": settings.slices.to_json(),
         },
         "slices": settings.slices.to_json(),
@@ -291,9 +240,3 @@ def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 def _training_folder(archive: str | Path) -> Path:
     path = Path(archive)
     return path.with_name(f".{path.name}.training")
-
-
-def tell(progress: Progress | None, done: int, total: int, message: str) -> None:
-    """Report progress to whoever listens."""
-    if progress is not None:
-        progress(done, total, message)

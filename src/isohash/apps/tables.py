@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.answer import Answer
     from isohash.apps.demo import DemoResult
-    from isohash.apps.indexing import IndexReport
+    from isohash.apps.settings import IndexReport
 
 SKIPPED_SHOWN = 20
 VIEW_NAMES = {"ct": "CT", "dose": "dose", "vector": "Euclidean"}

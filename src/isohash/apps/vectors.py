@@ -16,11 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, Match, match_of
-from isohash.apps.engine import versions
 from isohash.apps.fitting import fit_model
-from isohash.apps.indexing import IndexReport, IndexSettings, Progress, existing_store, tell
 from isohash.apps.pipeline import load_model, model_files
 from isohash.apps.retrieval import Level, Pair, Ranked
+from isohash.apps.settings import (
+    IndexReport,
+    IndexSettings,
+    Progress,
+    existing_store,
+    tell,
+    versions,
+)
 from isohash.apps.where import parse_where
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report

@@ -1,0 +1,92 @@
+"""How an archive is made and what one run of indexing did: settings, report, opening to write."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import isohash
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.features.slices import SliceSettings
+from isohash.sources.found import Skipped
+
+Progress = Callable[[int, int, str], None]
+
+# The fit looks at no more slices than this, from no more cases than that: 2 048 images of
+# 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.
+FIT_SLICES = 2048
+FIT_CASES = 64
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How a new archive encodes and hashes; an existing archive keeps the settings it has."""
+
+    encoder: str = "pca"
+    bits: int = 1024
+    q: int = 2
+    dim: int = 128
+    seed: int = 0
+    slices: SliceSettings = field(default_factory=SliceSettings)
+    fit_slices: int = FIT_SLICES
+    fit_cases: int = FIT_CASES
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What one run of indexing did."""
+
+    kind: str
+    n_found: int
+    indexed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    n_cases: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return asdict(self)
+
+
+def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore | None:
+    """The archive opened for writing, or None where there is none yet."""
+    path = Path(archive)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    store = CaseStore.open(path, writable=True)
+    made_with = store.recipe["settings"]
+    for name, value in options.items():
+        value = encoder_name(value) if name == "encoder" else value
+        if made_with.get(name) != value:
+            store.close()
+            raise InputError(
+                f"{archive} was made with {name} = {made_with.get(name)}, not {value}; "
+                "leave the option out, or index into a new folder"
+            )
+    return store
+
+
+def encoder_name(encoder: str) -> str:
+    """What the recipe says of an encoder: a path's last part, for paths belong to a machine."""
+    return Path(encoder).name
+
+
+def versions() -> dict[str, str]:
+    """What made an archive or a figure, for its recipe."""
+    return {
+        "isohash": isohash.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def tell(progress: Progress | None, done: int, total: int, message: str) -> None:
+    """Report progress to whoever listens."""
+    if progress is not None:
+        progress(done, total, message)
