@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isohash.errors import InputError
-from isohash.records import Codes, Volume, bits_per_symbol
+from isohash.records import Alphabets, Codes, Volume, bits_per_symbol
 
 
 @given(st.integers(2, 300), st.integers(0, 7), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -30,6 +30,45 @@ def test_codes_survive_saving(tmp_path, rng: np.random.Generator) -> None:
     again = Codes.load(tmp_path / "codes")
     assert (again.length, again.q, again.metric) == (9, 10, "squared_lee")
     np.testing.assert_array_equal(again.packed, codes.packed)
+
+
+def drawn_alphabets(rng: np.random.Generator, length: int, q: int) -> Alphabets:
+    widths = rng.integers(1, 8, length).astype(np.uint8)
+    values = [np.sort(rng.choice(q, 1 << int(w), replace=False)) for w in widths]
+    return Alphabets(widths, np.concatenate(values).astype(np.uint16))
+
+
+@given(st.integers(1, 40), st.integers(0, 7), st.integers(0, 2**32 - 1))
+def test_unequal_alphabets_survive_packing(length: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    alphabets = drawn_alphabets(rng, length, 300)
+    sizes = 1 << alphabets.widths.astype(int)
+    indices = rng.integers(0, sizes, (n, length)).astype(np.uint16)
+    codes = Codes(alphabets.pack(indices), length, 300, "squared_lee", alphabets)
+    assert codes.stored_bits == -(-int(alphabets.widths.sum()) // 8) * 8
+    np.testing.assert_array_equal(alphabets.unpack(codes.packed), indices)
+    expected = alphabets.values[alphabets.starts + indices]
+    np.testing.assert_array_equal(codes.symbols(), expected)
+    np.testing.assert_array_equal(codes[1:].symbols(), expected[1:])
+
+
+def test_alphabets_survive_saving(tmp_path, rng: np.random.Generator) -> None:
+    alphabets = drawn_alphabets(rng, 9, 200)
+    codes = Codes(alphabets.pack(np.ones((3, 9), np.uint16)), 9, 200, "squared_lee", alphabets)
+    codes.save(tmp_path / "codes")
+    np.testing.assert_array_equal(Codes.load(tmp_path / "codes").symbols(), codes.symbols())
+
+
+def test_alphabets_that_do_not_fit_the_code_are_refused() -> None:
+    two = Alphabets(np.array([1, 1], np.uint8), np.array([0, 5, 1, 2], np.uint16))
+    packed = np.zeros((1, 1), np.uint8)
+    for length, q in ((3, 9), (2, 5)):
+        with pytest.raises(InputError, match="alphabets"):
+            Codes(packed, length, q, "squared_lee", two)
+    with pytest.raises(InputError, match="cannot hold"):
+        Alphabets(np.array([2], np.uint8), np.array([1, 2], np.uint16))
+    with pytest.raises(InputError, match="16 bits"):
+        Alphabets(np.array([0], np.uint8), np.array([1], np.uint16))
 
 
 @pytest.mark.parametrize(

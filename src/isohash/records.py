@@ -101,18 +101,66 @@ def bits_per_symbol(q: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Alphabets:
+    """The few of q symbols that each position of a code uses, so that it is stored in fewer bits.
+
+    Position i stores in `widths[i]` bits which of its 2^widths[i] symbols it holds; `values` lists
+    these symbols, ascending, position after position. Distances are between symbols, not between
+    what is stored, so quantisers of unequal fineness share one metric.
+    """
+
+    widths: NDArray[np.uint8]
+    values: NDArray[np.uint16]
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) or self.widths.min() < 1 or self.widths.max() > 16:
+            raise InputError("an alphabet has 1 to 16 bits at every position")
+        if len(self.values) != int(self.starts[-1]) + (1 << int(self.widths[-1])):
+            raise InputError(
+                f"alphabets of widths {self.widths.tolist()} cannot hold {len(self.values)} symbols"
+            )
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where the symbols of each position begin in `values`, shape (length,)."""
+        sizes = np.left_shift(1, self.widths.astype(np.int64))
+        return np.cumsum(sizes) - sizes
+
+    @cached_property
+    def _bits(self) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
+        """Of every stored bit its position and its shift; where each position's bits begin."""
+        position = np.repeat(np.arange(len(self.widths)), self.widths)
+        begin = np.cumsum(self.widths, dtype=np.int64) - self.widths
+        shift = self.widths[position] - 1 - (np.arange(len(position)) - begin[position])
+        return position, shift.astype(np.uint16), begin
+
+    def pack(self, indices: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        """Bytes that store `indices` (n, length) into each position's symbols."""
+        position, shift, _ = self._bits
+        return np.packbits((indices[:, position] >> shift) & np.uint16(1), axis=1)
+
+    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """The indices (n, length) that `pack` stored."""
+        position, shift, begin = self._bits
+        bits = np.unpackbits(packed, axis=1, count=len(position)).astype(np.uint16)
+        return np.add.reduceat(bits << shift, begin, axis=1, dtype=np.uint16)
+
+
+@dataclass(frozen=True, eq=False)
 class Codes:
     """Hash codes as they are stored: `packed` uint8 (n, n_bytes), `length` symbols of alphabet `q`.
 
     For q = 2 the layout is that of `numpy.packbits`. For larger q every symbol takes
     `bits_per_symbol(q)` bits, most significant first, symbols in order, zero-padded to a byte.
-    `metric` None means Hamming for q = 2 and Lee otherwise.
+    With `alphabets` the positions take the bits that these say instead. `metric` None means
+    Hamming for q = 2 and Lee otherwise.
     """
 
     packed: NDArray[np.uint8]
     length: int
     q: int = 2
     metric: Metric | None = None
+    alphabets: Alphabets | None = None
 
     def __post_init__(self) -> None:
         packed = np.asarray(self.packed)
@@ -120,7 +168,7 @@ class Codes:
             raise InputError(f"q must be at least 2 symbols, got {self.q}")
         if self.length < 1:
             raise InputError(f"a code has at least 1 symbol, got length {self.length}")
-        n_bytes = -(-self.length * bits_per_symbol(self.q) // 8)
+        n_bytes = -(-self._n_bits() // 8)
         if packed.ndim != 2 or packed.dtype != np.uint8 or packed.shape[1] != n_bytes:
             raise InputError(
                 f"packed codes of {self.length} symbols (q = {self.q}) are uint8 of shape "
@@ -131,6 +179,13 @@ class Codes:
             raise InputError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
         object.__setattr__(self, "packed", packed)
         object.__setattr__(self, "metric", metric)
+
+    def _n_bits(self) -> int:
+        if self.alphabets is None:
+            return self.length * bits_per_symbol(self.q)
+        if len(self.alphabets.widths) != self.length or self.alphabets.values.max() >= self.q:
+            raise InputError(f"the alphabets do not fit {self.length} symbols in 0..{self.q - 1}")
+        return int(self.alphabets.widths.sum(dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -144,7 +199,7 @@ class Codes:
         return self.symbols().astype(dtype or np.int64, copy=False)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Codes:
-        return Codes(self.packed[rows], self.length, self.q, self.metric)
+        return Codes(self.packed[rows], self.length, self.q, self.metric, self.alphabets)
 
     @cached_property
     def stored_bits(self) -> int:
@@ -167,6 +222,9 @@ class Codes:
 
     def symbols(self) -> NDArray[np.int64]:
         """The unpacked symbols, shape (n, length)."""
+        if self.alphabets is not None:
+            indices = self.alphabets.unpack(self.packed)
+            return self.alphabets.values[self.alphabets.starts + indices].astype(np.int64)
         width = bits_per_symbol(self.q)
         bits = np.unpackbits(self.packed, axis=1, count=self.length * width)
         weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
@@ -175,8 +233,11 @@ class Codes:
     def save(self, path: str | Path) -> None:
         """Write the codes to one file, without pickle."""
         header = json.dumps({"length": self.length, "q": self.q, "metric": self.metric})
+        arrays = {"packed": self.packed, "header": np.array(header)}
+        if self.alphabets is not None:
+            arrays |= {"widths": self.alphabets.widths, "values": self.alphabets.values}
         with Path(path).open("wb") as file:
-            np.savez(file, packed=self.packed, header=np.array(header))
+            np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Codes:
@@ -184,6 +245,9 @@ class Codes:
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
-                return cls(file["packed"], header["length"], header["q"], header["metric"])
+                alphabets = Alphabets(file["widths"], file["values"]) if "widths" in file else None
+                return cls(
+                    file["packed"], header["length"], header["q"], header["metric"], alphabets
+                )
         except (KeyError, ValueError, OSError) as error:
             raise InputError(f"{path} does not hold isohash codes: {error}") from error
