@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
+from isohash.features.augmentation import Augmentation
 from isohash.features.encoders import load_encoder
 from isohash.features.networks import AutoencoderSettings
 from isohash.features.onnx_encoder import onnx_encoder
-from isohash.features.training import TrainingSettings, held_out_groups, train_autoencoder
+from isohash.features.slices import SliceSettings, case_slices
+from isohash.features.training import (
+    TrainingSettings,
+    held_out_groups,
+    train_autoencoder,
+    train_encoder,
+    training_images,
+)
+from isohash.sources.phantom import phantom_cases
 
 torch = pytest.importorskip("torch")
 
@@ -251,3 +260,68 @@ def test_images_without_groups_are_refused(rng):
     images, groups = blobs(rng)
     with pytest.raises(InputError, match="n groups"):
         train_autoencoder(images, groups[:-1], TINY, BRIEF)
+
+
+def test_augmentation_disturbs_intensities_and_keeps_geometry(rng):
+    images, _ = blobs(rng, 20)
+    disturbed = Augmentation(gain=0.05, offset=0.02, noise=0.0)(images, rng)
+    assert (disturbed[images == 0] == 0).all()
+    assert np.abs(disturbed - images).max() <= 0.07 + 1e-6
+    inner = (images > 0.1) & (images < 0.9)
+    for clean, shown, where in zip(images, disturbed, inner, strict=True):
+        assert np.corrcoef(clean[where], shown[where])[0, 1] > 0.99999  # one line for all pixels
+    noisy = Augmentation(gain=0, offset=0, noise=0.02)(images, rng)
+    assert np.std((noisy - images)[inner]) == pytest.approx(0.02, rel=0.15)
+    np.testing.assert_array_equal(Augmentation(0, 0, 0)(images, rng), images)
+
+
+def test_augmented_training_resumes_to_the_same_bytes_and_differs_from_plain(rng, tmp_path):
+    images, groups = blobs(rng)
+    settings = dataclasses.replace(BRIEF, augmentation=Augmentation())
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Interrupted):
+        train_autoencoder(images, groups, TINY, settings, checkpoint=path, progress=interrupt_at(8))
+    resumed = train_autoencoder(images, groups, TINY, settings, checkpoint=path)
+    whole = train_autoencoder(images, groups, TINY, settings)
+    assert resumed.encoder.digest == whole.encoder.digest
+    plain = train_autoencoder(images, groups, TINY, BRIEF)
+    assert plain.encoder.encode(images).tobytes() != whole.encoder.encode(images).tobytes()
+
+
+def test_half_weights_halve_the_file_and_hardly_change_the_embedding(rng):
+    images, groups = blobs(rng)
+    network = dataclasses.replace(TINY, channels=(16, 32))
+    full, half = (
+        train_autoencoder(
+            images, groups, network, dataclasses.replace(BRIEF, half_weights=half)
+        ).encoder
+        for half in (False, True)
+    )
+    assert len(half.network) < 0.6 * len(full.network)
+    a, b = full.encode(images), half.encode(images)
+    # Rounding to 11 bits in three layers: a few times 2^-11 of the embedding's size.
+    assert np.abs(a - b).max() < 10 * 2.0**-11 * np.abs(a).max()
+
+
+def test_training_images_are_the_dosed_slices_of_every_case():
+    cases = list(phantom_cases(2, 2, 0))
+    settings = SliceSettings(size=16, pixel_mm=32.0)
+    images, patients = training_images(cases, "dose", settings)
+    views = [case_slices(case, settings) for case in cases]
+    assert len(images) == len(patients) == sum(int(view.has_dose.sum()) for view in views)
+    assert images.dtype == np.uint8
+    first = views[0].dose[views[0].has_dose]
+    np.testing.assert_allclose(images[: len(first)] / 255.0, first, atol=0.5 / 255 + 1e-6)
+    assert set(patients) == {case.patient for case in cases}
+
+
+def test_an_encoder_trained_on_cases_keeps_its_slice_settings(tmp_path):
+    cases = list(phantom_cases(2, 2, 0))
+    settings = SliceSettings(size=16, pixel_mm=32.0)
+    trained = train_encoder(cases, "ct", TINY, dataclasses.replace(BRIEF, max_epochs=1), settings)
+    assert trained.encoder.name == "ct-shallow"
+    assert trained.encoder.settings["kind"] == "ct"
+    assert SliceSettings.from_json(trained.encoder.settings["slices"]) == settings
+    without_dose = [dataclasses.replace(case, dose=None) for case in cases]
+    with pytest.raises(InputError, match="no case has slices of dose"):
+        train_encoder(without_dose, "dose", TINY, BRIEF, settings)

@@ -41,6 +41,7 @@ TRIAL_STEPS = 3
 BFLOAT16_GAIN = 1.5
 
 Weights = dict[str, NDArray[np.float32]]
+Images = NDArray[np.float32]  # (n, 1, size, size)
 
 
 @dataclass(eq=False)
@@ -155,7 +156,7 @@ class Trainer:
         for rows in self._batches(state):
             for group in adam.param_groups:
                 group["lr"] = self._learning_rate(state.step)
-            loss = self._loss(model, rows, state.precision)
+            loss = self._loss(model, self._disturbed(rows, state.step), rows, state.precision)
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -188,17 +189,28 @@ class Trainer:
         cosine = 0.5 * (1.0 + math.cos(math.pi * step / self.total_steps))
         return self.settings.learning_rate * warm_up * cosine
 
-    def _loss(self, model: Autoencoder, rows: NDArray[np.int64], precision: str) -> torch.Tensor:
-        batch = self._tensor(rows)
+    def _loss(
+        self, model: Autoencoder, shown: Images, rows: NDArray[np.int64], precision: str
+    ) -> torch.Tensor:
+        """Mean squared difference between the clean images and the outputs for those shown."""
         with _autocast(self.device, precision):
-            output = model(batch)
-        return torch.nn.functional.mse_loss(output.float(), batch)
+            output = model(self._tensor(shown))
+        return torch.nn.functional.mse_loss(output.float(), self._tensor(self._clean(rows)))
 
-    def _tensor(self, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _clean(self, rows: NDArray[np.int64]) -> Images:
         batch = self.images[rows][:, None]
         scale = 1.0 / 255.0 if batch.dtype == np.uint8 else 1.0
-        tensor = torch.from_numpy(batch.astype(np.float32) * np.float32(scale))
-        return tensor.to(self.device, memory_format=torch.channels_last)
+        return batch.astype(np.float32) * np.float32(scale)
+
+    def _disturbed(self, rows: NDArray[np.int64], step: int) -> Images:
+        """The images of a training step; what disturbs them depends on seed and step alone."""
+        if self.settings.augmentation is None:
+            return self._clean(rows)
+        rng = np.random.default_rng([self.settings.random_state, 3, step])
+        return self.settings.augmentation(self._clean(rows), rng)
+
+    def _tensor(self, images: Images) -> torch.Tensor:
+        return torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
 
     def _validation_loss(self, model: Autoencoder, precision: str) -> float:
         model.eval()
@@ -207,7 +219,8 @@ class Trainer:
         with torch.no_grad():
             for start in range(0, len(self.validation), size):
                 rows = self.validation[start : start + size]
-                total += self._loss(model, rows, precision).item() * len(rows)
+                loss = self._loss(model, self._clean(rows), rows, precision)
+                total += loss.item() * len(rows)
         return total / len(self.validation)
 
     def _out_of_patience(self, state: State) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.features.augmentation import Augmentation
 from isohash.features.networks import AutoencoderSettings
 from isohash.features.onnx_encoder import OnnxEncoder
 from isohash.features.slices import ImageKind, SliceSettings, case_slices, encoder_input
@@ -46,6 +47,7 @@ class TrainingSettings:
     threads: int | None = None
     precision: Precision = "auto"
     half_weights: bool = False
+    augmentation: Augmentation | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
