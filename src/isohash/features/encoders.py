@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.features.case_encoders import CaseEncoder
+from isohash.features.downsampled import DownsampledEncoder
 from isohash.features.encoder_file import read_encoder
 from isohash.features.onnx_encoder import OnnxEncoder
 from isohash.features.pca import PcaEncoder
@@ -58,6 +59,8 @@ def load_encoder(path: str | Path) -> Encoder:
         return PcaEncoder.from_file(header, tensors)
     if header.kind == "onnx":
         return OnnxEncoder.from_file(header, tensors)
+    if header.kind == "downsampled":
+        return DownsampledEncoder.from_file(header, tensors)
     if header.kind == "case":
         raise InputError(f"{path} holds an encoder of whole cases: use load_case_encoder")
     raise InputError(f"{path} holds an unknown kind of encoder, {header.kind!r}: update isohash")
