@@ -46,7 +46,7 @@ def flip(path: Path, place: int) -> None:
 
 def segment_of(folder: Path, case_id: str) -> Path:
     with CaseStore.open(folder) as store:
-        return folder / "segments" / f"{store._record(case_id).segment:012d}.seg"
+        return folder / "segments" / f"{store._log.state.cases[case_id].segment:012d}.seg"
 
 
 def assert_whole(folder: Path, model: Model) -> None:

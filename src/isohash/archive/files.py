@@ -25,6 +25,7 @@ class DamagedArchive(InputError):
     """Bytes of an archive that are not what was written: `what` is wrong with the file `path`."""
 
     def __init__(self, path: Path, what: str) -> None:
+        what = " ".join(what.split())  # SQLite's messages can have lines
         super().__init__(
             f"{path} is damaged: {what}; run isohash verify to see what is affected, "
             "then restore the file from a backup or repair the archive"

@@ -8,6 +8,7 @@ damaged is deleted. A repair that is killed can be started again.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,6 +28,7 @@ from isohash.archive.state import (
     segment_files,
     segment_path,
 )
+from isohash.archive.writer import write_catalogue
 from isohash.errors import InputError
 
 
@@ -224,14 +226,14 @@ def _replace_catalogue(archive: Path, state: State) -> None:
     """Build the catalogue anew beside the old one and put it in its place at once."""
     workplace = archive / (files.TEMPORARY + "repair")
     files.make_folder(workplace)
-    catalogue.write(workplace, state, folder.dump(folder.read_recipe(archive)))
+    write_catalogue(workplace, state, folder.dump(folder.read_recipe(archive)))
     for suffix in ("-wal", "-shm"):
         files.unlink(archive / (catalogue.NAME + suffix))
     files.unlink(archive / catalogue.SEAL)
     files.rename(workplace / catalogue.NAME, archive / catalogue.NAME)
     files.rename(workplace / catalogue.SEAL, archive / catalogue.SEAL)
     files.sync_folder(archive)
-    workplace.rmdir()
+    shutil.rmtree(workplace)
 
 
 def _quarantine(archive: Path, path: Path) -> str:
