@@ -76,6 +76,10 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> FeatureClassifier:
         """Draw the features, learned from X (n, d) and y (n,) or not, and fit the SVM on them."""
+        return self.learn_features(X, y).fit_svm(X, y)
+
+    def learn_features(self, X: ArrayLike, y: ArrayLike) -> FeatureClassifier:
+        """The first half of `fit`: everything but the SVM."""
         points, labels = _dense(self, X, y, reset=True)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
@@ -88,6 +92,12 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         _refuse_beyond_memory(len(points), self.n_features)
         rng = np.random.default_rng(self.random_state)
         self.features_ = self._draw_features(points, codes.astype(np.int64), rng)
+        return self
+
+    def fit_svm(self, X: ArrayLike, y: ArrayLike) -> FeatureClassifier:
+        """The second half of `fit`: the linear SVM on the features learned before."""
+        points, labels = _dense(self, X, y, reset=False)
+        codes = np.searchsorted(self.classes_, labels)
         self.svm_ = LinearSVC(C=self.C, dual=False, tol=1e-3, max_iter=2000)
         self.svm_.fit(self.features_(points), codes)
         return self
@@ -112,9 +122,9 @@ def _dense(
     if issparse(X):
         raise InputError("X is a sparse matrix, and random features are dense: call X.toarray()")
     try:
-        if y is None and not reset:
-            return validate_data(estimator, X, reset=False, dtype=np.float64), None
-        return validate_data(estimator, X, y, dtype=np.float64)
+        if y is None:
+            return validate_data(estimator, X, reset=reset, dtype=np.float64), None
+        return validate_data(estimator, X, y, reset=reset, dtype=np.float64)
     except ValueError as error:
         raise InputError(" ".join(str(error).split())) from error
 
