@@ -68,8 +68,8 @@ def flips(path: Path, places: Iterator[int] | range, rng) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("compact", "n_places"),
     [
-        (False, 1200),
-        (True, 600),
+        (False, 800),
+        (True, 400),
         pytest.param(False, None, marks=pytest.mark.slow),
         pytest.param(True, None, marks=[pytest.mark.slow]),
     ],
@@ -97,7 +97,7 @@ def test_every_changed_byte_of_a_closed_archive_is_found(quick_tmp, rng, compact
     assert read_or_refuse(folder, model)
 
 
-@pytest.mark.parametrize("n_places", [600, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_places", [300, pytest.param(20_000, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1200)
 def test_a_changed_byte_of_an_archive_whose_writer_was_killed_is_never_a_wrong_answer(
     quick_tmp, rng, n_places

@@ -56,8 +56,16 @@ def archive(quick_tmp) -> tuple[Path, Model]:
     return quick_tmp / "original", model
 
 
-@pytest.mark.parametrize("again", [True, False], ids=["then repeated", "then closed"])
-@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        ("disk full", True),
+        ("failing disk", True),
+        ("disk full from here on", True),
+        ("disk full from here on", False),
+    ],
+    ids=lambda value: {True: "then repeated", False: "then closed"}.get(value, value),
+)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: " ".join(map(str, o)))
 def test_an_operation_that_fails_anywhere_is_all_or_nothing(archive, operation, failure, again):
     original, before = archive
@@ -67,13 +75,16 @@ def test_an_operation_that_fails_anywhere_is_all_or_nothing(archive, operation, 
         folder = original.with_name(str(k))
         shutil.copytree(original, folder)
         store = CaseStore.open(folder, writable=True)
-        hook = FailAt(k, **failure)
+        hook = FailAt(k, **FAILURES[failure])
         with failpoints(hook):
             allowed = [after] if attempt(store, operation) else [before, after]
-        assert any(is_equal(store, model) for model in allowed), hook.hit
+            assert any(is_equal(store, model) for model in allowed), hook.hit
+            if not again:
+                store.close()
+                assert verify(folder).ok, hook.hit
         with CaseStore.open(folder) as reader:
             assert any(is_equal(reader, model) for model in allowed), hook.hit
-        if "forever" not in failure:
+        if failure != "disk full from here on":
             assert not list((folder / "segments").glob("tmp-*")), hook.hit
         if again and (operation[0] != "delete" or "c" in store):
             perform(store, operation)
