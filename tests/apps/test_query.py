@@ -88,7 +88,7 @@ def test_filters_come_before_the_search(archive: Archive) -> None:
 def test_fewer_results_than_asked_for_come_with_the_reason(archive: Archive) -> None:
     answer = archive.query("phantom-00-00", k=100, where="label == 'family-02'")
     assert len(answer) == MEMBERS
-    assert any("no more cases pass the filters" in warning for warning in answer.warnings)
+    assert any("no more cases qualify" in warning for warning in answer.warnings)
     assert archive.query("phantom-00-00", where="n_slices < 0").matches == ()
 
 

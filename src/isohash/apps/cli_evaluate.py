@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,3 +56,53 @@ def dice(
         typer.echo(json.dumps(rows, indent=2))
     else:
         show(rows_table(f"Dice of the top {k} against Euclidean; see {out}", rows))
+
+
+@evaluate.command()
+def slices(
+    database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
+    queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
+    out: Out = Path("out/slices"),
+    encoder: Annotated[
+        str, typer.Option(help="autoencoder (trained first), pca, or a folder of encoders.")
+    ] = "autoencoder",
+    seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Violins of Dice and Jaccard, scores against the number retrieved, and scatter plots.
+
+    Example: isohash evaluate slices openkbp/train openkbp/validation --out out/slices
+    """
+    from isohash.evaluation.benchmark import DiceSettings
+    from isohash.evaluation.slices import SliceFigures, run_slices
+
+    settings = SliceFigures(DiceSettings(encoder=encoder, seed=seed))
+    with progress_bar(as_json) as progress:
+        _tell(run_slices(database, queries, out, settings, progress), out, as_json)
+
+
+@evaluate.command()
+def mnist(
+    data: Annotated[Path, typer.Argument(help="mnist.npz.", show_default=False)],
+    out: Out = Path("out/mnist"),
+    seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """The literature's MNIST experiments: scatter, precision-recall, collages, Lee histograms.
+
+    Example: isohash evaluate mnist mnist.npz --out out/mnist
+    """
+    from isohash.evaluation.mnist import MnistSettings, run_mnist
+
+    with progress_bar(as_json) as progress:
+        _tell(run_mnist(data, out, MnistSettings(seed=seed), progress), out, as_json)
+
+
+def _tell(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
+    from isohash.apps.tables import rows_table, show
+
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+        return
+    for name, rows in results.items():
+        show(rows_table(f"{name}; see {out}", rows))

@@ -288,7 +288,7 @@ def _global_rows(
 
 def _why_fewer(n: int, k: int, allowed: int, level: Level) -> str:
     if level == "case" and n == allowed:
-        return f"only {n} of the {k} results asked for: no more cases pass the filters"
+        return f"only {n} of the {k} results asked for: no more cases qualify"
     return f"only {n} of the {k} results asked for: the other cases have nothing comparable"
 
 

@@ -43,6 +43,22 @@ class DiceSettings:
     max_epochs: int = 8
 
 
+@dataclass(frozen=True, eq=False)
+class SliceData:
+    """The slices of an experiment."""
+
+    database: SliceSet
+    queries: SliceSet
+
+    def to_json(self) -> dict[str, Any]:
+        """How many there are, and their digests."""
+        parts = {"database": self.database, "queries": self.queries}
+        return {
+            name: {"n": len(part.patient), "digest": digest(part.images.values())}
+            for name, part in parts.items()
+        }
+
+
 def run_dice(
     database: str | Path,
     queries: str | Path,
@@ -52,26 +68,36 @@ def run_dice(
 ) -> list[dict[str, Any]]:
     """Run the experiment on two sources and write dice.csv, dice.json and dice.png to `out`."""
     settings = settings or DiceSettings()
+    embedded, data = embed_views(database, queries, out, settings, progress)
+    rows: list[dict[str, Any]] = []
+    for view, (base, query) in embedded.items():
+        rows += score_codes(view, base, query, data.queries.patient, settings, progress)
+    about = {"metric": METRIC, "settings": asdict(settings), **data.to_json()}
+    write_results(out, "dice", rows, about)
+    _plot(rows, Path(out) / "dice.png", settings)
+    return rows
+
+
+def embed_views(
+    database: str | Path,
+    queries: str | Path,
+    out: str | Path,
+    settings: DiceSettings,
+    progress: Progress | None = None,
+) -> tuple[dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]], SliceData]:
+    """Embeddings (database, queries) per view, and which data they were made from."""
     rng = np.random.default_rng(settings.seed)
     train = read_slices(database, progress)
     asked = drawn(read_slices(queries, progress), settings.n_queries, rng)
     if set(train.patient) & set(asked.patient):
         raise InputError("a patient is in the database and among the queries: the scores would lie")
     stored = drawn(train, settings.n_database, rng)
-    rows: list[dict[str, Any]] = []
-    for view in ("ct", "dose"):
+    embedded = {}
+    for view in train.images:
         encoder = _encoder(view, train, settings, out, progress)
         base, query = (encoder.encode(as_float(part.images[view])) for part in (stored, asked))
-        rows += score_codes(view, base, query, asked.patient, settings, progress)
-    about = {
-        "metric": METRIC,
-        "settings": asdict(settings),
-        "database": {"n": len(stored.patient), "digest": digest(stored.images.values())},
-        "queries": {"n": len(asked.patient), "digest": digest(asked.images.values())},
-    }
-    write_results(out, "dice", rows, about)
-    _plot(rows, Path(out) / "dice.png", settings)
-    return rows
+        embedded[view] = (base, query)
+    return embedded, SliceData(stored, asked)
 
 
 def drawn(slices: SliceSet, n: int, rng: np.random.Generator) -> SliceSet:
