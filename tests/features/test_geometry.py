@@ -91,6 +91,14 @@ def test_the_union_of_the_targets_is_as_near_as_the_nearest():
     assert (found[2] > found[0]).all()
 
 
+def test_targets_of_other_dose_levels_count_in_the_union():
+    plain = overlap_volume_histograms(case(PTV70=PTV, LeftParotid=LEFT), SETTINGS).reshape(2, 2, 3)
+    other = case(PTV66=PTV, CTV66=box((0, 30), (0, 40), (0, 50)), LeftParotid=LEFT)
+    found = overlap_volume_histograms(other, SETTINGS).reshape(2, 2, 3)
+    assert np.isnan(found[0]).all()
+    np.testing.assert_array_equal(found[1], plain[1])  # the CTV is not what is treated
+
+
 def test_shared_heights_count_what_lies_in_the_targets_slices():
     found = shared_heights(
         case(PTV70=PTV, LeftParotid=LEFT, SpinalCord=box((5, 25), (30, 33), (20, 23))), SETTINGS

@@ -135,14 +135,12 @@ def shared_heights(case: Case, settings: GeometrySettings) -> Vector:
 
 
 def _targets(box: _Box, settings: GeometrySettings) -> Iterator[tuple[int, Mask]]:
-    """Position and coarse mask of every target there is, and of their union, the last."""
-    union: Mask | None = None
+    """Position and coarse mask of every target asked for, and last the union of all treated."""
     for i, name in enumerate(settings.targets):
         if name in box.masks:
-            mask = box.coarse(name)
-            union = mask if union is None else union | mask
-            yield i, mask
-    if union is not None:
+            yield i, box.coarse(name)
+    if box.treated:
+        union = np.any([box.coarse(name) for name in box.treated], axis=0)
         yield len(settings.targets), union
 
 
@@ -157,7 +155,7 @@ def target_signature(case: Case, settings: GeometrySettings) -> Vector:
     if box is None:
         return out.ravel()
     points = {name: box.points_mm(name) for name in box.masks}
-    about = [p for name, p in points.items() if name in settings.targets] or list(points.values())
+    about = [points[name] for name in box.treated or tuple(points)]
     centre = np.concatenate(about).mean(axis=0)
     for i, name in enumerate(settings.structures):
         if name in points:
@@ -183,9 +181,10 @@ def dvh_features(case: Case, settings: GeometrySettings) -> Vector:
 
 @dataclass(frozen=True, eq=False)
 class _Box:
-    """The structures asked for, cut to the smallest box that holds them all."""
+    """The structures asked for and all targets, cut to the smallest box that holds them."""
 
     masks: Mapping[str, Mask]
+    treated: tuple[str, ...]  # the planning targets, whatever their dose levels are called
     affine: NDArray[np.float64]  # (4, 4), of the box
     spacing_mm: tuple[float, ...]
 
@@ -193,7 +192,9 @@ class _Box:
     def around(cls, case: Case, settings: GeometrySettings) -> _Box | None:
         """None where the case has none of the structures."""
         found = structures_by_name(case)
-        volumes = {name: found[name] for name in settings.structures if name in found}
+        treated = _treated(found)
+        wanted = dict.fromkeys((*settings.structures, *treated))
+        volumes = {name: found[name] for name in wanted if name in found}
         if not volumes:
             return None
         grid = next(iter(volumes.values()))
@@ -205,7 +206,7 @@ class _Box:
         affine = grid.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ low
         masks = {name: volume.array[cut].astype(bool) for name, volume in volumes.items()}
-        return cls(masks, affine, grid.spacing_mm)
+        return cls(masks, treated, affine, grid.spacing_mm)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -258,6 +259,12 @@ class _Box:
         """Patient coordinates (n, 3) = (x, y, z) of the voxels inside."""
         index = np.stack(self.voxels(name), axis=1)
         return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+
+def _treated(names: Iterable[str]) -> tuple[str, ...]:
+    """The planning targets among the names; where there is none, whatever target there is."""
+    targets = sorted(name for name in names if is_target(name))
+    return tuple(name for name in targets if name.startswith("PTV")) or tuple(targets)
 
 
 def _bounds(mask: NDArray[Any]) -> list[tuple[int, int]]:

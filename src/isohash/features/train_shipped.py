@@ -1,0 +1,75 @@
+"""How the shipped encoders were made: the OpenKBP training patients, fixed seed and settings.
+
+Run again on the same data and instruction set, the functions give the same files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from isohash.features.case_encoders import CaseEncoder, case_vector, fit_plan
+from isohash.features.geometry import GeometrySettings, dvh_features
+from isohash.features.networks import AutoencoderSettings, Variant
+from isohash.features.shipped import PLAN
+from isohash.features.slices import ImageKind
+from isohash.features.training import Progress, Training, TrainingSettings, train_encoder
+from isohash.sources.reading import read_cases
+
+# One thread and float32: the same weights on every machine of the same instruction set.
+SHIPPED_TRAINING = TrainingSettings(threads=1, precision="float32", half_weights=True)
+
+
+OPENKBP_GEOMETRY = GeometrySettings(
+    targets=("PTV_56", "PTV_63", "PTV_70"),
+    organs=(
+        "Bone_Mandible",
+        "Brainstem",
+        "Esophagus",
+        "Larynx",
+        "Parotid_L",
+        "Parotid_R",
+        "SpinalCord",
+    ),
+)
+
+
+def make_shipped(
+    training_folder: str | Path,
+    kind: ImageKind,
+    variant: Variant,
+    out: str | Path,
+    progress: Progress | None = None,
+) -> Training:
+    """Train `{kind}-{variant}` on the OpenKBP training patients and write it into `out`.
+
+    Goes on from its checkpoint in `out` if it was interrupted.
+    """
+    out = Path(out)
+    name = f"{kind}-{variant}"
+    trained = train_encoder(
+        read_cases(training_folder),
+        kind,
+        AutoencoderSettings(variant),
+        SHIPPED_TRAINING,
+        checkpoint=out / f"{name}.checkpoint.safetensors",
+        progress=progress,
+    )
+    trained.encoder.save(out / f"{name}.safetensors")
+    return trained
+
+
+def make_shipped_plan(
+    training_folder: str | Path, out: str | Path, progress: Progress | None = None
+) -> CaseEncoder:
+    """Fit the plan encoder on the OpenKBP training patients and write it into `out`."""
+    vectors, histograms = [], []
+    for case in read_cases(training_folder):
+        vectors.append(case_vector(case, OPENKBP_GEOMETRY))
+        histograms.append(dvh_features(case, OPENKBP_GEOMETRY))
+        if progress is not None:
+            progress(len(vectors), len(vectors), case.id)
+    encoder = fit_plan(np.array(vectors), np.array(histograms), OPENKBP_GEOMETRY, name=PLAN)
+    encoder.save(Path(out) / f"{PLAN}.safetensors")
+    return encoder

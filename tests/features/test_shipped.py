@@ -1,0 +1,70 @@
+"""The encoders in the package: there, whole, and usable without torch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from isohash.errors import InputError
+from isohash.features.geometry import dvh_features
+from isohash.features.shipped import shipped_encoder, shipped_names, shipped_plan_encoder
+from isohash.features.slices import SliceSettings, case_slices, encoder_input
+from isohash.features.train_shipped import OPENKBP_GEOMETRY, make_shipped_plan
+from isohash.sources.phantom import phantom_cases
+from isohash.sources.reading import read_cases
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_shipped_encoder_encodes_a_phantom(name):
+    encoder = shipped_encoder(name)
+    settings = SliceSettings.from_json(encoder.settings["slices"])
+    view = case_slices(next(iter(phantom_cases(1, 1, 0))), settings)
+    embeddings = encoder.encode(encoder_input(view, encoder.settings["kind"]))
+    assert embeddings.shape == (len(view), encoder.dim)
+    assert np.isfinite(embeddings).all()
+    assert encoder.name == name
+
+
+def test_an_unknown_shipped_encoder_is_refused():
+    with pytest.raises(InputError, match="no shipped encoder 'ct-vast'"):
+        shipped_encoder("ct-vast")
+
+
+def test_the_shipped_plan_encoder_encodes_a_phantom():
+    case = next(iter(phantom_cases(1, 1, 0)))
+    encoder = shipped_plan_encoder()
+    assert encoder.settings == OPENKBP_GEOMETRY
+    assert np.isfinite(encoder.encode_case(case)).all()
+
+
+def test_shipped_encoders_need_neither_torch_nor_sklearn():
+    program = """
+import sys, numpy as np
+from isohash.features.shipped import shipped_encoder, shipped_names, shipped_plan_encoder
+shipped_plan_encoder()
+for name in shipped_names():
+    encoder = shipped_encoder(name)
+    encoder.encode(np.zeros((1, encoder.size, encoder.size)))
+print(sorted({"torch", "sklearn", "onnx", "matplotlib"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.slow
+def test_the_plan_encoder_is_made_again_and_ranks_plans_it_has_not_seen(shared_data, tmp_path):
+    train = shared_data / "openkbp" / "train"
+    remade = make_shipped_plan(train, tmp_path)
+    cases = list(read_cases(shared_data / "openkbp" / "validation"))
+    embeddings = np.array([shipped_plan_encoder().encode_case(case) for case in cases])
+    # Not to the bit: the solution of 169 equations depends on the linear algebra library.
+    again = np.array([remade.encode_case(case) for case in cases])
+    np.testing.assert_allclose(again, embeddings, atol=1e-4)
+    histograms = np.array([dvh_features(case, OPENKBP_GEOMETRY) for case in cases])
+    pairs = np.triu_indices(len(cases), 1)
+    apart = np.abs(histograms[pairs[0]] - histograms[pairs[1]]).reshape(len(pairs[0]), 10, -1)
+    plan = np.nanmean(apart.mean(axis=2), axis=1)
+    near = np.linalg.norm(embeddings[pairs[0]] - embeddings[pairs[1]], axis=1)
+    assert spearmanr(near, plan).statistic > 0.70
