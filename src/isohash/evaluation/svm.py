@@ -8,10 +8,10 @@ context the exact RBF SVM, Nystroem features and a linear SVM on the data themse
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
 
-from isohash.evaluation.classification_data import Split, read_table, split_table
+from isohash.evaluation.classification_data import Split, Table, read_table, split_table
+from isohash.evaluation.parts import Parts
 from isohash.evaluation.plotting import figure
 from isohash.evaluation.results import write_results
-from isohash.kernels.checkpoint import digest
 from isohash.kernels.importance import ImportanceSampledSVM
 from isohash.kernels.learner import KernelLearner
 from isohash.kernels.particle_sgd import ParticleSGDSVM
@@ -82,26 +82,19 @@ def run(
     """Run or resume the experiment; writes svm.csv, svm.json and svm.png to `out_dir`."""
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
-    parts = out / "svm-parts"
-    parts.mkdir(parents=True, exist_ok=True)
     total = len(settings.datasets) * settings.n_seeds
     rows: list[Row] = []
     digests: dict[str, str] = {}
     for d, name in enumerate(settings.datasets):
         table = read_table(name, data_dir)
         digests[name] = table.digest
+        shared = asdict(replace(settings, datasets=(), n_seeds=0)) | {"data": table.digest}
+        parts = Parts(out / "svm-parts", shared)
         for seed in range(settings.n_seeds):
             if progress is not None:
                 progress(d * settings.n_seeds + seed, total, f"{name}, seed {seed}")
-            key = digest(asdict(replace(settings, datasets=(), n_seeds=0)) | {"data": table.digest})
-            part = parts / f"{name}-{seed}.json"
-            found = _finished(part, key)
-            if found is None:
-                rng = np.random.default_rng([seed, len(table.classes)])
-                split = split_table(table, settings.n_train, settings.n_test, rng)
-                found = list(_measured(name, seed, split, settings))
-                _keep(part, key, found)
-            rows += found
+            measure = partial(_measured, name, seed, table, settings)
+            rows += parts.get(f"{name}-{seed}", measure)
     if progress is not None:
         progress(total, total, "done")
     about = {"settings": asdict(settings), "data_digests": digests, "curves": CURVES | CONTEXT,
@@ -128,24 +121,14 @@ def summary(rows: list[Row]) -> list[Row]:
     return table
 
 
-def _finished(path: Path, key: str) -> list[Row] | None:
-    """The rows of a part that was finished with the same settings and data."""
-    if not path.exists():
-        return None
-    try:
-        kept = json.loads(path.read_text())
-    except json.JSONDecodeError:
-        return None  # cut off while it was written: measured again
-    return kept["rows"] if kept.get("digest") == key else None
+def _measured(name: str, seed: int, table: Table, settings: SvmSettings) -> list[Row]:
+    """All methods on one random split."""
+    rng = np.random.default_rng([seed, len(table.classes)])
+    split = split_table(table, settings.n_train, settings.n_test, rng)
+    return list(_methods(name, seed, split, settings))
 
 
-def _keep(path: Path, key: str, rows: list[Row]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"digest": key, "rows": rows}))
-    partial.replace(path)
-
-
-def _measured(name: str, seed: int, split: Split, settings: SvmSettings) -> Iterator[Row]:
+def _methods(name: str, seed: int, split: Split, settings: SvmSettings) -> Iterator[Row]:
     """Every method at every number of features on one split."""
     kernels = _kernels(split, seed, settings)
     for n in settings.n_features:
