@@ -69,6 +69,9 @@ def index(
     bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
     q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw [0].")] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="First hash ARCHIVE anew with its learned kernel.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
@@ -84,6 +87,10 @@ def index(
     with progress_bar(as_json) as progress:
         given = {"encoder": encoder, "bits": bits, "q": q, "seed": seed}
         options = {name: value for name, value in given.items() if value is not None}
+        if reuse:
+            from isohash.apps.rehashing import rehash
+
+            rehash(archive, progress)
         report = index_source(source, archive, options, progress)
     _print(report.to_json(), index_table(report, archive), as_json)
     if not report.n_cases:

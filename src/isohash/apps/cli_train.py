@@ -44,3 +44,30 @@ def autoencoder(
         typer.echo(json.dumps(rows, indent=2))
     else:
         show(rows_table(f"Encoders in {out}", rows))
+
+
+@train.command()
+def kernel(
+    archive: Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)],
+    objective: Annotated[
+        str, typer.Option(help="isometry (for retrieval) or alignment (the literature).")
+    ] = "isometry",
+    particles: Annotated[int, typer.Option(help="Bandwidths in the learned kernel.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of every random draw.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn a radial kernel per view from the embeddings of ARCHIVE, and keep it there.
+
+    Then `isohash index SOURCE ARCHIVE --reuse` hashes the archive with it.
+
+    Example: isohash train kernel my-archive
+    """
+    from isohash.apps.rehashing import train_kernel
+    from isohash.apps.tables import rows_table, show
+
+    with progress_bar(as_json) as progress:
+        rows = train_kernel(archive, objective, particles, seed, progress)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        show(rows_table(f"Kernels kept in {archive}; hash with isohash index --reuse", rows))

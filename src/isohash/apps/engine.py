@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, match_of
-from isohash.apps.entry import Entry, codes_of, entry_of
+from isohash.apps.entry import Entry, codes_name, codes_of, entry_of
 from isohash.apps.pipeline import Pipeline
 from isohash.apps.retrieval import VIEWS, By, Comparison, Level, SliceTable, View, views_of
 from isohash.apps.where import parse_where
@@ -195,7 +195,7 @@ class Archive:
         for view in VIEWS:
             table_rows[view] = rows[view]
             if view in self.pipeline.models:
-                column = self.store.gather(f"codes.{view}")
+                column = self.store.gather(codes_name(view, self.pipeline.generation))
                 codes[view] = self._as_codes(view, column.array)
                 table_rows[view] = _global_rows(rows[view], index.start, column.start)
         return Columns(
@@ -214,7 +214,7 @@ class Archive:
             raise InputError("the archive holds no cases yet; add some with isohash index")
         columns = self.columns
         counts = {
-            view: distances(codes_of(query, view, codes), codes)
+            view: distances(codes_of(query, view, codes, self.pipeline.generation), codes)
             for view, codes in columns.codes.items()
         }
         length = {view: codes.length for view, codes in columns.codes.items()}
@@ -275,7 +275,8 @@ def load_pipeline(store: CaseStore) -> Pipeline:
     if recipe.get("kind") != "cases":
         raise InputError(f"this archive holds {recipe.get('kind')}; give it a source of that kind")
     settings = SliceSettings.from_json(recipe["slices"])
-    return Pipeline.from_files(settings, recipe["near"], store.read_file)
+    generation = recipe.get("generation", 0)
+    return Pipeline.from_files(settings, recipe["near"], store.read_file, generation)
 
 
 def _global_rows(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.apps.pipeline import CodedCase
+from isohash.apps.pipeline import CodedCase, mark
 from isohash.apps.retrieval import VIEWS, SliceTable, View
 from isohash.dosimetry.dvh import dvh
 from isohash.features.slices import CaseSlices, display_ct
@@ -80,7 +80,7 @@ def entry_of(coded: CodedCase, pictures: bool = True) -> Entry:
     for view in VIEWS:
         arrays[f"slice.row.{view}"] = table.row[view]
         if view in coded.codes:
-            arrays[f"codes.{view}"] = coded.codes[view].packed
+            arrays[codes_name(view, coded.generation)] = coded.codes[view].packed
             arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
     names = _with_dvh(case)
     if pictures:
@@ -89,9 +89,16 @@ def entry_of(coded: CodedCase, pictures: bool = True) -> Entry:
     return Entry(case.id, _facts(coded, names), arrays)
 
 
-def codes_of(entry: Entry, view: View, like: Codes) -> Codes:
+def codes_name(view: View, generation: int) -> str:
+    """The array of a view's codes made by one generation of hashes."""
+    return f"codes.{view}{mark(generation)}"
+
+
+def codes_of(entry: Entry, view: View, like: Codes, generation: int = 0) -> Codes:
     """The entry's codes of one view, of the same kind as `like`."""
-    packed = entry.arrays.get(f"codes.{view}", np.empty((0, like.packed.shape[1]), np.uint8))
+    packed = entry.arrays.get(
+        codes_name(view, generation), np.empty((0, like.packed.shape[1]), np.uint8)
+    )
     return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)
 
 

@@ -50,61 +50,90 @@ class CodedCase:
     table: SliceTable
     codes: dict[View, Codes]
     embeddings: dict[View, NDArray[np.float32]]
+    generation: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """The encoder and the hash of each view; a view that no case has when fitting has neither."""
+    """The encoder and the hash of each view; a view that no case has when fitting has neither.
+
+    `generation` counts how often the archive was hashed anew; it marks the names of what depends
+    on the hash, so that old and new codes are never mixed.
+    """
 
     slices: SliceSettings
     encoders: Mapping[View, Encoder]
     models: Mapping[View, HashModel]
+    generation: int = 0
 
     def code(self, case: Case) -> CodedCase:
         """Cut a case into slices, encode and hash them."""
         slices = case_slices(case, self.slices)
         rows = {view: rows_of(slices, view) for view in self.models}
         embeddings = {
-            view: encoder.encode(images_of(slices, view, rows[view]))
+            view: as_stored(encoder.encode(images_of(slices, view, rows[view])))
             for view, encoder in self.encoders.items()
             if len(rows[view])
         }
         codes = {view: self.models[view].hash.encode(e) for view, e in embeddings.items()}
-        return CodedCase(case, slices, slice_table(slices, rows), codes, embeddings)
+        return CodedCase(
+            case, slices, slice_table(slices, rows), codes, embeddings, self.generation
+        )
 
     def to_files(self) -> dict[str, bytes]:
         """The models as named blobs for an archive."""
         files = {}
         for view, encoder in self.encoders.items():
             files[f"encoder-{view}"] = _saved(encoder.save)
-            files |= model_files(view, self.models[view])
+            files |= model_files(view, self.models[view], self.generation)
         return files
 
     @classmethod
     def from_files(
-        cls, slices: SliceSettings, near: Mapping[View, float], read: Callable[[str], bytes]
+        cls,
+        slices: SliceSettings,
+        near: Mapping[View, float],
+        read: Callable[[str], bytes],
+        generation: int = 0,
     ) -> Pipeline:
         """Load the models that `to_files` made; `near` names the views that have one."""
         views = [view for view in VIEWS if view in near]
         return cls(
             slices,
             {view: _loaded(read(f"encoder-{view}")) for view in views},
-            {view: load_model(view, near[view], read) for view in views},
+            {view: load_model(view, near[view], read, generation) for view in views},
+            generation,
         )
 
 
-def model_files(view: View, model: HashModel) -> dict[str, bytes]:
+def mark(generation: int) -> str:
+    """What distinguishes the names of one generation of hashes from another's."""
+    return f"@{generation}" if generation else ""
+
+
+def as_stored(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings rounded to the float16 that an archive keeps.
+
+    Codes are made from the rounded values, so that the stored embeddings give the stored codes.
+    """
+    with np.errstate(over="ignore"):  # refused by the hash as not finite
+        return embeddings.astype(np.float16).astype(np.float32)
+
+
+def model_files(view: View, model: HashModel, generation: int = 0) -> dict[str, bytes]:
     """A hash and its calibration as named blobs for an archive."""
     return {
-        f"hash-{view}": model.hash.to_bytes(),
-        f"calibration-{view}": model.calibration.to_json().encode(),
+        f"hash-{view}{mark(generation)}": model.hash.to_bytes(),
+        f"calibration-{view}{mark(generation)}": model.calibration.to_json().encode(),
     }
 
 
-def load_model(view: View, near: float, read: Callable[[str], bytes]) -> HashModel:
+def load_model(
+    view: View, near: float, read: Callable[[str], bytes], generation: int = 0
+) -> HashModel:
     """What `model_files` made, read back by name."""
-    calibration = Calibration.from_json(read(f"calibration-{view}").decode())
-    return HashModel(load_hash(read(f"hash-{view}")), calibration, near)
+    calibration = Calibration.from_json(read(f"calibration-{view}{mark(generation)}").decode())
+    return HashModel(load_hash(read(f"hash-{view}{mark(generation)}")), calibration, near)
 
 
 def rows_of(slices: CaseSlices, view: View) -> NDArray[np.int64]:
