@@ -97,6 +97,10 @@ class CosineHash:
         parts = [self._encode_block(block) for block in self.projection.blocks(X)]
         n_bytes = -(-self.n_bits // 8)
         packed = np.concatenate(parts) if parts else np.empty((0, n_bytes), np.uint8)
+        return self.codes(packed)
+
+    def codes(self, packed: NDArray[np.uint8]) -> Codes:
+        """Stored bytes of this hash as codes again."""
         return Codes(packed, self.n_bits, 2, "hamming")
 
     def _encode_block(self, block: Block) -> NDArray[np.uint8]:

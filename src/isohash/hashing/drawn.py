@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
+from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.saving import unpack
 
-__all__ = ["CosineHash", "DrawnHash", "from_bytes", "load_hash"]
+__all__ = ["AdaptiveHash", "CosineHash", "DrawnHash", "from_bytes", "load_hash"]
 
-DrawnHash = CosineHash
+DrawnHash = CosineHash | AdaptiveHash
 
-_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash,)}
+_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash, AdaptiveHash)}
 
 
 def load_hash(source: str | Path | bytes) -> DrawnHash:

@@ -35,11 +35,16 @@ SLACK = 1.001  # covers the rounding of the bounds themselves, about 1e-7 relati
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """u = (x - center) @ weights + offsets, all float32: shapes (d,), (d, m) and (m,)."""
+    """u = (x - center) @ weights + offsets, all float32: shapes (d,), (d, m) and (m,).
+
+    `slack` is the absolute rounding error of what the quantiser does with u before it compares:
+    2^-22 covers the distance of u to an integer against a threshold of size at most 1.
+    """
 
     weights: NDArray[np.float32]
     offsets: NDArray[np.float32]
     center: NDArray[np.float32]
+    slack: float = 2.0**-22
 
     def blocks(self, X: ArrayLike) -> Iterator[Block]:
         """Centred rows, their float32 projections and error bounds, block by block."""
@@ -81,17 +86,18 @@ class Block:
 
     @cached_property
     def bounds(self) -> NDArray[np.float32]:
-        """Bound on the error of each row's `u` after one more rounding at size 1, shape (n,).
+        """Bound on the error of each row's `u` as the quantiser sees it, shape (n,).
 
         With gamma_m = m v / (1 - m v) and v = 2^-24, a sum of d products has an error of at most
         gamma_d times the sum of their absolute values, in any order, with or without fused
         multiply-add (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); adding
-        the offset makes it gamma_(d+1). 2^-22 covers the comparison with a threshold of size at
-        most 1 and products lost to underflow.
+        the offset makes it gamma_(d+1), and one more rounding of u +- bound gamma_(d+2). The
+        last term covers products lost to underflow.
         """
         m = (self.x.shape[1] + 2) * UNIT32
         gamma = m / (1.0 - m) if m < 0.5 else math.inf
-        bounds = SLACK * gamma * self.sizes + 2.0**-22
+        underflow = self.x.shape[1] * 2.0**-126
+        bounds = SLACK * gamma * self.sizes + self.projection.slack + underflow
         return np.minimum(bounds, np.finfo(np.float32).max).astype(np.float32)
 
     def exact(

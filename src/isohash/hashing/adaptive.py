@@ -1,0 +1,156 @@
+"""Codes fitted to the data: principal axes, each with as many symbols as its spread deserves.
+
+x is projected on some principal axes of the data, rotated among axes of equal fineness, and each
+coordinate is quantised by thresholds of its own. The levels of all quantisers are integers in one
+common unit, so that the squared difference of two symbols, summed over positions, is the squared
+distance of the two reconstructions in units^2: `squared_lee` on a circle too large to wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.hashing.projection import Block, Projection, as_rows
+from isohash.hashing.saving import pack
+from isohash.records import Alphabets, Codes
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptiveHash:
+    """A fitted quantiser; codes of the same hash, and only those, can be compared.
+
+    `axes` (d, p) orthonormal columns, `center` (d,), `thresholds` ascending between the levels of
+    each axis, one axis after another; `alphabets` the levels as integers in `unit`s of distance.
+    """
+
+    family: ClassVar[str] = "adaptive"
+
+    axes: NDArray[np.float32]
+    center: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+    alphabets: Alphabets
+    unit: float
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the embeddings that the hash takes."""
+        return int(self.axes.shape[0])
+
+    @property
+    def length(self) -> int:
+        """Symbols of one code."""
+        return int(self.axes.shape[1])
+
+    @cached_property
+    def q(self) -> int:
+        """Size of a circle on which no two symbols are nearer the other way round."""
+        return 2 * int(self.alphabets.values.max()) + 1
+
+    @cached_property
+    def projection(self) -> Projection:
+        """The hash's affine part."""
+        return Projection(self.axes, np.zeros(self.length, np.float32), self.center, slack=0.0)
+
+    def encode(self, X: ArrayLike) -> Codes:
+        """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""
+        parts = [self.alphabets.pack(self._indices(b)) for b in self.projection.blocks(X)]
+        empty = self.alphabets.pack(np.empty((0, self.length), np.uint16))
+        return self.codes(np.concatenate([empty, *parts]))
+
+    def codes(self, packed: NDArray[np.uint8]) -> Codes:
+        """Stored bytes of this hash as codes again."""
+        return Codes(packed, self.length, self.q, "squared_lee", self.alphabets)
+
+    def _indices(self, block: Block) -> NDArray[np.uint16]:
+        indices = np.empty(block.u.shape, dtype=np.uint16)
+        bounds, near = block.bounds, np.zeros(block.u.shape, dtype=bool)
+        for j, thresholds in enumerate(self._of_axis):
+            u = block.u[:, j]
+            indices[:, j] = np.searchsorted(thresholds, u, side="right")
+            high = np.searchsorted(thresholds, u + bounds, side="right")
+            near[:, j] = high != np.searchsorted(thresholds, u - bounds, side="left")
+            near[:, j] |= ~np.isfinite(u)
+        rows, columns = np.nonzero(near)
+        if len(rows):
+            indices[rows, columns] = self._settle(block, rows, columns)
+        return indices
+
+    @cached_property
+    def _of_axis(self) -> list[NDArray[np.float32]]:
+        counts = (1 << self.alphabets.widths.astype(np.int64)) - 1
+        return np.split(self.thresholds, np.cumsum(counts)[:-1])
+
+    def _settle(
+        self, block: Block, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> NDArray[np.uint16]:
+        """The indices of the pairs (rows, columns), from u to full accuracy."""
+        indices = np.empty(len(rows), dtype=np.uint16)
+        for part, u, bounds in block.exact(rows, columns):
+            for i, (row, column) in enumerate(zip(rows[part], columns[part], strict=True)):
+                thresholds = self._of_axis[column]
+                index = np.searchsorted(thresholds, u[i] + bounds[i], side="right")
+                if index != np.searchsorted(thresholds, u[i] - bounds[i], side="left"):
+                    exact = block.fsum(int(row), int(column))
+                    index = np.searchsorted(thresholds, exact, side="right")
+                indices[part.start + i] = index
+        return indices
+
+    def reconstruct(self, codes: Codes) -> NDArray[np.float64]:
+        """The point in the axes' space that each code stands for, (n, p), up to a shift."""
+        return np.asarray(codes.symbols() * self.unit, dtype=np.float64)
+
+    def asymmetric(self, X: ArrayLike, codes: Codes) -> NDArray[np.float64]:
+        """Euclidean distances (n, m) of real-valued queries X (n, d) to stored codes (m).
+
+        Only the stored side is quantised, so the ranking is sharper than between codes. The part
+        of x outside the axes is the same for every code and is left out.
+        """
+        x = (as_rows(X, self.dim) - self.center).astype(np.float64) @ self.axes.astype(np.float64)
+        x -= self._origin
+        y = self.reconstruct(codes)
+        squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
+        return np.sqrt(np.maximum(squared, 0.0))
+
+    @cached_property
+    def _origin(self) -> NDArray[np.float64]:
+        """Where symbol 0 lies on each axis: thresholds are midway between neighbouring levels."""
+        values, starts = self.alphabets.values.astype(np.float64), self.alphabets.starts
+        middle = self.unit * (values[starts] + values[starts + 1]) / 2.0
+        return np.array([t[0] for t in self._of_axis]) - middle
+
+    def to_bytes(self) -> bytes:
+        """The whole hash, without pickle; `load_hash` reads it."""
+        tensors: dict[str, NDArray[Any]] = {
+            "axes": self.axes,
+            "center": self.center,
+            "thresholds": self.thresholds,
+            "widths": self.alphabets.widths,
+            "values": self.alphabets.values,
+        }
+        return pack(self.family, tensors, {"unit": self.unit, "metadata": dict(self.metadata)})
+
+    def save(self, path: str | Path) -> None:
+        """Write the hash to one file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def from_parts(
+        cls, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]
+    ) -> AdaptiveHash:
+        """Rebuild what `to_bytes` wrote."""
+        return cls(
+            tensors["axes"],
+            tensors["center"],
+            tensors["thresholds"],
+            Alphabets(tensors["widths"], tensors["values"]),
+            float(header["unit"]),
+            header["metadata"],
+        )

@@ -1,0 +1,46 @@
+"""The family that ranks best for a given number of stored bits (docs/hashing.md has the trials)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isohash.hashing.adaptive import AdaptiveHash
+from isohash.hashing.adaptive_fit import fit_adaptive
+from isohash.hashing.estimator import HasherEstimator, check_count
+from isohash.records import Codes
+
+
+class AdaptiveHasher(HasherEstimator):
+    """Principal axes with bits where the data spread, as a scikit-learn estimator.
+
+    Args:
+        stored_bits: bits of one stored code, at most; fewer are used where the data have too few
+            dimensions to spend them on.
+        random_state: integer, RandomState or None; the seed used is kept in `hash_.metadata`.
+
+    Attributes:
+        hash_: the fitted `AdaptiveHash`; save it to compare codes later.
+    """
+
+    hash_: AdaptiveHash
+
+    def __init__(self, stored_bits: int = 1024, random_state: Any = 0) -> None:
+        self.stored_bits = stored_bits
+        self.random_state = random_state
+
+    def _draw(self, X: NDArray[np.float32], seed: int) -> AdaptiveHash:
+        return fit_adaptive(X, check_count("stored_bits", self.stored_bits, 1), seed)
+
+    def asymmetric(self, X: ArrayLike, codes: Codes) -> NDArray[np.float64]:
+        """Euclidean distances (n, m) of real-valued queries X (n, d) to stored codes (m)."""
+        check_is_fitted(self, "hash_")
+        return self.hash_.asymmetric(X, codes)
+
+
+def make_hasher(stored_bits: int = 1024, random_state: Any = 0) -> AdaptiveHasher:
+    """The best hasher for that many stored bits per item; its codes carry their metric."""
+    return AdaptiveHasher(stored_bits, random_state)
