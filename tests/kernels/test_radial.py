@@ -29,3 +29,19 @@ def test_random_features_estimate_the_kernel(rng):
 def test_particles_that_make_no_kernel_are_refused(particles):
     with pytest.raises(InputError, match="particles must be"):
         RadialKernel(particles)
+
+
+def test_a_saved_kernel_comes_back_bit_for_bit(rng, tmp_path):
+    kernel = RadialKernel(rng.gamma(0.3, size=50))
+    kernel.save(tmp_path / "kernel.json")
+    back = RadialKernel.load(tmp_path / "kernel.json")
+    assert back.particles.tobytes() == kernel.particles.tobytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format": "isohash radial kernel 1"}', '{"format": 9}', "\xff"]
+)
+def test_a_file_that_holds_no_kernel_is_named(text, tmp_path):
+    (tmp_path / "kernel.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"kernel\.json"):
+        RadialKernel.load(tmp_path / "kernel.json")

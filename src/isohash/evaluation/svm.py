@@ -263,6 +263,7 @@ def _draw_errors(axis: Any, name: str, rows: list[Row]) -> None:
                 )
     axis.set_title(name, fontsize=9)
     axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter("")
     axis.set_ylim(bottom=0)
 
 

@@ -8,12 +8,16 @@ features need frequencies omega ~ N(0, 2 xi I), the factor 2 included.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
+
+FORMAT = "isohash radial kernel 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,22 @@ class RadialKernel:
         for xi in self.particles:
             total += np.exp(-xi * squared)
         return total / len(self.particles)
+
+    def save(self, path: str | Path) -> None:
+        """Write the particles to a JSON file; `load` gives back the same bits."""
+        text = json.dumps({"format": FORMAT, "particles": self.particles.tolist()})
+        Path(path).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> RadialKernel:
+        """Read a kernel written by `save`."""
+        try:
+            kept = json.loads(Path(path).read_text())
+            if kept["format"] != FORMAT:
+                raise InputError(f"{path} has kernel format {kept['format']}, not {FORMAT}")
+            return cls(kept["particles"])
+        except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} does not hold a kernel: {error}") from error
 
     def sample_frequencies(self, n: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Draw n frequencies omega (n, dim): xi ~ mu, then omega ~ N(0, 2 xi I)."""
