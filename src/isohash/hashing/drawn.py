@@ -11,13 +11,14 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.cosine import CosineHash
+from isohash.hashing.lee import LeeHash
 from isohash.hashing.saving import unpack
 
-__all__ = ["AdaptiveHash", "CosineHash", "DrawnHash", "from_bytes", "load_hash"]
+__all__ = ["AdaptiveHash", "CosineHash", "DrawnHash", "LeeHash", "from_bytes", "load_hash"]
 
-DrawnHash = CosineHash | AdaptiveHash
+DrawnHash = CosineHash | LeeHash | AdaptiveHash
 
-_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash, AdaptiveHash)}
+_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash, LeeHash, AdaptiveHash)}
 
 
 def load_hash(source: str | Path | bytes) -> DrawnHash:

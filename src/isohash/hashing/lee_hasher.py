@@ -1,0 +1,111 @@
+"""The q-ary hash as a scikit-learn estimator, with the scale of its quantiser fitted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from isohash.errors import InputError
+from isohash.hashing.bandwidth import neighbour_distance
+from isohash.hashing.estimator import HasherEstimator, check_count, check_memory
+from isohash.hashing.lee import LeeHash, best_deviation
+from isohash.kernels.radial import RadialKernel
+from isohash.records import Metric
+
+FEATURE_BANDWIDTH = 0.25  # gamma r0^2: at r0 the features still follow the distance
+
+
+class LeeHasher(HasherEstimator):
+    """Codes of symbols 0..q-1 compared by Lee distance. Prefer even q: odd ones clip the peak.
+
+    Args:
+        n_symbols: length of the codes.
+        q: size of the alphabet; a stored symbol takes ceil(log2 q) bits.
+        kernel: the kernel of the random features; needs `n_features`. None takes a Gaussian.
+        n_features: None quantises linear projections of the embedding, an integer that many
+            random Fourier features of the kernel.
+        scale: standard deviation s of the projection's weights, in quantiser steps. None fits it,
+            so that symbols are sharpest at the typical 50th-neighbour distance of the rows given
+            to `fit`.
+        random_state: integer, RandomState or None; the seed used is kept in `hash_.metadata`.
+        metric: `lee`, or `squared_lee`, which follows the Euclidean distance more closely.
+        orthogonal: orthogonal instead of independent directions.
+
+    Attributes:
+        hash_: the drawn `LeeHash`; save it to compare codes later. `hash_.scale` is s.
+    """
+
+    hash_: LeeHash
+
+    def __init__(
+        self,
+        n_symbols: int = 1024,
+        q: int = 10,
+        kernel: RadialKernel | None = None,
+        n_features: int | None = None,
+        scale: float | None = None,
+        random_state: Any = 0,
+        metric: Metric = "lee",
+        orthogonal: bool = True,
+    ) -> None:
+        self.n_symbols = n_symbols
+        self.q = q
+        self.kernel = kernel
+        self.n_features = n_features
+        self.scale = scale
+        self.random_state = random_state
+        self.metric = metric
+        self.orthogonal = orthogonal
+
+    def _draw(self, X: NDArray[np.float32], seed: int) -> LeeHash:
+        n_symbols, q = check_count("n_symbols", self.n_symbols, 1), check_count("q", self.q, 2)
+        n_features = None
+        if self.n_features is not None:
+            n_features = check_count("n_features", self.n_features, 1)
+        check_memory("n_symbols", n_symbols, 28.0 * n_symbols * (n_features or X.shape[1]))
+        check_memory("n_features", n_features or 0, 28.0 * (n_features or 0) * X.shape[1])
+        kernel, scale, notes = self._choose(X, n_features, seed)
+        return LeeHash.draw(
+            X.shape[1],
+            n_symbols,
+            q,
+            scale,
+            seed,
+            kernel=kernel,
+            n_features=n_features,
+            metric=self.metric,
+            orthogonal=self.orthogonal,
+            center=X.mean(axis=0, dtype=np.float64),
+            metadata=notes,
+        )
+
+    def _choose(
+        self, X: NDArray[np.float32], n_features: int | None, seed: int
+    ) -> tuple[RadialKernel | None, float, dict[str, Any]]:
+        """Kernel, scale and notes: what was given, or what the neighbour distance suggests."""
+        if self.kernel is not None and n_features is None:
+            raise InputError("a kernel needs n_features: without, the embedding itself is hashed")
+        if self.kernel is not None and not isinstance(self.kernel, RadialKernel):
+            raise InputError(f"kernel must be a RadialKernel or None, got {self.kernel!r}")
+        if self.scale is not None and not (self.scale > 0 and math.isfinite(self.scale)):
+            raise InputError(f"scale must be positive and finite, got {self.scale!r}")
+        if self.scale is not None and (self.kernel is not None or n_features is None):
+            return self.kernel, float(self.scale), {}
+        r0 = neighbour_distance(X, np.random.default_rng([seed, 1]))
+        kernel = self.kernel
+        if kernel is None and n_features is not None:
+            kernel = RadialKernel([FEATURE_BANDWIDTH / r0**2])
+        spread = r0
+        if kernel is not None:
+            spread = math.sqrt((n_features or 1) * (1.0 - float(kernel.of_distance(r0))))
+        scale = float(self.scale or best_deviation(self.q, self.metric) / spread)
+        return kernel, scale, {"r0": r0, "n_fitted": len(X)}
+
+    def expected_distance(self, r: ArrayLike) -> NDArray[np.float64]:
+        """Expected distance of two codes whose embeddings are r apart, any shape."""
+        check_is_fitted(self, "hash_")
+        return self.hash_.expected_distance(r)
