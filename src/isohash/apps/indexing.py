@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
@@ -68,11 +69,14 @@ def index_found(
         from isohash.apps.vectors import index_vectors
 
         return index_vectors(findings, archive, options, progress)
-    store = existing_store(archive, options)
-    if store is None:
-        store = _new_store(findings, archive, options, progress)
-    with store:
-        return _add(findings, store, load_pipeline(store), progress)
+    # Whole cases are spread over threads, so the linear algebra within one keeps to one: that is
+    # faster here (its threads spin while they wait), and fitted models do not depend on cores.
+    with threadpool_limits(1):
+        store = existing_store(archive, options)
+        if store is None:
+            store = _new_store(findings, archive, options, progress)
+        with store:
+            return _add(findings, store, load_pipeline(store), progress)
 
 
 def _new_store(
