@@ -1,32 +1,31 @@
 """Cases from DICOM: CT, RTDOSE, RTSTRUCT and RTPLAN, whatever the files are called.
 
 `find_dicom` reads headers and links them; each `Found` then reads pixels and contours of one case.
-Identity stops here: cases carry keyed pseudonyms and names of structures, nothing else of the text
-in the files.
+All parsing happens in child processes with limits (see sandbox). Identity stops there: what comes
+back are keyed pseudonyms, geometry and names of structures.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from isohash.dosimetry.names import canonical_name
-from isohash.dosimetry.resample import resample
 from isohash.errors import InputError
-from isohash.records import Case, Volume
-from isohash.sources.dicom_link import BY_POSITION, CaseFiles, link
-from isohash.sources.dicom_plan import check_beams, read_plan
-from isohash.sources.dicom_scan import Instance, quietly, scan
-from isohash.sources.dicom_structures import read_structures
-from isohash.sources.dicom_volumes import read_ct, read_dose
+from isohash.records import Case
+from isohash.sources.dicom_link import CaseFiles, link
+from isohash.sources.dicom_scan import Instance
+from isohash.sources.dicom_wire import case_from_message, files_to_json, instance_from_json
 from isohash.sources.found import Found, Progress, Skipped
 from isohash.sources.identity import load_key, pseudonym
+from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
 
-BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
+BATCH = 64  # files per request to a child
+FILE_SECONDS = 20.0  # for one header; a batch may take this and a tenth of a second per file
+CASE_SECONDS = 120.0  # for one case; and half a second more per file
 
 
 def find_dicom(
@@ -42,110 +41,55 @@ def find_dicom(
     return found
 
 
+def scan(
+    files: Sequence[Path], key: bytes, skipped: list[Skipped], progress: Progress | None = None
+) -> list[Instance]:
+    """The usable instances among `files`, in their order; the others go to `skipped`."""
+    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+    instances = []
+    threads = ThreadPoolExecutor(MAX_CHILDREN)
+    try:
+        answers = threads.map(lambda batch: _headers(batch, key.hex()), batches)
+        for batch, headers in zip(batches, answers, strict=True):
+            for file, header in zip(batch, headers, strict=True):
+                if "error" in header:
+                    skipped.append(Skipped(str(file), header["error"]))
+                else:
+                    instances.append(instance_from_json(header))
+            if progress is not None:
+                progress(len(instances) + len(skipped), len(files), "headers")
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return instances
+
+
+def _headers(files: Sequence[Path], key: str) -> list[dict[str, Any]]:
+    """Headers of a batch; if a file brings the child down, each is tried by itself."""
+    request = {"task": "headers", "paths": [str(file) for file in files], "key": key}
+    try:
+        return _pool().call(request, FILE_SECONDS + 0.1 * len(files))[0]["headers"]
+    except ChildFailed as error:
+        if len(files) == 1:
+            return [{"error": str(error)}]
+        return [header for file in files for header in _headers([file], key)]
+
+
+def _read(name: str, files: CaseFiles) -> Case:
+    where = str(files.files[0].path.parent)
+    request = {"task": "case", "name": name, "files": files_to_json(files), "where": where}
+    try:
+        return case_from_message(*_pool().call(request, CASE_SECONDS + 0.5 * len(files.files)))
+    except ChildFailed as error:
+        raise InputError(f"{where}: this case {error}; check its files") from error
+
+
+@cache
+def _pool() -> Pool:
+    return Pool("isohash.sources.dicom_worker")
+
+
 def _fingerprint(files: Sequence[Instance]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for line in sorted(f"{file.sop_uid}\0{file.size}\0{file.mtime_ns}" for file in files):
         digest.update(line.encode() + b"\n")
     return digest.hexdigest()
-
-
-def _read(name: str, files: CaseFiles) -> Case:
-    with quietly():
-        return _read_case(name, files)
-
-
-def _read_case(name: str, files: CaseFiles) -> Case:
-    warnings = list(files.warnings)
-    plan = read_plan(files.plan) if files.plan is not None else None
-    if plan is not None:
-        check_beams(plan, files.doses)
-    ct = read_ct(files.ct) if files.ct else None
-    dose, reach = _dose_on(ct, files.doses, warnings)
-    grid = ct or dose
-    assert grid is not None
-    structures: dict[str, Volume] = {}
-    if files.structures is not None:
-        anywhere = BY_POSITION in warnings
-        structures = read_structures(
-            files.structures, grid, None if anywhere else files.frame_uid, warnings
-        )
-    if reach is not None:
-        warnings += _uncovered(structures, reach)
-    prescription = plan.prescription_gy if plan is not None else None
-    if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
-        warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
-    return Case(
-        id=name,
-        ct=ct,
-        dose=dose,
-        structures=structures,
-        prescription_gy=prescription,
-        warnings=tuple(warnings),
-        patient=files.patient,
-    )
-
-
-def _dose_on(
-    ct: Volume | None, files: Sequence[Instance], warnings: list[str]
-) -> tuple[Volume | None, Volume | None]:
-    """The summed dose on the CT grid (or its own), and where on that grid dose is known."""
-    if not files:
-        return None, None
-    doses = [read_dose(file) for file in files]
-    if ct is None:
-        return _sum_on_own_grid(doses), None
-    shape = (ct.array.shape[0], ct.array.shape[1], ct.array.shape[2])
-    total = np.zeros(shape, dtype=np.float32)
-    known = np.ones(shape, dtype=bool)
-    for dose in doses:
-        values = resample(dose, ct.affine, shape, outside=np.nan)
-        inside = np.isfinite(values)
-        known &= inside
-        total += np.where(inside, values, 0.0)
-    if not known.any():
-        raise InputError(f"{files[0].path}: the dose grid lies wholly outside the CT")
-    if (beyond := max(_share_beyond(dose, ct) for dose in doses)) > BEYOND:
-        warnings.append(f"{100 * beyond:.0f} % of the dose grid lies outside the CT")
-    return Volume(total, ct.affine), Volume(known, ct.affine)
-
-
-def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
-    first = doses[0]
-    for other in doses[1:]:
-        same = other.array.shape == first.array.shape and np.allclose(
-            other.affine, first.affine, atol=1e-3
-        )
-        if not same:
-            raise InputError("doses to be added lie on different grids and there is no CT")
-    return Volume(np.sum([dose.array for dose in doses], axis=0), first.affine)
-
-
-def _share_beyond(dose: Volume, ct: Volume) -> float:
-    """Share of the dose grid's voxels that hold dose and lie outside the CT's voxels."""
-    index = np.argwhere(dose.array > 0.01 * dose.array.max())
-    if not len(index):
-        return 0.0
-    to_ct = np.linalg.inv(ct.affine) @ dose.affine
-    at = index @ to_ct[:3, :3].T + to_ct[:3, 3]
-    outside = (at < -0.5) | (at > np.array(ct.array.shape) - 0.5)
-    return float(outside.any(axis=1).mean())
-
-
-def _uncovered(structures: dict[str, Volume], known: Volume) -> list[str]:
-    """Structures of which more than a hundredth lies outside the dose grid."""
-    notes = []
-    for name, mask in structures.items():
-        share = 1.0 - float(known.array[mask.array].mean())
-        if share > BEYOND:
-            notes.append(f"{100 * share:.0f} % of {name} lies outside the dose grid (counted 0 Gy)")
-    return notes
-
-
-def _prescription_from_names(structures: dict[str, Volume]) -> float | None:
-    """The highest level among targets called PTV_70 or alike."""
-    levels = []
-    for name in structures:
-        canonical = canonical_name(name) or ""
-        if canonical.startswith("PTV_"):
-            levels.append(float(canonical.removeprefix("PTV_")))
-    return max((level for level in levels if 1 <= level <= 200), default=None)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from pydicom.uid import ExplicitVRBigEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from isohash.errors import InputError
 from isohash.sources.dicom_scan import numbers, read_dataset, value
 
+UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 MAX_PIXELS = 1 << 29  # one object: 512 x 512 x 2048
 PIXEL_TAGS = [
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored",
@@ -33,13 +34,13 @@ def _stored_values(dataset: FileDataset) -> NDArray[Any]:
     shape = _shape(dataset)
     if value(dataset, "PixelData") is None:
         raise InputError("has no pixels")
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", None)
-    if syntax is not None and syntax.is_compressed:
-        raise InputError(f"compressed pixels ({syntax.name}); export uncompressed")
     bits = int(numbers(dataset, "BitsAllocated", 1)[0])
-    stored = int((numbers(dataset, "BitsStored", 1) or (bits,))[0])
+    stored = int(numbers(dataset, "BitsStored", 1)[0])
     if bits not in (8, 16, 32) or not 0 < stored <= bits:
         raise InputError(f"{stored} bits stored in {bits} allocated is not supported")
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", ImplicitVRLittleEndian)
+    if syntax not in UNCOMPRESSED:
+        return _decompressed(dataset, shape)
     signed = bool(numbers(dataset, "PixelRepresentation", 1)[0])
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     dtype = np.dtype(f"{order}{'i' if signed else 'u'}{bits // 8}")
@@ -48,6 +49,25 @@ def _stored_values(dataset: FileDataset) -> NDArray[Any]:
         raise InputError(f"truncated: {len(dataset.PixelData)} bytes of pixels, {need} declared")
     pixels = np.frombuffer(dataset.PixelData, dtype, count=int(np.prod(shape))).reshape(shape)
     return _strip(pixels, bits, stored, dataset).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _decompressed(dataset: FileDataset, shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Pixels by pydicom's decoders, of which RLE is always there."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not (syntax.is_transfer_syntax and syntax.is_compressed):
+        raise InputError("the transfer syntax is not known")
+    try:
+        pixels: NDArray[Any] = dataset.pixel_array
+    except (MemoryError, InputError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"pixels compressed as {syntax.name} cannot be decoded; "
+            "pip install 'isohash[compressed]' or export them uncompressed"
+        ) from error
+    if pixels.size != int(np.prod(shape)) or pixels.dtype.kind not in "iu":
+        raise InputError(f"decoded to shape {pixels.shape}, {shape} declared")
+    return pixels.reshape(shape)
 
 
 def _shape(dataset: FileDataset) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ needed to link files, which stay in memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from pydicom.errors import InvalidDicomError
 
 from isohash.errors import InputError
 from isohash.sources.dicom_geometry import Plane
-from isohash.sources.found import Progress, Skipped
 from isohash.sources.identity import pseudonym
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -32,6 +31,7 @@ RT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
 }
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
+SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
@@ -74,21 +74,6 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def scan(
-    files: Sequence[Path], key: bytes, skipped: list[Skipped], progress: Progress | None = None
-) -> Iterator[Instance]:
-    """The usable instances among `files`, in their order; the others go to `skipped`."""
-    for done, file in enumerate(files):
-        try:
-            with quietly():
-                instance = read_header(file, key)
-            yield instance
-        except InputError as error:
-            skipped.append(Skipped(str(file), str(error)))
-        if progress is not None:
-            progress(done + 1, len(files), "headers")
-
-
 def read_header(file: Path, key: bytes) -> Instance:
     """The header of one file; InputError says why it is of no use here, naming no content."""
     status = file.stat()
@@ -120,8 +105,7 @@ def read_dataset(file: Path, **options: Any) -> FileDataset:
     """Read a DICOM file; every way of failing is one InputError without content of the file."""
     try:
         with file.open("rb") as stream:
-            if DEFLATED in stream.read(4096):
-                raise InputError("deflated transfer syntax, which may expand without bound")
+            _check_syntax(stream.read(4096))
         return pydicom.dcmread(file, force=True, **options)
     except InputError:
         raise
@@ -133,6 +117,14 @@ def read_dataset(file: Path, **options: Any) -> FileDataset:
         raise InputError("declares more data than memory holds") from error
     except Exception as error:
         raise InputError(f"damaged DICOM ({type(error).__name__})") from error
+
+
+def _check_syntax(head: bytes) -> None:
+    """Refuse what may expand without bound, or hides whether it does."""
+    if DEFLATED in head:
+        raise InputError("deflated transfer syntax, which may expand without bound")
+    if head[128:132] == b"DICM" and SYNTAX_TAG not in head:
+        raise InputError("names no transfer syntax in its first 4096 bytes")
 
 
 def value(dataset: Dataset, keyword: str) -> Any:

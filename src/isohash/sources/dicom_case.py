@@ -1,0 +1,117 @@
+"""Reads the files of one case: CT, dose on its grid, structures, prescription."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isohash.dosimetry.names import canonical_name
+from isohash.dosimetry.resample import resample
+from isohash.errors import InputError
+from isohash.records import Case, Volume
+from isohash.sources.dicom_link import BY_POSITION, CaseFiles
+from isohash.sources.dicom_plan import check_beams, read_plan
+from isohash.sources.dicom_scan import Instance
+from isohash.sources.dicom_structures import read_structures
+from isohash.sources.dicom_volumes import read_ct, read_dose
+
+BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
+
+
+def read_files(name: str, files: CaseFiles) -> Case:
+    """The case that `files` make up, under its pseudonym `name`."""
+    warnings = list(files.warnings)
+    plan = read_plan(files.plan) if files.plan is not None else None
+    if plan is not None:
+        check_beams(plan, files.doses)
+    ct = read_ct(files.ct) if files.ct else None
+    dose, reach = _dose_on(ct, files.doses, warnings)
+    grid = ct or dose
+    assert grid is not None
+    structures: dict[str, Volume] = {}
+    if files.structures is not None:
+        anywhere = BY_POSITION in warnings
+        structures = read_structures(
+            files.structures, grid, None if anywhere else files.frame_uid, warnings
+        )
+    if reach is not None:
+        warnings += _uncovered(structures, reach)
+    prescription = plan.prescription_gy if plan is not None else None
+    if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
+        warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
+    return Case(
+        id=name,
+        ct=ct,
+        dose=dose,
+        structures=structures,
+        prescription_gy=prescription,
+        warnings=tuple(warnings),
+        patient=files.patient,
+    )
+
+
+def _dose_on(
+    ct: Volume | None, files: Sequence[Instance], warnings: list[str]
+) -> tuple[Volume | None, Volume | None]:
+    """The summed dose on the CT grid (or its own), and where on that grid dose is known."""
+    if not files:
+        return None, None
+    doses = [read_dose(file) for file in files]
+    if ct is None:
+        return _sum_on_own_grid(doses), None
+    shape = (ct.array.shape[0], ct.array.shape[1], ct.array.shape[2])
+    total = np.zeros(shape, dtype=np.float32)
+    known = np.ones(shape, dtype=bool)
+    for dose in doses:
+        values = resample(dose, ct.affine, shape, outside=np.nan)
+        inside = np.isfinite(values)
+        known &= inside
+        total += np.where(inside, values, 0.0)
+    if not known.any():
+        raise InputError(f"{files[0].path}: the dose grid lies wholly outside the CT")
+    if (beyond := max(_share_beyond(dose, ct) for dose in doses)) > BEYOND:
+        warnings.append(f"{100 * beyond:.0f} % of the dose grid lies outside the CT")
+    return Volume(total, ct.affine), Volume(known, ct.affine)
+
+
+def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
+    first = doses[0]
+    for other in doses[1:]:
+        same = other.array.shape == first.array.shape and np.allclose(
+            other.affine, first.affine, atol=1e-3
+        )
+        if not same:
+            raise InputError("doses to be added lie on different grids and there is no CT")
+    return Volume(np.sum([dose.array for dose in doses], axis=0), first.affine)
+
+
+def _share_beyond(dose: Volume, ct: Volume) -> float:
+    """Share of the dose grid's voxels that hold dose and lie outside the CT's voxels."""
+    index = np.argwhere(dose.array > 0.01 * dose.array.max())
+    if not len(index):
+        return 0.0
+    to_ct = np.linalg.inv(ct.affine) @ dose.affine
+    at = index @ to_ct[:3, :3].T + to_ct[:3, 3]
+    outside = (at < -0.5) | (at > np.array(ct.array.shape) - 0.5)
+    return float(outside.any(axis=1).mean())
+
+
+def _uncovered(structures: dict[str, Volume], known: Volume) -> list[str]:
+    """Structures of which more than a hundredth lies outside the dose grid."""
+    notes = []
+    for name, mask in structures.items():
+        share = 1.0 - float(known.array[mask.array].mean())
+        if share > BEYOND:
+            notes.append(f"{100 * share:.0f} % of {name} lies outside the dose grid (counted 0 Gy)")
+    return notes
+
+
+def _prescription_from_names(structures: dict[str, Volume]) -> float | None:
+    """The highest level among targets called PTV_70 or alike."""
+    levels = []
+    for name in structures:
+        canonical = canonical_name(name) or ""
+        if canonical.startswith("PTV_"):
+            levels.append(float(canonical.removeprefix("PTV_")))
+    return max((level for level in levels if 1 <= level <= 200), default=None)

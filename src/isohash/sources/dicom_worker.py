@@ -1,0 +1,72 @@
+"""The child process that meets DICOM files: reads headers and cases on request.
+
+Started by `sandbox` as a module; not for import. Everything that goes wrong with a file is
+answered as an error of one line; what a limit of the operating system ends is seen by the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from isohash.errors import InputError
+from isohash.sources.dicom_case import read_files
+from isohash.sources.dicom_scan import quietly, read_header
+from isohash.sources.dicom_wire import case_to_message, files_from_json, instance_to_json
+from isohash.sources.sandbox import receive, send
+
+
+def main() -> None:
+    """Answer requests from standard input until it ends."""
+    _limit_memory(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    while (message := receive(sys.stdin.buffer)) is not None:
+        header, blobs = _answer(message[0])
+        send(answers, header, blobs)
+
+
+def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    try:
+        if request["task"] == "headers":
+            return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
+        with quietly():
+            case = read_files(request["name"], files_from_json(request["files"]))
+        return case_to_message(case)
+    except InputError as error:
+        return {"error": str(error)}, []
+    except MemoryError:
+        return {"error": f"{request['where']}: needs more memory than a reader may use"}, []
+    except RecursionError:
+        return {"error": f"{request['where']}: sequences nested too deep"}, []
+    except OSError as error:
+        return {"error": f"{request['where']}: cannot be read ({error.strerror})"}, []
+
+
+def _header(path: str, key: str) -> dict[str, Any]:
+    try:
+        with quietly():
+            return instance_to_json(read_header(Path(path), bytes.fromhex(key)))
+    except InputError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        return {"error": "needs more memory than a reader may use"}
+    except OSError as error:
+        return {"error": f"cannot be opened ({error.strerror})"}
+
+
+def _limit_memory(n_bytes: int) -> None:
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard == resource.RLIM_INFINITY or hard > n_bytes:
+            resource.setrlimit(resource.RLIMIT_AS, (n_bytes, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Reads untrusted files in child processes with a memory cap and a time limit.
+
+A file that makes a parser crash, hang or swell takes down its child only: the parent says what
+happened, starts another child and goes on. Children speak JSON and raw array bytes over pipes (no
+pickle), live as long as this process and end when it ends, whatever ends it.
+
+Message: 8 bytes of length, a JSON object of that length, then the blobs that its "blobs" announces.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from isohash.errors import InputError
+
+MEMORY_BYTES = 6 << 30  # address space of a child; a case of 500 slices of 512 x 512 needs 2 GiB
+MAX_CHILDREN = max(1, min(4, os.cpu_count() or 1))
+
+Message = tuple[dict[str, Any], list[bytes]]
+
+
+class ChildFailed(Exception):
+    """The child crashed, ran out of memory or of time; the message says which."""
+
+
+def send(stream: IO[bytes], header: dict[str, Any], blobs: list[Any] | None = None) -> None:
+    """Write one message; blobs are anything with a buffer."""
+    views = [memoryview(blob).cast("B") for blob in blobs or []]
+    text = json.dumps({**header, "blobs": [len(view) for view in views]}).encode()
+    stream.write(len(text).to_bytes(8, "little") + text)
+    for view in views:
+        stream.write(view)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Message | None:
+    """Read one message; None at the end of the stream."""
+    size = stream.read(8)
+    if len(size) < 8:
+        return None
+    text = stream.read(int.from_bytes(size, "little"))
+    header = json.loads(text)
+    blobs = [stream.read(length) for length in header.pop("blobs")]
+    return header, blobs
+
+
+class Child:
+    """One child process, started when first needed and again after a failure."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[Message | None] = queue.Queue()
+
+    def call(self, header: dict[str, Any], timeout_s: float) -> Message:
+        """Send a request and wait for its answer; ChildFailed if there is none in time."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        try:
+            send(process.stdin, header)
+            answer = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            self.stop()
+            raise ChildFailed(f"takes longer than {timeout_s:.0f} s to read") from None
+        except OSError:
+            answer = None
+        if answer is None:
+            self.stop()
+            raise ChildFailed("crashes the reader")
+        return answer
+
+    def stop(self) -> None:
+        """End the child at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    with suppress(OSError):  # unsent data for a child that is gone
+                        stream.close()
+            self._process = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        paths = [path for path in sys.path if path]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+        environment["OPENBLAS_NUM_THREADS"] = "1"
+        self._process = process = subprocess.Popen(
+            [sys.executable, "-P", "-m", self.module, str(MEMORY_BYTES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self._answers = queue.Queue()
+        threading.Thread(target=_pump, args=(process, self._answers), daemon=True).start()
+        return process
+
+
+def _pump(process: subprocess.Popen[bytes], answers: queue.Queue[Message | None]) -> None:
+    """Move answers from the pipe to the queue; None says that there will be no more."""
+    assert process.stdout is not None
+    try:
+        while (message := receive(process.stdout)) is not None:
+            answers.put(message)
+    except (OSError, ValueError):
+        pass  # the pipe was closed under us, or cut within a message
+    answers.put(None)
+
+
+class Pool:
+    """Up to `MAX_CHILDREN` children of one module, shared by threads."""
+
+    def __init__(self, module: str) -> None:
+        self._all = [Child(module) for _ in range(MAX_CHILDREN)]
+        self._free: queue.LifoQueue[Child] = queue.LifoQueue()
+        for child in self._all:
+            self._free.put(child)
+        atexit.register(self.stop)
+
+    @contextmanager
+    def child(self) -> Iterator[Child]:
+        """A child for the use of this thread alone."""
+        child = self._free.get()
+        try:
+            yield child
+        except BaseException:
+            child.stop()  # whatever it was doing, its next answer must not be taken for another's
+            raise
+        finally:
+            self._free.put(child)
+
+    def call(self, header: dict[str, Any], timeout_s: float) -> Message:
+        """One request to any free child; what goes wrong there is an InputError here."""
+        with self.child() as child:
+            answer, blobs = child.call(header, timeout_s)
+        if "error" in answer:
+            raise InputError(answer["error"])
+        return answer, blobs
+
+    def stop(self) -> None:
+        """End all children."""
+        for child in self._all:
+            child.stop()
