@@ -53,7 +53,10 @@ def test_every_kernel_is_scored_and_everything_is_written(data_dir, tmp_path, mo
     told = json.loads((out / "kernel-mean-field.json").read_text())
     assert told["largest_mass_error"] < 1e-10
 
-    monkeypatch.setattr(kernel_learning, "retrieval", None)  # calling it would fail
+    def measured_again(*_):
+        raise AssertionError("a finished part is measured again")
+
+    monkeypatch.setattr(kernel_learning, "retrieval", measured_again)
     assert run(out, data_dir, settings=TINY) == rows
 
 

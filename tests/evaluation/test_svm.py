@@ -96,7 +96,8 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
 
 def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    one = run(tmp_path, data_dir, settings=replace(TINY, n_seeds=1))
+    settings = replace(TINY, n_features=(10,))
+    one = run(tmp_path, data_dir, settings=replace(settings, n_seeds=1))
     seeds = []
 
     def spy(name, seed, *rest):
@@ -105,10 +106,10 @@ def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monk
 
     measured = svm._measured
     monkeypatch.setattr(svm, "_measured", spy)
-    two = run(tmp_path, data_dir, settings=TINY)
+    two = run(tmp_path, data_dir, settings=settings)
     assert seeds == [1]
     assert two[: len(one)] == one
-    run(tmp_path, data_dir, settings=replace(TINY, C=2.0))  # other settings share no parts
+    run(tmp_path, data_dir, settings=replace(settings, C=2.0))  # other settings share no parts
     assert seeds == [1, 0, 1]
 
 

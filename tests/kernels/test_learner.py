@@ -100,7 +100,7 @@ def test_a_ball_that_cannot_hold_is_refused(two_classes):
 @pytest.mark.parametrize("radius", [None, 0.7])
 def test_an_interrupted_run_ends_with_the_same_bytes(two_classes, tmp_path, beta, radius):
     points, labels = two_classes
-    settings = QUICK | {"beta": beta, "radius": radius, "epsilon": 0.05, "n_steps": 80}
+    settings = QUICK | {"beta": beta, "radius": radius, "epsilon": 0.2, "n_steps": 80}
 
     class StopError(Exception):
         pass
