@@ -166,25 +166,46 @@ ISOHASH_AVX512 inline int32_t total_32(Vector v) {
 
 using SymbolSums = Vector (*)(Vector, Vector, Vector);
 
-template <SymbolSums sums>
-ISOHASH_AVX512 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes,
-                            int64_t m, int32_t *out) {
+ISOHASH_AVX512 inline Vector add_32(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
+
+// The sums of 64 bytes of symbols, one or two a byte.
+template <SymbolSums sums, bool two_a_byte>
+ISOHASH_AVX512 inline Vector sums_of_bytes(Vector a, Vector b, Vector q) {
+    if (!two_a_byte) return sums(a, b, q);
+    const Vector low = _mm512_set1_epi8(15);
+    return _mm512_add_epi32(
+        sums(_mm512_and_si512(a, low), _mm512_and_si512(b, low), q),
+        sums(_mm512_and_si512(_mm512_srli_epi16(a, 4), low),
+             _mm512_and_si512(_mm512_srli_epi16(b, 4), low), q));
+}
+
+template <SymbolSums sums, bool two_a_byte>
+ISOHASH_AVX512 void symbol_distances(const Shape &shape, const uint8_t *query,
+                                     const uint8_t *codes, int64_t m, int32_t *out) {
     const Vector q = _mm512_set1_epi8(static_cast<char>(shape.q));
     const int64_t width = shape.row_bytes, whole = width / vector_bytes * vector_bytes;
     alignas(64) uint8_t pads[2][vector_bytes] = {}; // equal padding adds nothing
     std::memcpy(pads[0], query + whole, static_cast<size_t>(width - whole));
     for (int64_t i = 0; i < m; i++) {
         const uint8_t *code = codes + i * width;
-        _mm_prefetch(reinterpret_cast<const char *>(code) + prefetch_bytes, _MM_HINT_T0);
         Vector all = _mm512_setzero_si512();
         for (int64_t j = 0; j < whole; j += vector_bytes)
-            all = _mm512_add_epi32(all, sums(load(query + j), load(code + j), q));
+            all = add_32(all, sums_of_bytes<sums, two_a_byte>(load(query + j), load(code + j), q));
         if (whole < width) {
             std::memcpy(pads[1], code + whole, static_cast<size_t>(width - whole));
-            all = _mm512_add_epi32(all, sums(load(pads[0]), load(pads[1]), q));
+            all = add_32(all, sums_of_bytes<sums, two_a_byte>(load(pads[0]), load(pads[1]), q));
         }
         out[i] = total_32(all);
     }
+}
+
+template <SymbolSums sums>
+ISOHASH_AVX512 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes,
+                            int64_t m, int32_t *out) {
+    if (shape.symbols_per_byte == 1)
+        symbol_distances<sums, false>(shape, query, codes, m, out);
+    else
+        symbol_distances<sums, true>(shape, query, codes, m, out);
 }
 
 // ---- batches ----

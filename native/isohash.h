@@ -1,7 +1,7 @@
 /* The plain C interface of the isohash engine: arrays in, arrays out, no state but a thread pool.
  *
  * Rows are `row_bytes` bytes, one after another. For bit codes (metric hamming) a row is whole
- * 64-bit words; for symbol codes it is one symbol per byte, each below q.
+ * 64-bit words; for symbol codes it holds one symbol per byte, or two where q is at most 16.
  * Distances are divided by `scale`. Hits are ordered by (distance, position).
  * Every function may be called from several threads at once.
  */
@@ -45,6 +45,7 @@ struct isohash_scan {
     int32_t scale;
     int32_t level;
     int32_t threads;
+    int32_t symbols_per_byte; /* 1 or 2 */
     int64_t row_bytes;
     const uint8_t *queries;
     int64_t n_queries;

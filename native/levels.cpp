@@ -29,21 +29,26 @@ struct Trial {
     isohash_metric metric;
     int32_t q;
     int64_t row_bytes;
+    int32_t symbols_per_byte = 1;
 };
 
 // Widths around every vector size, both even and odd alphabets, and the extremes of each metric.
 constexpr Trial trials[] = {
-    {ISOHASH_HAMMING, 2, 8},      {ISOHASH_HAMMING, 2, 56},    {ISOHASH_HAMMING, 2, 64},
-    {ISOHASH_HAMMING, 2, 136},    {ISOHASH_HAMMING, 2, 512},   {ISOHASH_HAMMING, 2, 1288},
-    {ISOHASH_LEE, 10, 130},       {ISOHASH_LEE, 17, 65},       {ISOHASH_LEE, 256, 1030},
-    {ISOHASH_SQUARED_LEE, 16, 67}, {ISOHASH_SQUARED_LEE, 16, 1030},
+    {ISOHASH_HAMMING, 2, 8},       {ISOHASH_HAMMING, 2, 56},
+    {ISOHASH_HAMMING, 2, 64},      {ISOHASH_HAMMING, 2, 136},
+    {ISOHASH_HAMMING, 2, 512},     {ISOHASH_HAMMING, 2, 1288},
+    {ISOHASH_LEE, 10, 130},        {ISOHASH_LEE, 17, 65},
+    {ISOHASH_LEE, 256, 1030},      {ISOHASH_LEE, 16, 67, 2},
+    {ISOHASH_SQUARED_LEE, 16, 67}, {ISOHASH_SQUARED_LEE, 16, 530, 2},
     {ISOHASH_SQUARED_LEE, 50, 96}, {ISOHASH_SQUARED_LEE, 255, 1030},
-    {ISOHASH_SQUARED_LEE, 256, 1030}, {ISOHASH_DIFFERENT, 10, 200}, {ISOHASH_DIFFERENT, 256, 1030},
+    {ISOHASH_DIFFERENT, 10, 200},  {ISOHASH_SQUARED_LEE, 256, 1030},
+    {ISOHASH_DIFFERENT, 16, 70, 2}, {ISOHASH_DIFFERENT, 256, 1030},
 };
 
 std::vector<uint8_t> random_rows(std::mt19937 &random, const Trial &trial, int64_t n) {
     std::vector<uint8_t> rows(static_cast<size_t>(n * trial.row_bytes));
-    const uint32_t values = trial.metric == ISOHASH_HAMMING ? 256 : static_cast<uint32_t>(trial.q);
+    const bool full = trial.metric == ISOHASH_HAMMING || trial.symbols_per_byte == 2;
+    const uint32_t values = full ? 256 : static_cast<uint32_t>(trial.q);
     for (uint8_t &value : rows) value = static_cast<uint8_t>(random() % values);
     return rows;
 }
@@ -56,6 +61,7 @@ std::vector<int32_t> matrix_by(int level, const Trial &trial, const std::vector<
     scan.scale = 1;
     scan.level = level;
     scan.threads = 1;
+    scan.symbols_per_byte = trial.symbols_per_byte;
     scan.row_bytes = trial.row_bytes;
     scan.queries = queries.data();
     scan.n_queries = static_cast<int64_t>(queries.size()) / trial.row_bytes;

@@ -48,26 +48,28 @@ bool has_args(Py_ssize_t n, Py_ssize_t expected) {
 }
 
 // The arguments that all searches share, in this order:
-// level, metric, q, scale, threads, row_bytes, queries, codes.
-constexpr Py_ssize_t n_scan_args = 8;
+// level, metric, q, scale, threads, symbols_per_byte, row_bytes, queries, codes.
+constexpr Py_ssize_t n_scan_args = 9;
 
 struct ScanArgs {
     isohash_scan scan{};
     View queries, codes, allowed;
 
     bool read(PyObject *const *args) {
-        int64_t level, metric, q, scale, threads;
+        int64_t level, metric, q, scale, threads, symbols_per_byte;
         if (!read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level) ||
             !read_int(args[1], 0, ISOHASH_DIFFERENT, metric) || !read_int(args[2], 2, 256, q) ||
             !read_int(args[3], 1, 2, scale) || !read_int(args[4], 1, 1024, threads) ||
-            !read_int(args[5], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[6], false) ||
-            !codes.take(args[7], false))
+            !read_int(args[5], 1, 2, symbols_per_byte) ||
+            !read_int(args[6], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[7], false) ||
+            !codes.take(args[8], false))
             return false;
         scan.level = static_cast<int32_t>(level);
         scan.metric = static_cast<int32_t>(metric);
         scan.q = static_cast<int32_t>(q);
         scan.scale = static_cast<int32_t>(scale);
         scan.threads = static_cast<int32_t>(threads);
+        scan.symbols_per_byte = static_cast<int32_t>(symbols_per_byte);
         return fill_rows() && (isohash_level_status(scan.level) == ISOHASH_READY ||
                                refuse("this level cannot run here"));
     }
@@ -117,9 +119,10 @@ PyObject *topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ScanArgs in;
     View distances, positions;
     int64_t k;
-    if (!has_args(n, n_scan_args + 4) || !in.read(args) || !in.read_allowed(args[8]) ||
-        !read_int(args[9], 0, in.scan.n_codes, k) || !distances.take(args[10], true) ||
-        !positions.take(args[11], true) ||
+    if (!has_args(n, n_scan_args + 4) || !in.read(args) || !in.read_allowed(args[n_scan_args]) ||
+        !read_int(args[n_scan_args + 1], 0, in.scan.n_codes, k) ||
+        !distances.take(args[n_scan_args + 2], true) ||
+        !positions.take(args[n_scan_args + 3], true) ||
         !is_array(distances, in.scan.n_queries * k, sizeof(int32_t)) ||
         !is_array(positions, in.scan.n_queries * k, sizeof(int64_t)))
         return nullptr;
@@ -134,7 +137,8 @@ PyObject *topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
 PyObject *matrix(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ScanArgs in;
     View distances;
-    if (!has_args(n, n_scan_args + 1) || !in.read(args) || !distances.take(args[8], true) ||
+    if (!has_args(n, n_scan_args + 1) || !in.read(args) ||
+        !distances.take(args[n_scan_args], true) ||
         !is_array(distances, in.scan.n_queries * in.scan.n_codes, sizeof(int32_t)))
         return nullptr;
     int failed;
@@ -167,8 +171,8 @@ PyObject *as_bytes(const isohash_found *found, int64_t n_queries) {
 PyObject *within(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ScanArgs in;
     int64_t radius;
-    if (!has_args(n, n_scan_args + 2) || !in.read(args) || !in.read_allowed(args[8]) ||
-        !read_int(args[9], 0, INT32_MAX / 2 - 1, radius))
+    if (!has_args(n, n_scan_args + 2) || !in.read(args) || !in.read_allowed(args[n_scan_args]) ||
+        !read_int(args[n_scan_args + 1], 0, INT32_MAX / 2 - 1, radius))
         return nullptr;
     isohash_found *found;
     Py_BEGIN_ALLOW_THREADS

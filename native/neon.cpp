@@ -85,25 +85,44 @@ inline uint32x4_t different_sums(uint8x16_t a, uint8x16_t b, uint8x16_t) {
 
 using SymbolSums = uint32x4_t (*)(uint8x16_t, uint8x16_t, uint8x16_t);
 
-template <SymbolSums sums>
-void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
-             int32_t *out) {
+// The sums of 16 bytes of symbols, one or two a byte.
+template <SymbolSums sums, bool two_a_byte>
+inline uint32x4_t sums_of_bytes(uint8x16_t a, uint8x16_t b, uint8x16_t q) {
+    if (!two_a_byte) return sums(a, b, q);
+    const uint8x16_t low = vdupq_n_u8(15);
+    return vaddq_u32(sums(vandq_u8(a, low), vandq_u8(b, low), q),
+                     sums(vshrq_n_u8(a, 4), vshrq_n_u8(b, 4), q));
+}
+
+template <SymbolSums sums, bool two_a_byte>
+void symbol_distances(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                      int32_t *out) {
     const uint8x16_t q = vdupq_n_u8(static_cast<uint8_t>(shape.q));
     const int64_t width = shape.row_bytes, whole = width / vector_bytes * vector_bytes;
     uint8_t pads[2][vector_bytes] = {}; // equal padding adds nothing
     std::memcpy(pads[0], query + whole, static_cast<size_t>(width - whole));
     for (int64_t i = 0; i < m; i++) {
         const uint8_t *code = codes + i * width;
-        __builtin_prefetch(code + prefetch_bytes);
         uint32x4_t all = vdupq_n_u32(0);
         for (int64_t j = 0; j < whole; j += vector_bytes)
-            all = vaddq_u32(all, sums(vld1q_u8(query + j), vld1q_u8(code + j), q));
+            all = vaddq_u32(
+                all, sums_of_bytes<sums, two_a_byte>(vld1q_u8(query + j), vld1q_u8(code + j), q));
         if (whole < width) {
             std::memcpy(pads[1], code + whole, static_cast<size_t>(width - whole));
-            all = vaddq_u32(all, sums(vld1q_u8(pads[0]), vld1q_u8(pads[1]), q));
+            all = vaddq_u32(
+                all, sums_of_bytes<sums, two_a_byte>(vld1q_u8(pads[0]), vld1q_u8(pads[1]), q));
         }
         out[i] = static_cast<int32_t>(vaddvq_u32(all));
     }
+}
+
+template <SymbolSums sums>
+void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+             int32_t *out) {
+    if (shape.symbols_per_byte == 1)
+        symbol_distances<sums, false>(shape, query, codes, m, out);
+    else
+        symbol_distances<sums, true>(shape, query, codes, m, out);
 }
 
 int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t limit) {

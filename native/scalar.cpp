@@ -41,31 +41,26 @@ inline int32_t lee_step(int32_t a, int32_t b, int32_t q) {
     return d < q - d ? d : q - d;
 }
 
-void lee(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m, int32_t *out) {
-    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
-        int32_t sum = 0;
-        for (int64_t j = 0; j < shape.row_bytes; j++) sum += lee_step(query[j], codes[j], shape.q);
-        out[i] = sum;
-    }
+inline int32_t squared_lee_step(int32_t a, int32_t b, int32_t q) {
+    const int32_t step = lee_step(a, b, q);
+    return step * step;
 }
 
-void squared_lee(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
-                 int32_t *out) {
-    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
-        int32_t sum = 0;
-        for (int64_t j = 0; j < shape.row_bytes; j++) {
-            const int32_t step = lee_step(query[j], codes[j], shape.q);
-            sum += step * step;
-        }
-        out[i] = sum;
-    }
-}
+inline int32_t different_step(int32_t a, int32_t b, int32_t) { return a != b; }
 
-void different(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
-               int32_t *out) {
+using Step = int32_t (*)(int32_t, int32_t, int32_t);
+
+template <Step step>
+void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+             int32_t *out) {
     for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
         int32_t sum = 0;
-        for (int64_t j = 0; j < shape.row_bytes; j++) sum += query[j] != codes[j];
+        if (shape.symbols_per_byte == 1)
+            for (int64_t j = 0; j < shape.row_bytes; j++) sum += step(query[j], codes[j], shape.q);
+        else
+            for (int64_t j = 0; j < shape.row_bytes; j++)
+                sum += step(query[j] >> 4, codes[j] >> 4, shape.q) +
+                       step(query[j] & 15, codes[j] & 15, shape.q);
         out[i] = sum;
     }
 }
@@ -82,7 +77,10 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
     return i;
 }
 
-const Level level = {{hamming, lee, squared_lee, different}, {nullptr, nullptr, nullptr}, find_below};
+const Level level = {
+    {hamming, symbols<lee_step>, symbols<squared_lee_step>, symbols<different_step>},
+    {nullptr, nullptr, nullptr},
+    find_below};
 
 } // namespace
 

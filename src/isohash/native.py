@@ -31,8 +31,8 @@ MAX_CODES = 2**32 - 1
 class Scan:
     """How rows are compared, and by which level.
 
-    `metric` is a key of METRICS. Rows are uint64 words for `hamming`, uint8 symbols otherwise;
-    distances are divided by `scale`.
+    `metric` is a key of METRICS. Rows are uint64 words for `hamming`, otherwise uint8 with one
+    symbol a byte (or two, where q is at most 16); distances are divided by `scale`.
     """
 
     metric: str
@@ -40,6 +40,7 @@ class Scan:
     scale: int
     level: str
     threads: int
+    symbols_per_byte: int = 1
 
     def args(self, queries: NDArray[Any], codes: NDArray[Any]) -> tuple[Any, ...]:
         """The arguments that every search of the extension begins with."""
@@ -50,6 +51,7 @@ class Scan:
             self.q,
             self.scale,
             self.threads,
+            self.symbols_per_byte,
             row_bytes,
             queries,
             codes,

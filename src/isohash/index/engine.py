@@ -152,4 +152,4 @@ def _native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | No
     if layout.steps is None:
         return native.Scan("hamming", 2, layout.scale, level, threads)
     metric = "different" if layout.metric == "hamming" else layout.metric
-    return native.Scan(metric, layout.q, 1, level, threads)
+    return native.Scan(metric, layout.q, 1, level, threads, layout.symbols_per_byte)

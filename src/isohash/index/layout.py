@@ -3,10 +3,11 @@
 Two layouts cover every metric:
 
 * words: bits in 64-bit words, the distance is the number of differing bits divided by `scale`.
-  Hamming codes are used as they are stored. Lee codes of a small alphabet become cyclic
+  Hamming codes are used as they are stored. Lee codes of the smallest alphabets become cyclic
   thermometers (even q: q/2 bits a symbol, scale 1; odd q: q bits, scale 2), which turns the Lee
   distance into a Hamming distance exactly.
-* symbols: one symbol per element, the distance is a sum over positions of `steps[|a - b|]`.
+* symbols: two symbols to a byte up to q = 16, one beyond; the distance is a sum over positions of
+  `steps[|a - b|]`. Codes that are stored so (q = 9..16 and 129..256) are used as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +26,14 @@ from isohash.records import Codes
 
 WORD_BYTES = 8
 
-# Largest alphabet whose Lee codes are searched as thermometers (see docs/engine.md, "Lee").
-THERMOMETER_MAX_Q = 8
+# Lee codes whose thermometers take no more bits a symbol than half a byte are searched by them.
+THERMOMETER_MAX_BITS = 4
+
+# Alphabets of which two symbols fit a byte.
+HALF_BYTE_Q = 16
+
+# Rows whose symbols are unpacked at a time.
+UNPACKED_ROWS = 4096
 
 # Distances are int32 everywhere; longer codes than this allows are refused.
 MAX_DISTANCE = np.iinfo(np.int32).max // 2 - 1  # as native/module.cpp has it
@@ -39,9 +46,14 @@ class Layout:
     length: int
     q: int
     metric: str
-    width: int  # words, or symbols, per code
+    width: int  # elements of an expanded row: words, bytes, or symbols of two bytes
     scale: int  # differing bits per unit of distance
     steps: NDArray[np.int32] | None  # distance of two symbols by |a - b|, shape (q,)
+
+    @property
+    def symbols_per_byte(self) -> int:
+        """Two where symbols share a byte."""
+        return 2 if self.steps is not None and self.q <= HALF_BYTE_Q else 1
 
     @property
     def largest(self) -> int:
@@ -51,17 +63,31 @@ class Layout:
         return self.length * int(self.steps.max())
 
     def expand(self, codes: Codes) -> NDArray[Any]:
-        """The codes in this layout: uint64 (n, width), or uint8/uint16 symbols (n, width).
+        """The codes in this layout: uint64 words, or uint8 or uint16 symbols, (n, width).
 
-        Hamming codes whose rows fill whole words are not copied, so that a memory-mapped file is
+        Codes that are stored as they are searched are not copied, so that a memory-mapped file is
         searched in place.
         """
-        if self.steps is not None:
-            dtype = np.uint8 if self.q <= 256 else np.uint16
-            return np.ascontiguousarray(codes.symbols(), dtype=dtype)
-        if self.q == 2:
+        if self.steps is None and self.q == 2:
             return words_of(codes.packed)
-        return words_of(thermometer(codes.symbols(), self.q))
+        if self.steps is not None and stored_as_searched(self.q):
+            return np.ascontiguousarray(codes.packed)
+        out = np.empty((len(codes), self.width), dtype=self._dtype)
+        for start in range(0, len(codes), UNPACKED_ROWS):
+            part = codes[start : start + UNPACKED_ROWS].symbols()
+            out[start : start + UNPACKED_ROWS] = self._arranged(part)
+        return out
+
+    @property
+    def _dtype(self) -> type[np.uint64 | np.uint8 | np.uint16]:
+        if self.steps is None:
+            return np.uint64
+        return np.uint8 if self.q <= 256 else np.uint16
+
+    def _arranged(self, symbols: NDArray[np.int64]) -> NDArray[Any]:
+        if self.steps is None:
+            return words_of(thermometer(symbols, self.q))
+        return half_bytes(symbols) if self.symbols_per_byte == 2 else symbols
 
 
 @lru_cache(maxsize=64)
@@ -75,10 +101,16 @@ def layout_of(length: int, q: int, metric: str | None) -> Layout:
         )
     if q == 2:  # one bit a symbol: the three metrics agree
         return Layout(length, q, name, _n_words(length), 1, None)
-    if name == "lee" and q <= THERMOMETER_MAX_Q:
-        bits, scale = (q // 2, 1) if q % 2 == 0 else (q, 2)
+    bits, scale = (q // 2, 1) if q % 2 == 0 else (q, 2)
+    if name == "lee" and bits <= THERMOMETER_MAX_BITS:
         return Layout(length, q, name, _n_words(length * bits), scale, None)
-    return Layout(length, q, name, length, 1, steps.astype(np.int32))
+    width = -(-length // 2) if q <= HALF_BYTE_Q else length
+    return Layout(length, q, name, width, 1, steps.astype(np.int32))
+
+
+def stored_as_searched(q: int) -> bool:
+    """Whether packed symbols take half a byte or a byte each, as the symbols layout wants them."""
+    return 8 < q <= HALF_BYTE_Q or 128 < q <= 256
 
 
 def words_of(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -89,6 +121,14 @@ def words_of(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
     padded = np.zeros((len(packed), n_words * WORD_BYTES), dtype=np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view(np.uint64)
+
+
+def half_bytes(symbols: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Symbols below 16, two to a byte, the first in the high half; an odd one out is padded."""
+    out = np.zeros((len(symbols), -(-symbols.shape[1] // 2)), dtype=np.uint8)
+    out += (symbols[:, ::2] << 4).astype(np.uint8)
+    out[:, : symbols.shape[1] // 2] |= symbols[:, 1::2].astype(np.uint8)
+    return out
 
 
 def thermometer(symbols: NDArray[Any], q: int) -> NDArray[np.uint8]:

@@ -26,10 +26,17 @@ def query_distances(query: NDArray[Any], codes: NDArray[Any], layout: Layout) ->
         if layout.steps is None:
             differing = np.bitwise_count(part ^ query)
             out[start : start + block] = differing.sum(axis=1, dtype=np.int32) // layout.scale
+        elif layout.symbols_per_byte == 1:
+            out[start : start + block] = _sum_of_steps(part, query, layout.steps)
         else:
-            apart = np.maximum(part, query) - np.minimum(part, query)  # |a - b| without a sign
-            out[start : start + block] = layout.steps[apart].sum(axis=1, dtype=np.int32)
+            high = _sum_of_steps(part >> 4, query >> 4, layout.steps)
+            out[start : start + block] = high + _sum_of_steps(part & 15, query & 15, layout.steps)
     return out
+
+
+def _sum_of_steps(a: NDArray[Any], b: NDArray[Any], steps: NDArray[np.int32]) -> NDArray[np.int32]:
+    apart = np.maximum(a, b) - np.minimum(a, b)  # |a - b| of unsigned numbers
+    return steps[apart].sum(axis=1, dtype=np.int32)
 
 
 def matrix(queries: NDArray[Any], codes: NDArray[Any], layout: Layout) -> NDArray[np.int32]:
