@@ -18,6 +18,7 @@ from isohash.kernels.mean_field import (
     gibbs_density,
     wasserstein_to_particles,
 )
+from isohash.kernels.transport import sorted_transport
 
 BOUNDS = (0.0, 4.0)
 
@@ -149,6 +150,25 @@ def test_particles_reach_the_gibbs_density_too(rng):
     assert wasserstein_to_particles(early, 0, xi) > 3 * 2 / math.sqrt(2000)
 
 
+def test_the_pull_of_the_ball_is_that_of_the_particles(rng):
+    """Same multiplier, exact transport: the particles' density stays the equation's."""
+    h, eta, n = 0.5, 0.02, 3000
+    free, held = (solve(times=[3.0], n_cells=200, time_step=0.02, multiplier=m) for m in (0.0, h))
+    objective, method = Alignment(1.0), Langevin(Interval(*BOUNDS), eta, 20.0, "reflect")
+    xi = first = particles_at(0.0, n, rng)
+    for _ in range(round(3.0 / eta)):
+        pull = h * (xi - sorted_transport(xi, first).target)
+        xi, _ = method.step(xi, objective.gradient(xi, some_pairs()) + pull, eta, rng)
+    assert wasserstein_to_particles(held, 0, xi) < 2 / math.sqrt(n)
+    assert wasserstein_to_particles(free, 0, xi) > 2 * 2 / math.sqrt(n)
+
+
+def test_a_strong_pull_leaves_the_density_where_it_was():
+    solution = solve(times=[0.0, 20.0], beta=1e4, multiplier=15.0)
+    np.testing.assert_allclose(solution.density[1], solution.density[0], atol=0.05)
+    np.testing.assert_allclose(solution.mass, 1.0, atol=1e-10)
+
+
 def test_the_distance_between_density_and_particles_is_an_area():
     solution = solve(initial=lambda xi: np.ones_like(xi), times=[0.0])
     assert wasserstein_to_particles(solution, 0, np.array([0.0])) == pytest.approx(2.0)
@@ -164,6 +184,8 @@ def test_the_distance_between_density_and_particles_is_an_area():
         ({"times": [-1.0]}, "times"),
         ({"beta": 0.0}, "beta"),
         ({"time_step": 0.0}, "time_step"),
+        ({"multiplier": -1.0}, "multiplier"),
+        ({"multiplier": 1e3}, "multiplier"),
         ({"n_cells": 1}, "n_cells"),
         ({"initial": np.ones(7)}, "one per cell"),
         ({"initial": -np.ones(80)}, ">= 0"),

@@ -7,7 +7,9 @@ The density p(t, xi) of Langevin particles with mean-field gradients obeys
 
 with zero flux, p dJ/dxi + (1/beta) dp/dxi = 0, at both ends (Robin conditions) and t = steps times
 step size. The label term is negative, as expanding the squared risk gives it; with a plus sign the
-flow would minimise the alignment. Its rest is the Gibbs density p ~ exp(-beta J(xi, p)).
+flow would minimise the alignment. Its rest is the Gibbs density p ~ exp(-beta J(xi, p)). A
+multiplier h adds the pull of the Wasserstein ball to dJ/dxi: h (xi - T(xi)), where T is the
+monotone map that carries p to the initial density (exact transport, epsilon = 0).
 
 Finite volumes with Scharfetter-Gummel fluxes and implicit Euler steps (potential from the step
 before): each step solves an M-matrix whose columns sum to 1, so the density stays non-negative for
@@ -109,6 +111,7 @@ def solve_mean_field(
     bounds: tuple[float, float],
     beta: float = math.inf,
     gamma: float = math.inf,
+    multiplier: float = 0.0,
     n_cells: int = 200,
     time_step: float = 0.01,
 ) -> MeanFieldSolution:
@@ -123,6 +126,7 @@ def solve_mean_field(
         bounds: the interval of xi.
         beta: inverse temperature; may be infinite.
         gamma: scaling of the squared risk; may be infinite.
+        multiplier: h >= 0 of the Wasserstein term; keep multiplier times time_step below 1.
         n_cells: the error falls like n_cells^-2 (n_cells^-1 where upwinding takes over, that is
             for infinite beta).
         time_step: largest step; the error falls like its first power.
@@ -133,14 +137,19 @@ def solve_mean_field(
         raise InputError(
             f"beta, gamma and time_step must be positive, got {beta}, {gamma}, {time_step}"
         )
+    if not 0 <= multiplier * time_step < 1:
+        raise InputError(
+            f"multiplier must be >= 0 and below 1 / time_step = {1 / time_step:g}, got {multiplier}"
+        )
     moments = np.atleast_1d(np.asarray(times, dtype=np.float64))
     if not np.isfinite(moments).all() or (np.diff(moments, prepend=0.0) < 0).any():
         raise InputError("times must be finite, >= 0 and in increasing order")
     potential = MeanFieldPotential.of_pairs(pairs, gamma, grid)
     masses = _initial_masses(initial, grid)
+    pull = _Pull(multiplier, masses, grid)
     rows, now = [], 0.0
     for moment in moments:
-        masses = _advance(masses, potential, grid, beta, moment - now, time_step)
+        masses = _advance(masses, potential, pull, grid, beta, moment - now, time_step)
         now = moment
         rows.append(masses / grid.width)
     return MeanFieldSolution(grid, moments, np.array(rows), potential)
@@ -199,9 +208,29 @@ def _softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
+@dataclass(frozen=True, eq=False)
+class _Pull:
+    """First variation of (h/2) W_2^2 to the initial masses: its slope is h (xi - T(xi))."""
+
+    multiplier: float
+    initial: NDArray[np.float64]
+    grid: Grid
+
+    def __call__(self, masses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Its values at the cell centres, up to a constant."""
+        if self.multiplier == 0:
+            return np.zeros_like(masses)
+        faces = self.grid.faces
+        quantiles = np.concatenate([[0.0], np.cumsum(self.initial)])
+        target = np.interp(np.cumsum(masses)[:-1], quantiles, faces)
+        slopes = self.multiplier * (faces[1:-1] - target)
+        return np.concatenate([[0.0], np.cumsum(slopes) * self.grid.width])
+
+
 def _advance(
     masses: NDArray[np.float64],
     potential: MeanFieldPotential,
+    pull: _Pull,
     grid: Grid,
     beta: float,
     duration: float,
@@ -210,7 +239,8 @@ def _advance(
     """Implicit Euler steps of equal length over `duration`."""
     n_steps = math.ceil(duration / time_step - 1e-9)
     for _ in range(n_steps):
-        masses = _implicit_step(masses, potential(masses), grid.width, beta, duration / n_steps)
+        now = potential(masses) + pull(masses)
+        masses = _implicit_step(masses, now, grid.width, beta, duration / n_steps)
         masses = masses / masses.sum()  # so that rounding cannot add up over many steps
     return masses
 
