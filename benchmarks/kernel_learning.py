@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("out", help="folder for the kernel*.csv, .json, .png and finished parts")
     parser.add_argument("--quick", action="store_true", help="a small part of MNIST, seconds")
     asked = parser.parse_args()
-    rows = run(asked.out, asked.data, asked.quick, lambda *told: print("%d/%d %s" % told))
+    rows = run(asked.out, asked.data, asked.quick, lambda *told: print(*told))
     for line in summary(rows):
         print("{dataset:6} {bits:5} bits  {method:16} Dice {dice:.4f} +- {half_width:.4f}"
               .format(**line))  # fmt: skip
