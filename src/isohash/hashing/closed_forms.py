@@ -20,6 +20,7 @@ from isohash.kernels.radial import RadialKernel
 
 RANDOM_THRESHOLD_LIMIT = 4.0 / math.pi**2
 SIGN_COSINE_LIMIT = 0.5
+TERMS = 1 << 20  # of a series computed at once
 GAUSSIAN_REACH = 9.0  # a Gaussian's mass (or transform) beyond 9 deviations is below 1e-17
 
 
@@ -81,6 +82,11 @@ def dithered_table_mean(u: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.
     omega = 2.0 * math.pi * k / q
     spectrum = np.fft.fft(table).real[k % q]
     coefficients = 4.0 * (1.0 - np.cos(omega)) * spectrum / (q * omega**2)
-    decay = np.exp(-0.5 * np.square(np.maximum(deviation, smallest)[..., None] * omega))
+    flat = np.maximum(deviation, smallest).ravel()
+    far = np.empty_like(flat)
+    step = max(1, TERMS // len(k))
+    for start in range(0, len(flat), step):
+        decay = np.exp(-0.5 * np.square(flat[start : start + step, None] * omega))
+        far[start : start + step] = table.mean() + decay @ coefficients
     near = table[1] * math.sqrt(2.0 / math.pi) * deviation
-    return np.where(deviation < smallest, near, table.mean() + decay @ coefficients)
+    return np.where(deviation < smallest, near, far.reshape(deviation.shape))

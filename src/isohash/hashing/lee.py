@@ -29,6 +29,8 @@ from isohash.kernels.radial import RadialKernel
 from isohash.records import Codes, Metric
 
 LEE_METRICS: tuple[Metric, ...] = ("lee", "squared_lee")
+MAX_Q = 4096
+LARGE_ALPHABET = 128
 COSINE_DEGREE = 22  # of the Taylor polynomial of cos on half a turn: error below 2e-12
 
 
@@ -111,7 +113,7 @@ class LeeHash:
         metadata: Mapping[str, Any] | None = None,
     ) -> LeeHash:
         """Draw the hash for embeddings of `dim` dimensions; `n_features` needs a kernel."""
-        _check_alphabet(n_symbols, q, metric)
+        check_alphabet(n_symbols, q, metric)
         rng = np.random.default_rng(seed)
         features = None
         if n_features is not None and kernel is not None:
@@ -249,6 +251,8 @@ def best_deviation(q: int, metric: Metric = "lee") -> float:
     Maximises (d mean / d ln u)^2 / variance, the inverse of the squared relative error of one
     symbol (research table: 0.43 for q = 2, 0.80 for 4, 1.43 for 8, 1.69 for 10, 6.5 for 50).
     """
+    if q > LARGE_ALPHABET:  # a share of q that no longer changes
+        return best_deviation(LARGE_ALPHABET, metric) * q / LARGE_ALPHABET
     table = lee_table(q, squared=metric == "squared_lee")
     u = np.geomspace(0.05, 0.6 * q, 600)
     mean = dithered_table_mean(u, table)
@@ -257,10 +261,10 @@ def best_deviation(q: int, metric: Metric = "lee") -> float:
     return float(u[np.argmax(efficiency)])
 
 
-def _check_alphabet(n_symbols: int, q: int, metric: str) -> None:
+def check_alphabet(n_symbols: int, q: int, metric: str) -> None:
     if n_symbols < 1:
         raise InputError(f"n_symbols must be at least 1, got {n_symbols}")
-    if not 2 <= q <= 1 << 16:
-        raise InputError(f"q must be 2 to 65536 symbols, got {q}")
+    if not 2 <= q <= MAX_Q:
+        raise InputError(f"q must be 2 to {MAX_Q} symbols, got {q}")
     if metric not in LEE_METRICS:
         raise InputError(f"metric must be one of {', '.join(LEE_METRICS)}, got {metric!r}")

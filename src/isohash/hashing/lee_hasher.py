@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.estimator import HasherEstimator, check_count, check_memory
-from isohash.hashing.lee import LeeHash, best_deviation
+from isohash.hashing.lee import LeeHash, best_deviation, check_alphabet
 from isohash.kernels.radial import RadialKernel
 from isohash.records import Metric
 
@@ -63,6 +63,7 @@ class LeeHasher(HasherEstimator):
 
     def _draw(self, X: NDArray[np.float32], seed: int) -> LeeHash:
         n_symbols, q = check_count("n_symbols", self.n_symbols, 1), check_count("q", self.q, 2)
+        check_alphabet(n_symbols, q, self.metric)
         n_features = None
         if self.n_features is not None:
             n_features = check_count("n_features", self.n_features, 1)
