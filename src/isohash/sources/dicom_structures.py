@@ -6,15 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.structures import rasterise
 from isohash.errors import InputError
 from isohash.records import Volume
 from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
+from isohash.sources.phi import NUMBERS, PERSON_KEYWORDS, personal_words, words
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OFF_SLICE = 0.05  # slices: contours further from a slice than this were drawn on another CT
 MAX_POINTS = 1 << 24
-TAGS = ["StructureSetROISequence", "ROIContourSequence"]
+TAGS = ["StructureSetROISequence", "ROIContourSequence", *PERSON_KEYWORDS, *NUMBERS]
 
 Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
@@ -53,7 +55,7 @@ def read_structures(
 def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict[int, str]:
     """ROI number -> name, of the ROIs in this frame of reference, made unique."""
     names: dict[int, str] = {}
-    elsewhere = 0
+    elsewhere, personal = 0, personal_words(dataset)
     for item in value(dataset, "StructureSetROISequence") or ():
         number = whole_number(item, "ROINumber")
         frame = value(item, "ReferencedFrameOfReferenceUID")
@@ -62,11 +64,22 @@ def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict
         if None not in (frame, frame_uid) and str(frame) != frame_uid:
             elsewhere += 1
             continue
-        name = str(value(item, "ROIName") or f"ROI {number}").strip()
+        name = _harmless(str(value(item, "ROIName") or ""), number, personal, warnings)
         names[number] = name if name not in names.values() else f"{name} ({number})"
     if elsewhere:
         warnings.append(f"{elsewhere} structure(s) lie in another frame of reference, left out")
     return names
+
+
+def _harmless(name: str, number: int, personal: set[str], warnings: list[str]) -> str:
+    """The name without control characters, or a number in its place if it names a person."""
+    name = "".join(letter for letter in name if letter.isprintable()).strip()[:64]
+    if personal & set(words(name)):
+        warnings.append(f"structure {number}: its name held identity and was replaced")
+        return canonical_name(" ".join(w for w in name.split() if w.lower() not in personal)) or (
+            f"ROI {number}"
+        )
+    return name or f"ROI {number}"
 
 
 def _drawn(dataset: Dataset, names: dict[int, str], warnings: list[str]) -> dict[str, Contours]:
