@@ -21,4 +21,5 @@ def figure(path: str | Path, width: float = 6.4, height: float = 4.0, **axes: An
     drawing = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawing)
     yield drawing, drawing.subplots(**axes)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(path, dpi=150)
