@@ -1,0 +1,115 @@
+"""Numbers that judge a plan: near-minimum, near-maximum, homogeneity, conformity, fall-off, EQD2.
+
+All take what they need by name: absolute doses in Gy, prescriptions explicit, nothing normalised
+behind the reader's back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.dosimetry.dvh import DVH
+from isohash.errors import InputError
+from isohash.records import Volume
+
+MAX_CC = 0.03  # the "maximum" of a structure is the dose to its hottest 0.03 cc
+
+
+@dataclass(frozen=True)
+class StructureDose:
+    """What is usually quoted of one structure; Gy, cc, and percent of the prescription if known."""
+
+    volume_cc: float
+    mean_gy: float
+    d2_gy: float
+    d50_gy: float
+    d98_gy: float
+    max_gy: float  # to the hottest 0.03 cc
+    homogeneity: float
+    mean_percent: float | None = None
+    d98_percent: float | None = None
+
+
+def structure_dose(curve: DVH, prescription_gy: float | None = None) -> StructureDose:
+    """The usual numbers of a structure from its DVH, absolute and relative."""
+    d98 = curve.d(98)
+    return StructureDose(
+        volume_cc=curve.volume_cc,
+        mean_gy=curve.mean_gy,
+        d2_gy=curve.d(2),
+        d50_gy=curve.d(50),
+        d98_gy=d98,
+        max_gy=curve.d_cc(MAX_CC),
+        homogeneity=homogeneity_index(curve),
+        mean_percent=None
+        if prescription_gy is None
+        else percent_of(curve.mean_gy, prescription_gy),
+        d98_percent=None if prescription_gy is None else percent_of(d98, prescription_gy),
+    )
+
+
+def percent_of(dose_gy: float, prescription_gy: float) -> float:
+    """A dose as percent of a prescription."""
+    return 100.0 * dose_gy / _positive(prescription_gy, "prescription_gy")
+
+
+def homogeneity_index(curve: DVH) -> float:
+    """(D2 - D98) / D50 of ICRU report 83, 3.7.1.5: 0 is uniform; infinite where D50 is 0."""
+    median = curve.d(50)
+    return (curve.d(2) - curve.d(98)) / median if median > 0 else float("inf")
+
+
+def conformity_index(dose: Volume, target: Volume, prescription_gy: float) -> float:
+    """Paddick's index TV_PIV^2 / (TV PIV), J. Neurosurg. 93 suppl. 3 (2000) 219: 1 is perfect.
+
+    TV is the volume of the target, PIV that of the prescription isodose, TV_PIV of their overlap;
+    `dose` and `target` lie on one grid.
+    """
+    treated = _treated(dose, target, prescription_gy)
+    overlap = float((treated & _mask(target)).sum())
+    piv, tv = float(treated.sum()), float(_mask(target).sum())
+    return overlap**2 / (tv * piv) if piv > 0 else 0.0
+
+
+def gradient_index(dose: Volume, target: Volume, prescription_gy: float) -> float:
+    """R50: volume of the half-prescription isodose over the target's volume."""
+    half = _treated(dose, target, 0.5 * _positive(prescription_gy, "prescription_gy"))
+    return float(half.sum()) / float(_mask(target).sum())
+
+
+def eqd2(
+    dose_gy: NDArray[np.floating] | float, n_fractions: int, alpha_beta_gy: float
+) -> NDArray[np.float64]:
+    """Dose in 2-Gy fractions of equal effect: D (d + a/b) / (2 + a/b), d = D / n_fractions.
+
+    The linear-quadratic model (Withers et al., Cancer 52, 1983), each voxel with its own dose per
+    fraction; no correction for time.
+    """
+    if n_fractions < 1:
+        raise InputError(f"n_fractions must be at least 1, got {n_fractions}")
+    ratio = _positive(alpha_beta_gy, "alpha_beta_gy")
+    total = np.asarray(dose_gy, dtype=np.float64)
+    return total * (total / n_fractions + ratio) / (2.0 + ratio)
+
+
+def _treated(dose: Volume, target: Volume, level_gy: float) -> NDArray[np.bool_]:
+    same = dose.array.shape == target.array.shape
+    if not same or not np.allclose(dose.affine, target.affine, atol=1e-3):
+        raise InputError("dose and target must lie on one grid; resample the dose first")
+    if not _mask(target).any():
+        raise InputError("the target is empty")
+    treated: NDArray[np.bool_] = dose.array >= _positive(level_gy, "prescription_gy")
+    return treated
+
+
+def _mask(target: Volume) -> NDArray[np.bool_]:
+    return target.array >= 0.5
+
+
+def _positive(number: float, name: str) -> float:
+    if not (np.isfinite(number) and number > 0):
+        raise InputError(f"{name} must be positive, got {number}")
+    return float(number)
