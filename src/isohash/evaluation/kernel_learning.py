@@ -10,6 +10,7 @@ length: it is an oracle, not a method.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -33,7 +34,7 @@ from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
 from isohash.kernels.alignment import Alignment, LabelledPairs, Pairs
 from isohash.kernels.importance import ImportanceSampledSVM
-from isohash.kernels.isometry import Isometry
+from isohash.kernels.isometry import Isometry, bit_difference_probability
 from isohash.kernels.learner import KernelLearner
 from isohash.kernels.particle_sgd import descend
 from isohash.kernels.pseudo_labels import cluster_labels
@@ -128,6 +129,7 @@ def run(
     told(total - 1, total, "figures and costs")
     kernel_figures.draw_codes(first, settings, out)
     write_results(out, "kernel-cost", costs(first, settings), about)
+    write_results(out, "kernel-mixture", mixtures(), about)
     told(total, total, "done")
     return rows
 
@@ -291,6 +293,43 @@ def costs(vectors: Vectors, settings: KernelSettings) -> list[Row]:
         seconds = _fastest(partial(sampler.learn_features, source.points, labels))
         rows.append(_cost("importance sampling", n, None, seconds))
     return rows
+
+
+def mixtures(n_distances: int = 81, n_bandwidths: int = 45) -> list[Row]:
+    """Bits that a relative distance error takes, for the best one and the best two bandwidths.
+
+    `single` and `mixture` are the geometric mean of the variance V over distances spread evenly
+    on a logarithmic scale over a factor of `span`; the mixture's two bandwidths and its weights
+    come from a grid.
+    """
+    rows = []
+    bandwidths = np.geomspace(math.exp(-6.0), math.exp(5.0), n_bandwidths)
+    weights = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95])[:, None, None]
+    for dither in (True, False):
+        for span in (7.0, 20.0, 55.0, 400.0):
+            squared = np.geomspace(1.0 / span, span, n_distances)
+            s = np.multiply.outer(bandwidths, squared)  # (bandwidths, distances)
+            p = bit_difference_probability(s, dither)
+            h = 1e-4
+            up, down = (bit_difference_probability(s * math.exp(t), dither) for t in (h, -h))
+            slope = (up - down) / h  # r dP/dr = 2 dP/dlog s
+            double = [
+                _mean_log_variance(
+                    weights * p[i] + (1.0 - weights) * p, weights * slope[i]
+                    + (1.0 - weights) * slope,
+                ).min()
+                for i in range(n_bandwidths)
+            ]  # fmt: skip
+            single = _mean_log_variance(p, slope).min()
+            rows.append({
+                "dither": dither, "span": span, "single": round(math.exp(single), 3),
+                "mixture": round(math.exp(min(single, *double)), 3),
+            })  # fmt: skip
+    return rows
+
+
+def _mean_log_variance(p: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(p * (1.0 - p) / np.maximum(slope, 1e-150) ** 2).mean(axis=-1)
 
 
 def _pass(objective: Alignment | Isometry, source: LabelledPairs, n: int, n_pairs: int) -> None:
