@@ -16,12 +16,13 @@ SOURCES = [
     "epilogue.cpp",
     "levels.cpp",
     "module.cpp",
+    "multi_index.cpp",
     "neon.cpp",
     "pool.cpp",
     "scalar.cpp",
     "search.cpp",
 ]
-HEADERS = ["isohash.h", "kernels.hpp", "pool.hpp", "select.hpp"]
+HEADERS = ["isohash.h", "kernels.hpp", "pool.hpp", "select.hpp", "simd_x86.hpp"]
 
 # Never -march=native: the kernels choose by what the processor says at run time.
 if sys.platform == "win32":

@@ -76,6 +76,20 @@ void isohash_found_copy(const struct isohash_found *found, int64_t *offsets, int
                         int64_t *positions);
 void isohash_found_free(struct isohash_found *found);
 
+/* ---- multi-index hashing, for codes of 4 to 64 bits ---- */
+
+/* Tables over n codes of one word each; null: memory ran out. They hold the codes four times. */
+struct isohash_tables;
+struct isohash_tables *isohash_tables_build(const uint8_t *codes, int64_t n, int32_t length);
+void isohash_tables_free(struct isohash_tables *index);
+
+/* As isohash_topk, where `scan` has the very codes of the tables, and 1 <= k <= n. A query that
+ * would look at more than `most` codes and buckets is answered by the scan instead.
+ * `touched` (n_queries,) receives how many each looked at. */
+int isohash_tables_topk(const struct isohash_tables *index, const struct isohash_scan *scan,
+                        int64_t k, int64_t most, int32_t *distances, int64_t *positions,
+                        int64_t *touched);
+
 /* ---- from projections to codes ----
  *
  * One pass over `n` rows of `m` projections. Where a value lies within `tolerance` of a threshold,

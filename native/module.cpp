@@ -184,6 +184,60 @@ PyObject *within(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return result;
 }
 
+constexpr const char *tables_name = "isohash.tables";
+
+isohash_tables *tables_in(PyObject *capsule) {
+    return static_cast<isohash_tables *>(PyCapsule_GetPointer(capsule, tables_name));
+}
+
+void free_tables(PyObject *capsule) { isohash_tables_free(tables_in(capsule)); }
+
+// tables_build(codes, length) -> tables
+PyObject *tables_build(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    View codes;
+    int64_t length;
+    if (!has_args(n, 2) || !codes.take(args[0], false) || !read_int(args[1], 4, 64, length))
+        return nullptr;
+    const int64_t n_codes = codes.bytes() / 8;
+    if (codes.bytes() % 8 || n_codes > INT64_C(0xffffffff)) {
+        refuse("codes must be fewer than 2^32 whole words");
+        return nullptr;
+    }
+    isohash_tables *tables;
+    Py_BEGIN_ALLOW_THREADS
+    tables = isohash_tables_build(codes.as<const uint8_t>(), n_codes,
+                                  static_cast<int32_t>(length));
+    Py_END_ALLOW_THREADS
+    return tables ? PyCapsule_New(tables, tables_name, free_tables) : PyErr_NoMemory();
+}
+
+// tables_topk(*scan, tables, k, most, distances, positions, touched)
+PyObject *tables_topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ScanArgs in;
+    View distances, positions, touched;
+    int64_t k, most;
+    if (!has_args(n, n_scan_args + 6) || !in.read(args)) return nullptr;
+    PyObject *const *rest = args + n_scan_args;
+    const isohash_tables *tables = tables_in(rest[0]);
+    if (!tables || !read_int(rest[1], 1, in.scan.n_codes, k) ||
+        !read_int(rest[2], 0, INT64_MAX / 2, most) || !distances.take(rest[3], true) ||
+        !positions.take(rest[4], true) || !touched.take(rest[5], true) ||
+        !is_array(distances, in.scan.n_queries * k, sizeof(int32_t)) ||
+        !is_array(positions, in.scan.n_queries * k, sizeof(int64_t)) ||
+        !is_array(touched, in.scan.n_queries, sizeof(int64_t)))
+        return nullptr;
+    if (in.scan.row_bytes != 8) {
+        refuse("codes of one word are needed");
+        return nullptr;
+    }
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = isohash_tables_topk(tables, &in.scan, k, most, distances.as<int32_t>(),
+                                 positions.as<int64_t>(), touched.as<int64_t>());
+    Py_END_ALLOW_THREADS
+    return none_unless(failed);
+}
+
 // The arguments that both encoders begin with: values, m, tolerance, threads, portable, borderline.
 constexpr Py_ssize_t n_projection_args = 6;
 
@@ -262,6 +316,9 @@ PyMethodDef methods[] = {
     method<threshold_turns>("threshold_turns",
                             "threshold_turns(*projections, half_widths, packed) -> borderline"),
     method<wrap_symbols>("wrap_symbols", "wrap_symbols(*projections, q, symbols) -> borderline"),
+    method<tables_build>("tables_build", "tables_build(codes, length) -> tables"),
+    method<tables_topk>("tables_topk",
+                        "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
     {nullptr, nullptr, 0, nullptr},
 };
 

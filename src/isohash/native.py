@@ -108,6 +108,32 @@ def within(
     )
 
 
+class Tables:
+    """Multi-index tables over codes of one word each, `length` bits of which are used (4 to 64).
+
+    They take about 48 bytes a code.
+    """
+
+    def __init__(self, words: NDArray[np.uint64], length: int) -> None:
+        self._words = words
+        self._tables = _native.tables_build(words, length)
+
+    def topk(
+        self, scan: Scan, queries: NDArray[np.uint64], k: int, most: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """Distances and positions of the k >= 1 nearest, and how many codes each query met.
+
+        A query that would meet more than `most` codes and buckets is answered by the scan.
+        """
+        distances = np.empty((len(queries), k), dtype=np.int32)
+        positions = np.empty((len(queries), k), dtype=np.int64)
+        touched = np.empty(len(queries), dtype=np.int64)
+        _native.tables_topk(
+            *scan.args(queries, self._words), self._tables, k, most, distances, positions, touched
+        )
+        return distances, positions, touched
+
+
 def threshold_turns(
     turns: NDArray[np.float32],
     half_widths: NDArray[np.float32],

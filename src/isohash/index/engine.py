@@ -103,7 +103,7 @@ def topk(
     allowed: Mask | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Distances and positions of the k nearest allowed codes; k <= the number of those."""
-    scan = _native_scan(layout, len(codes), threads)
+    scan = native_scan(layout, len(codes), threads)
     if scan is not None:
         return native.topk(scan, queries, codes, k, allowed)
     if allowed is None:
@@ -117,7 +117,7 @@ def matrix(
     queries: NDArray[Any], codes: NDArray[Any], layout: Layout, threads: int
 ) -> NDArray[np.int32]:
     """All distances, shape (n_queries, n)."""
-    scan = _native_scan(layout, len(codes), threads)
+    scan = native_scan(layout, len(codes), threads)
     if scan is not None:
         return native.matrix(scan, queries, codes)
     return numpy_scan.matrix(queries, codes, layout)
@@ -132,7 +132,7 @@ def within(
     allowed: Mask | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
     """Offsets, distances and positions of the allowed codes within `radius` of each query."""
-    scan = _native_scan(layout, len(codes), threads)
+    scan = native_scan(layout, len(codes), threads)
     if scan is not None:
         return native.within(scan, queries, codes, radius, allowed)
     if allowed is None:
@@ -142,7 +142,7 @@ def within(
     return offsets, distances, positions[places]
 
 
-def _native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | None:
+def native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | None:
     """How the extension searches this layout, or None where NumPy does."""
     level = current_level()
     if n_codes > native.MAX_CODES:

@@ -102,7 +102,7 @@ class FlatIndex:
 
     def add(self, codes: Codes, ids: ArrayLike | None = None) -> None:
         """Append codes. `ids` are distinct integers; by default they are the positions."""
-        self._check_kind(codes)
+        check_same_kind(codes, self._layout)
         new_ids = None if ids is None else _checked_ids(ids, len(codes))
         if new_ids is not None or self._ids is not None:
             self._ids = self._joined_ids(new_ids, len(codes))
@@ -114,7 +114,7 @@ class FlatIndex:
         `allowed` is a mask over positions, shape (n,): only codes where it is True are
         considered. Fewer than k such codes give fewer columns.
         """
-        self._check_kind(codes)
+        check_same_kind(codes, self._layout)
         mask = self._checked_mask(allowed)
         n = self._n if mask is None else int(np.count_nonzero(mask))
         distances, positions = engine.topk(
@@ -131,7 +131,7 @@ class FlatIndex:
         self, codes: Codes, radius: int, allowed: ArrayLike | None = None
     ) -> RangeHits:
         """Every code at distance `radius` or less from each query; possibly none."""
-        self._check_kind(codes)
+        check_same_kind(codes, self._layout)
         offsets, distances, positions = engine.within(
             self._layout.expand(codes),
             self._rows[: self._n],
@@ -144,14 +144,6 @@ class FlatIndex:
 
     def _named(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         return positions if self._ids is None else self._ids[positions]
-
-    def _check_kind(self, codes: Codes) -> None:
-        layout = self._layout
-        if (codes.length, codes.q, codes.metric) != (layout.length, layout.q, layout.metric):
-            raise InputError(
-                f"the index holds {describe(layout)}, got {describe(codes)}: "
-                "hash both with the same hasher"
-            )
 
     def _joined_ids(self, new_ids: NDArray[np.int64] | None, n_new: int) -> NDArray[np.int64]:
         if new_ids is None:
@@ -194,6 +186,15 @@ def distances(a: Codes, b: Codes, threads: int | None = None) -> NDArray[np.int3
         raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
     n_threads = engine.checked_threads(threads)
     return engine.matrix(layout.expand(a), layout.expand(b), layout, n_threads)
+
+
+def check_same_kind(codes: Codes, layout: Layout) -> None:
+    """Refuses codes of another length, alphabet or metric than an index holds."""
+    if (codes.length, codes.q, codes.metric) != (layout.length, layout.q, layout.metric):
+        raise InputError(
+            f"the index holds {describe(layout)}, got {describe(codes)}: "
+            "hash both with the same hasher"
+        )
 
 
 def describe(kind: Codes | Layout) -> str:
