@@ -72,7 +72,7 @@ def test_an_untrained_bandwidth_sees_nothing_and_a_tuned_one_does(mnist) -> None
     tuned = [row for row in rows if row["kernel"] == "tuned" and row["bits"] == 1024]
     assert min(row["saturated_share"] for row in blind) > 0.9
     assert tuned[0]["saturated_share"] < 0.8  # half of the pairs lie in different clusters
-    assert tuned[0]["spearman"] > 0.8 > 0.5 > max(row["spearman"] for row in blind)
+    assert tuned[0]["spearman"] > 0.7 > 0.5 > max(row["spearman"] for row in blind)
 
 
 def test_tuned_codes_retrieve_better_than_untrained_ones(mnist) -> None:
