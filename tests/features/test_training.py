@@ -264,15 +264,35 @@ def test_images_without_groups_are_refused(rng):
 
 def test_augmentation_disturbs_intensities_and_keeps_geometry(rng):
     images, _ = blobs(rng, 20)
-    disturbed = Augmentation(gain=0.05, offset=0.02, noise=0.0)(images, rng)
+    disturbed, wanted = Augmentation(shift=0, gain=0.05, offset=0.02, noise=0.0)(images, rng)
+    np.testing.assert_array_equal(wanted, images)
     assert (disturbed[images == 0] == 0).all()
     assert np.abs(disturbed - images).max() <= 0.07 + 1e-6
     inner = (images > 0.1) & (images < 0.9)
     for clean, shown, where in zip(images, disturbed, inner, strict=True):
         assert np.corrcoef(clean[where], shown[where])[0, 1] > 0.99999  # one line for all pixels
-    noisy = Augmentation(gain=0, offset=0, noise=0.02)(images, rng)
+    noisy, _ = Augmentation(shift=0, gain=0, offset=0, noise=0.02)(images, rng)
     assert np.std((noisy - images)[inner]) == pytest.approx(0.02, rel=0.15)
-    np.testing.assert_array_equal(Augmentation(0, 0, 0)(images, rng), images)
+    for still in Augmentation(0, 0, 0, 0)(images, rng):
+        np.testing.assert_array_equal(still, images)
+
+
+def test_augmentation_moves_what_is_shown_and_what_is_wanted_alike(rng):
+    images = rng.random((800, 1, 9, 12)).astype(np.float32)
+    shown, wanted = Augmentation(shift=2, gain=0, offset=0, noise=0)(images, rng)
+    np.testing.assert_array_equal(shown, wanted)
+    padded = np.pad(images, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    seen = set()
+    for big, moved in zip(padded, wanted, strict=True):
+        fits = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if np.array_equal(moved, big[:, 2 - down : 11 - down, 2 - right : 14 - right])
+        ]
+        assert len(fits) == 1
+        seen.add(fits[0])
+    assert len(seen) == 25
 
 
 def test_augmented_training_resumes_to_the_same_bytes_and_differs_from_plain(rng, tmp_path):

@@ -156,7 +156,8 @@ class Trainer:
         for rows in self._batches(state):
             for group in adam.param_groups:
                 group["lr"] = self._learning_rate(state.step)
-            loss = self._loss(model, self._disturbed(rows, state.step), rows, state.precision)
+            shown, wanted = self._examples(rows, state.step)
+            loss = self._loss(model, shown, wanted, state.precision)
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -190,24 +191,25 @@ class Trainer:
         return self.settings.learning_rate * warm_up * cosine
 
     def _loss(
-        self, model: Autoencoder, shown: Images, rows: NDArray[np.int64], precision: str
+        self, model: Autoencoder, shown: Images, wanted: Images, precision: str
     ) -> torch.Tensor:
-        """Mean squared difference between the clean images and the outputs for those shown."""
+        """Mean squared difference between the images wanted and the outputs for those shown."""
         with _autocast(self.device, precision):
             output = model(self._tensor(shown))
-        return torch.nn.functional.mse_loss(output.float(), self._tensor(self._clean(rows)))
+        return torch.nn.functional.mse_loss(output.float(), self._tensor(wanted))
 
     def _clean(self, rows: NDArray[np.int64]) -> Images:
         batch = self.images[rows][:, None]
         scale = 1.0 / 255.0 if batch.dtype == np.uint8 else 1.0
         return batch.astype(np.float32) * np.float32(scale)
 
-    def _disturbed(self, rows: NDArray[np.int64], step: int) -> Images:
-        """The images of a training step; what disturbs them depends on seed and step alone."""
+    def _examples(self, rows: NDArray[np.int64], step: int) -> tuple[Images, Images]:
+        """Images shown and wanted in a step; what disturbs them depends on seed and step alone."""
+        clean = self._clean(rows)
         if self.settings.augmentation is None:
-            return self._clean(rows)
+            return clean, clean
         rng = np.random.default_rng([self.settings.random_state, 3, step])
-        return self.settings.augmentation(self._clean(rows), rng)
+        return self.settings.augmentation(clean, rng)
 
     def _tensor(self, images: Images) -> torch.Tensor:
         return torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
@@ -219,7 +221,8 @@ class Trainer:
         with torch.no_grad():
             for start in range(0, len(self.validation), size):
                 rows = self.validation[start : start + size]
-                loss = self._loss(model, self._clean(rows), rows, precision)
+                images = self._clean(rows)
+                loss = self._loss(model, images, images, precision)
                 total += loss.item() * len(rows)
         return total / len(self.validation)
 
