@@ -1,9 +1,8 @@
 """Forks writers that kill -9 ends at random moments or at a given step, and says what they did.
 
 Run as a program: crash_host.py ARCHIVE SEED. It reads one line per round from standard input
-("random MILLISECONDS", "step K" or "create K"), forks a writer that does random operations, each
-announced
-before and acknowledged after on a pipe, kills it, and prints the announcements and
+("random N MILLISECONDS", "step K" or "create K"), forks a writer that does random operations, each
+announced before and acknowledged after on a pipe, kills it, and prints the announcements and
 acknowledgements as one line of JSON. Forking from here, where nothing else runs, costs
 milliseconds where starting an interpreter costs a second.
 """
@@ -16,6 +15,7 @@ import random
 import signal
 import sys
 import time
+from itertools import islice
 
 from store_model import RECIPE, FailAt, perform
 
@@ -53,14 +53,18 @@ def write(archive: str, rng: random.Random, pipe: int) -> None:
                 os.write(pipe, b'"done"\n')
 
 
-def one_round(archive: str, rng: random.Random, how: str, amount: float) -> list:
-    """What one writer announced and acknowledged before it was killed."""
+def one_round(archive: str, rng: random.Random, how: str, amount: int, wait_ms: float) -> list:
+    """What one writer announced and acknowledged before it was killed.
+
+    A random kill comes `wait_ms` after the writer has said `amount` things, so that it hits
+    writes on a slow machine as on a fast one.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         try:
-            with failpoints(FailAt(-9 if how == "random" else int(amount), kill=True)):
+            with failpoints(FailAt(-9 if how == "random" else amount, kill=True)):
                 if how == "create":
                     CaseStore.create(archive, RECIPE, {"weights": b"1"}).close()
                 else:
@@ -70,11 +74,12 @@ def one_round(archive: str, rng: random.Random, how: str, amount: float) -> list
         finally:
             os._exit(1)
     os.close(writer)
-    if how == "random":
-        time.sleep(amount / 1000)
-        os.kill(child, signal.SIGKILL)
     with open(reader) as lines:
-        events = [json.loads(line) for line in lines]
+        events = [json.loads(line) for line in islice(lines, amount if how == "random" else None)]
+        if how == "random":
+            time.sleep(wait_ms / 1000)
+            os.kill(child, signal.SIGKILL)
+            events += [json.loads(line) for line in lines]
     os.waitpid(child, 0)
     return events
 
@@ -82,8 +87,9 @@ def one_round(archive: str, rng: random.Random, how: str, amount: float) -> list
 def main() -> None:
     archive, seed = sys.argv[1], int(sys.argv[2])
     for number, line in enumerate(sys.stdin):
-        how, amount = line.split()
-        events = one_round(archive, random.Random(f"{seed} {number}"), how, float(amount))
+        how, amount, wait_ms = line.split()
+        rng = random.Random(f"{seed} {number}")
+        events = one_round(archive, rng, how, int(amount), float(wait_ms))
         sys.stdout.write(json.dumps(events) + "\n")
         sys.stdout.flush()
 

@@ -145,3 +145,79 @@ def test_the_recipe_can_be_read_by_a_person_and_replaced(folder):
     with CaseStore.open(folder) as store:
         assert store.recipe == {**RECIPE, "seed": 8}
         assert store.verify().ok
+
+
+def test_arrays_of_any_layout_are_stored_by_value(folder, rng):
+    array = rng.integers(-9, 9, (4, 6, 5)).astype("<i4")
+    layouts = {
+        "big endian": array.astype(">i4"),
+        "Fortran": np.asfortranarray(array),
+        "every other": np.repeat(array, 2, axis=1)[:, ::2],
+        "backwards": array[::-1][::-1],
+    }
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    with CaseStore.create(folder, RECIPE) as store:
+        store.put("a", {}, {**layouts, "read only": read_only})
+        store.compact()
+        for found in store.arrays("a").values():
+            assert found.dtype == np.dtype("<i4")
+            np.testing.assert_array_equal(found, array)
+
+
+def test_after_compaction_gather_is_a_view_of_one_block(folder, rng):
+    with CaseStore.create(folder, RECIPE) as store:
+        for i in range(20):
+            store.put(f"case {i}", {}, case_arrays(rng, i % 4))
+        before = store.gather("codes")
+        assert before.array.base is None
+        store.delete("case 19")
+        store.compact()
+        after = store.gather("codes")
+        np.testing.assert_array_equal(after.array, before.array[: before.start[19]])
+        assert after.array.base is not None
+        assert not after.array.flags.writeable
+        assert store.info()["segments"] == 1
+
+
+def test_gather_says_which_array_is_missing_or_does_not_fit(folder):
+    with CaseStore.create(folder, RECIPE) as store:
+        with pytest.raises(InputError, match="no case here holds an array 'codes'"):
+            store.gather("codes")
+        store.put("a", {}, {"codes": np.zeros((2, 4), np.uint8)})
+        store.put("b", {}, {"codes": np.zeros((2, 5), np.uint8)})
+        with pytest.raises(InputError, match="read it case by case"):
+            store.gather("codes")
+        with pytest.raises(InputError, match="has no array 'x'; it has codes"):
+            store.arrays("a", ["x"])
+        with pytest.raises(InputError, match="has no case 'c'"):
+            store.metadata("c")
+        with pytest.raises(InputError, match="has no file 'w'; it has none"):
+            store.read_file("w")
+
+
+def test_the_same_puts_make_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        with CaseStore.create(tmp_path / name, RECIPE, {"weights": b"1"}) as store:
+            for i in range(3):
+                store.put(f"case {i}", {"i": i}, case_arrays(np.random.default_rng(i)))
+            store.compact()
+    for path in (tmp_path / "one").rglob("*"):
+        if path.is_file():
+            assert (
+                path.read_bytes()
+                == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+            )
+
+
+def test_verify_and_compact_report_their_progress(folder, rng):
+    calls = []
+    with CaseStore.create(folder, RECIPE) as store:
+        for i in range(3):
+            store.put(f"case {i}", {}, case_arrays(rng))
+        for act in (store.verify, store.compact):
+            calls.clear()
+            act(progress=lambda *call: calls.append(call))
+            done = [call[0] for call in calls]
+            assert done == sorted(done)
+            assert calls[-1][0] == calls[-1][1] > 0

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isohash.archive.segments import Segment
 from isohash.archive.state import Record
 from isohash.errors import InputError
+
+Opener = Callable[[int], Segment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,84 +40,72 @@ class Run(NamedTuple):
     n: int
 
 
-Opener = Callable[[int], Segment]
-
-
 def gather(name: str, records: Sequence[Record], open_segment: Opener) -> Rows:
     """The column `name` of `records`, in their order."""
-    pieces = _runs(name, records)
-    return _column(name, records, pieces, open_segment, 0)
+    return _column(name, _places(name, records), open_segment, 0)
 
 
 def chunks(
     name: str, records: Sequence[Record], open_segment: Opener, max_bytes: int
 ) -> Iterator[Rows]:
     """The column in pieces of whole cases, each of at most `max_bytes` (or a single case)."""
-    pieces = _runs(name, records)
-    row_bytes = next((_row_bytes(open_segment(p.segment), p) for p in pieces if p), 1)
-    limit = max(1, max_bytes // max(1, row_bytes))
+    places = _places(name, records)
+    limit = max(1, max_bytes // _row_bytes(places, open_segment))
     begin, n = 0, 0
-    for i, piece in enumerate(pieces):
-        rows = piece.n if piece else 0
+    for i, rows in enumerate(places[:, 3].tolist()):
         if n and n + rows > limit:
-            yield _column(name, records[begin:i], pieces[begin:i], open_segment, begin)
+            yield _column(name, places[begin:i], open_segment, begin)
             begin, n = i, 0
         n += rows
-    if begin < len(pieces) or not pieces:
-        yield _column(name, records[begin:], pieces[begin:], open_segment, begin)
+    if begin < len(places):
+        yield _column(name, places[begin:], open_segment, begin)
 
 
-def _runs(name: str, records: Sequence[Record]) -> list[Run | None]:
-    """Where each case's rows lie; all ranges are parsed in one go, which is many times faster."""
-    ranges = json.loads("[" + ",".join(record.rows for record in records) + "]")
-    return [
-        Run(record.segment, *found[name]) if name in found else None
-        for record, found in zip(records, ranges, strict=True)
-    ]
+def _places(name: str, records: Sequence[Record]) -> NDArray[np.int64]:
+    """Where each case's rows lie: segment, block, first row, count, as rows of (n_cases, 4).
 
-
-def _row_bytes(segment: Segment, run: Run) -> int:
-    block = segment.header.blocks[run.block]
-    return block.n_bytes // max(1, block.shape[0])
-
-
-def _column(
-    name: str,
-    records: Sequence[Record],
-    pieces: Sequence[Run | None],
-    open_segment: Opener,
-    first: int,
-) -> Rows:
-    if not any(pieces):
+    The block is -1 for a case without the array. All ranges are parsed in one go, which is many
+    times faster than one by one.
+    """
+    ranges = json.loads("[" + ",".join([record.rows for record in records]) + "]")
+    absent = (-1, 0, 0)
+    places = np.empty((len(records), 4), dtype=np.int64)
+    places[:, 0] = [record.segment for record in records]
+    places[:, 1:] = np.array([found.get(name, absent) for found in ranges]).reshape(-1, 3)
+    if not (places[:, 1] >= 0).any():
         raise InputError(f"no case here holds an array {name!r}; see info() for what there is")
-    counts = np.fromiter((p.n if p else 0 for p in pieces), np.int64, len(pieces))
+    return places
+
+
+def _row_bytes(places: NDArray[np.int64], open_segment: Opener) -> int:
+    """The size of a row of the first case that has the array."""
+    segment, block = places[np.argmax(places[:, 1] >= 0), :2].tolist()
+    found = open_segment(segment).header.blocks[block]
+    return max(1, found.n_bytes // max(1, found.shape[0]))
+
+
+def _column(name: str, places: NDArray[np.int64], open_segment: Opener, first: int) -> Rows:
+    counts = places[:, 3]
     start = np.concatenate([[0], np.cumsum(counts)])
-    case = np.repeat(np.arange(first, first + len(pieces)), counts)
-    arrays = _arrays(name, merge(p for p in pieces if p), open_segment)
-    array = next(arrays)
-    rest = list(arrays)
-    if rest:
-        array = np.concatenate([array, *rest])
-        array.flags.writeable = False
-    return Rows(array, case, start, first)
+    case = np.repeat(np.arange(first, first + len(places)), counts)
+    arrays = _arrays(name, merge(places[places[:, 1] >= 0]), open_segment)
+    return Rows(_joined(arrays), case, start, first)
 
 
-def merge(runs: Iterable[Run]) -> list[Run]:
-    """Join runs that follow each other in one block."""
-    merged: list[Run] = []
-    segment = block = first = end = -1
-    for run in runs:
-        if run.segment == segment and run.block == block and run.first == end:
-            end += run.n
-            continue
-        if end >= 0:
-            merged.append(Run(segment, block, first, end - first))
-        segment, block, first, n = run
-        end = first + n
-    return [*merged, Run(segment, block, first, end - first)] if end >= 0 else merged
+def merge(places: ArrayLike) -> list[Run]:
+    """Join places that follow each other in one block."""
+    table = np.asarray(places, dtype=np.int64).reshape(-1, 4)
+    if not len(table):
+        return []
+    same_block = (table[1:, :2] == table[:-1, :2]).all(axis=1)
+    follows = table[1:, 2] == table[:-1, 2] + table[:-1, 3]
+    begins = np.flatnonzero(np.concatenate([[True], ~(same_block & follows)]))
+    runs = table[begins].copy()
+    runs[:, 3] = np.add.reduceat(table[:, 3], begins)
+    return [Run(*run) for run in runs.tolist()]
 
 
-def _arrays(name: str, runs: Iterable[Run], open_segment: Opener) -> Iterator[NDArray[Any]]:
+def _arrays(name: str, runs: list[Run], open_segment: Opener) -> Iterator[NDArray[Any]]:
     """The rows of each run; all must have one dtype and one shape of row."""
     kind = None
     for run in runs:
@@ -127,3 +117,12 @@ def _arrays(name: str, runs: Iterable[Run], open_segment: Opener) -> Iterator[ND
                 f"{array.dtype} of {array.shape[1:]} in another; read it case by case"
             )
         yield array
+
+
+def _joined(arrays: Iterator[NDArray[Any]]) -> NDArray[Any]:
+    found = list(arrays)
+    if len(found) == 1:
+        return found[0]
+    array = np.concatenate(found)
+    array.flags.writeable = False
+    return array

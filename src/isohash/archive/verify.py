@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,8 @@ class Report:
 def verify(path: str | Path, progress: Progress | None = None) -> Report:
     """Read every byte below `path` and name each file that is damaged or missing."""
     archive = Path(path)
+    with suppress(DamagedArchive):
+        folder.read_recipe(archive)  # refuses what is no archive, or a newer one
     lock = folder.lock_shared(archive / folder.READERS)
     try:
         return _Check(archive, progress).report()
@@ -72,8 +75,7 @@ class _Check:
 
     def report(self) -> Report:
         """Check everything, in the order in which it is built on."""
-        recipe = self._recipe()
-        state = self._catalogue(recipe)
+        state = self._catalogue()
         self._segments(state)
         self._others()
         return Report(tuple(self.problems), tuple(self.notes), self.n_bytes, self.n_segments)
@@ -82,26 +84,27 @@ class _Check:
         self.problems.append(Problem(str(path.relative_to(self.archive)), what))
 
     def _recipe(self) -> str | None:
-        path = self.archive / folder.RECIPE
+        """The recipe, if it can be read."""
         try:
-            recipe = folder.read_recipe(self.archive)
-            self.n_bytes += path.stat().st_size
-            return folder.dump(recipe)
+            return folder.dump(folder.read_recipe(self.archive))
         except DamagedArchive as error:
             self._add(error.path, error.what)
-        return None
+            return None
 
-    def _catalogue(self, recipe: str | None) -> State | None:
+    def _catalogue(self) -> State | None:
         """The state that the catalogue and the newest segments give, if they can be read."""
-        path = self.archive / catalogue.NAME
         try:
             with folder.loading(self.archive):
                 sealed = self._seal()
                 state, copy = catalogue.load(self.archive)
-            if sealed and recipe is not None and copy != recipe:
-                self._add(path, "its copy of the recipe is not the recipe")
         except DamagedArchive as error:
             self._add(error.path, error.what)
+            state, copy, sealed = None, None, False
+        recipe = self._recipe()
+        if sealed and recipe is not None and copy != recipe and catalogue.check_seal(self.archive):
+            # a writer that has just replaced the recipe would have broken the seal before
+            self._add(self.archive / catalogue.NAME, "its copy of the recipe is not the recipe")
+        if state is None:
             return None
         try:
             for change in news(self.archive, state):
@@ -112,7 +115,7 @@ class _Check:
 
     def _seal(self) -> bool:
         """Compare a closed catalogue with its seal; whether it is sealed."""
-        for name in (catalogue.NAME, catalogue.SEAL):
+        for name in (folder.RECIPE, catalogue.NAME, catalogue.SEAL):
             if (self.archive / name).exists():
                 self.n_bytes += (self.archive / name).stat().st_size
         try:
@@ -138,7 +141,7 @@ class _Check:
         todo = sorted({*listed, *(self._beyond(unlisted, state))})
         self._total = sum(path.stat().st_size for path in todo if path.exists())
         for path in todo:
-            self._segment(path, listed.get(path), state)
+            self._segment(path, listed.get(path))
         if self.progress is not None:
             self.progress(self._total, self._total, "verified")
 
@@ -160,7 +163,7 @@ class _Check:
             expected = sequence + 1  # one that follows the log was written meanwhile
             yield path
 
-    def _segment(self, path: Path, entry: Entry | None, state: State | None) -> None:
+    def _segment(self, path: Path, entry: Entry | None) -> None:
         self.n_segments += 1
         try:
             if not path.exists():
