@@ -1,11 +1,12 @@
 """Training autoencoders: it learns, resumes, stops, splits by patient and exports."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
-from isohash.errors import InputError
+from isohash.errors import InputError, MissingExtra
 from isohash.features.augmentation import Augmentation
 from isohash.features.encoders import load_encoder
 from isohash.features.networks import AutoencoderSettings
@@ -345,3 +346,12 @@ def test_an_encoder_trained_on_cases_keeps_its_slice_settings(tmp_path):
     without_dose = [dataclasses.replace(case, dose=None) for case in cases]
     with pytest.raises(InputError, match="no case has slices of dose"):
         train_encoder(without_dose, "dose", TINY, BRIEF, settings)
+
+
+def test_without_torch_training_names_the_missing_part(rng, monkeypatch):
+    images, groups = blobs(rng)
+    for module in ("trainer", "autoencoder"):
+        monkeypatch.delitem(sys.modules, f"isohash.features.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'isohash\[train\]'"):
+        train_autoencoder(images, groups, TINY, BRIEF)
