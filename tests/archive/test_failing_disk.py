@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,3 +186,50 @@ def test_a_disk_that_stays_full_refuses_every_write_and_goes_on_reading(quick_tm
     with CaseStore.open(quick_tmp / "archive") as reader:
         assert_equal(reader, model)
         assert reader.verify().ok
+
+
+LIMITED = """
+import resource, sys
+from store_model import put_version
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+
+limit = int(sys.argv[2])
+store = CaseStore.open(sys.argv[1], writable=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    for version in range(1, 1000):
+        put_version(store, f"case {version}", version)
+        print(version, flush=True)
+except InputError as error:
+    print(error)
+store.close()
+"""
+
+
+@pytest.mark.parametrize("limit", [9_000, 30_000, 100_000, 400_000])
+def test_a_real_refusal_of_the_operating_system_also_within_sqlite_loses_nothing(quick_tmp, limit):
+    """The process may not make files longer than `limit`, so that SQLite's own writes fail too."""
+    folder = quick_tmp / "archive"
+    CaseStore.create(folder, RECIPE).close()
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(folder), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+    )
+    *acknowledged, refusal = result.stdout.splitlines()
+    assert f"cannot write to archive {folder}" in refusal
+    assert verify(folder).ok
+    model = Model()
+    for version in map(int, acknowledged):
+        model.apply(["put", f"case {version}", version])
+    assert model.cases or limit < 10_000
+    with CaseStore.open(folder) as reader:
+        assert_equal(reader, model)
+    with CaseStore.open(folder, writable=True) as store:
+        perform(store, ["put", "later", 5])
+        model.apply(["put", "later", 5])
+        assert_equal(store, model)
+    assert verify(folder).notes == ()
