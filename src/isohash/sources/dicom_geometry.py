@@ -8,6 +8,7 @@ positions, never from SliceThickness. Lengths are mm, positions LPS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,13 +39,14 @@ class Plane:
 
     def check(self) -> None:
         """Refuse what is no plane: cosines not orthonormal, spacing not positive, no pixels."""
-        row, column = np.array(self.orientation[:3]), np.array(self.orientation[3:])
-        lengths = np.abs([row @ row - 1, column @ column - 1, row @ column])
-        if not np.isfinite(self.position).all():
+        row, column = self.orientation[:3], self.orientation[3:]
+        errors = [_dot(row, row) - 1, _dot(column, column) - 1]
+        errors.append(_dot(row, column))
+        if not all(map(math.isfinite, self.position)):
             raise InputError("ImagePositionPatient is not finite")
-        if not lengths.max() < COSINE_TOLERANCE:
+        if not all(abs(error) < COSINE_TOLERANCE for error in errors):
             raise InputError("ImageOrientationPatient is not two perpendicular unit vectors")
-        if not (np.isfinite(self.spacing).all() and min(self.spacing) > 0):
+        if not all(math.isfinite(mm) and mm > 0 for mm in self.spacing):
             raise InputError(f"PixelSpacing must be two positive mm, got {self.spacing}")
         if self.rows < 1 or self.columns < 1:
             raise InputError(f"Rows x Columns is {self.rows} x {self.columns}")
@@ -62,6 +64,10 @@ class Plane:
         affine[:3, 2] = np.multiply(self.orientation[:3], self.spacing[1])
         affine[:3, 3] = self.position
         return affine
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

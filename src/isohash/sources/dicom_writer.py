@@ -156,7 +156,8 @@ class _Writer:
     def write_plan(self, prescription_gy: float) -> None:
         """A plan without beams that holds the prescription."""
         dataset = self._dataset(PLAN_STORAGE, "RTPLAN", "plan", 0)
-        dataset.RTPlanLabel, dataset.RTPlanGeometry = "isohash", "PATIENT"
+        dataset.RTPlanLabel = "isohash"
+        dataset.RTPlanGeometry = "PATIENT" if self.case.structures else "TREATMENT_DEVICE"
         dataset.RTPlanDate, dataset.RTPlanTime = DATE, TIME
         target = Dataset()
         target.DoseReferenceNumber, target.DoseReferenceStructureType = 1, "SITE"
@@ -183,7 +184,8 @@ class _Writer:
                 if image := self._slice_at(float(points[0, 2])):
                     contour.ContourImageSequence = _refer(CT_STORAGE, image)
                 contours.append(contour)
-        item.ContourSequence = Sequence(contours)
+        if contours:
+            item.ContourSequence = Sequence(contours)
         return item
 
     def _slice_at(self, z: float) -> str | None:
