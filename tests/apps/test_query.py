@@ -61,7 +61,8 @@ def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> 
             for view in ("ct", "dose")
         }
         assert match.distance == pytest.approx(0.3 * share["ct"] + 0.7 * share["dose"])
-        assert match.interval[0] <= match.distance <= match.interval[1]
+        low, high = match.interval
+        assert low - 1e-12 <= match.distance <= high + 1e-12
         slices = [pair.slice for pair in match.pairs]
         assert slices == sorted(slices) or slices == sorted(slices, reverse=True)
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import Level, Pair, Ranked, View, Weights
@@ -110,19 +109,18 @@ def match_of(
     near, low, high = {}, 0.0, 0.0
     for view, weight in weights.items():
         model = models[view]
-        share = np.array([ranked.counts[view] / len(ranked.pairs) / model.calibration.length])
-        near[view] = _near(model, share)
-        ends = model.calibration.interval_of_share(share)
-        low += weight * float(ends[0][0])
-        high += weight * float(ends[1][0])
+        near[view], ends = _calibrated(model, ranked.counts[view] / len(ranked.pairs))
+        low += weight * ends[0] / model.length
+        high += weight * ends[1] / model.length
     return Match(rank, case_id, ranked.distance, (low, high), near, ranked.pairs, facts)
 
 
-def _near(model: HashModel, share: NDArray[np.float64]) -> Near:
-    found = model.calibration.estimate(share * model.calibration.length)
-    return Near(
-        estimate=float(found.estimate[0]) / model.near,
-        low=float(found.low[0]) / model.near,
-        high=float(found.high[0]) / model.near,
-        beyond_range=bool(found.beyond_range[0]),
-    )
+def _calibrated(model: HashModel, code_distance: float) -> tuple[Near, tuple[float, float]]:
+    """The embedding distance with its interval, and that interval as code distances again."""
+    table = model.calibration
+    found = table.estimate(np.array([code_distance]))
+    estimate, low, high = (float(x[0]) for x in (found.estimate, found.low, found.high))
+    ends = np.interp([low, high], table.estimates, table.distances)
+    interval = (min(code_distance, float(ends[0])), max(code_distance, float(ends[1])))
+    unit = model.near
+    return Near(estimate / unit, low / unit, high / unit, bool(found.beyond_range[0])), interval

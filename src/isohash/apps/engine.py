@@ -251,8 +251,7 @@ class Archive:
         return self.store.verify()
 
     def _as_codes(self, view: View, packed: NDArray[np.uint8]) -> Codes:
-        model = self.pipeline.models[view]
-        like = model.hash.encode(np.zeros((0, self.pipeline.encoders[view].dim), np.float32))
+        like = self.pipeline.models[view].no_codes
         if not packed.size:
             packed = like.packed
         return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -39,6 +40,16 @@ class HashModel:
     hash: DrawnHash
     calibration: Calibration
     near: float
+
+    @cached_property
+    def no_codes(self) -> Codes:
+        """Zero codes of the kind that the hash makes."""
+        return self.hash.encode(np.zeros((0, self.hash.dim), np.float32))
+
+    @property
+    def length(self) -> int:
+        """Symbols of a code."""
+        return self.no_codes.length
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,7 +150,7 @@ class VectorArchive:
     @cached_property
     def index(self) -> FlatIndex:
         """All codes, in the archive's order."""
-        like = self.model.hash.encode(np.zeros((1, self.store.recipe["dim"]), np.float32))
+        like = self.model.no_codes
         packed = np.ascontiguousarray(self.store.gather("codes.vector").array)
         return FlatIndex.of(Codes(packed, like.length, like.q, like.metric))
 
