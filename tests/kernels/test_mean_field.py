@@ -129,7 +129,7 @@ def particles_at(time, n, rng, beta=20.0, eta=0.02):
 
 def test_particles_approach_the_density_like_the_root_of_their_number(rng):
     solution = solve(times=[2.0], n_cells=400, time_step=0.01)
-    numbers, repeats = np.array([50, 200, 800, 3200]), 12
+    numbers, repeats = np.array([50, 200, 800, 3200]), 10
     logs = np.array([
         [math.log(wasserstein_to_particles(solution, 0, particles_at(2.0, n, rng)))
          for _ in range(repeats)] for n in numbers

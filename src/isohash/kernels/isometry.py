@@ -50,7 +50,11 @@ def bit_difference_probability(s: ArrayLike, dither: bool) -> NDArray[np.float64
     P = E (2/pi) |sin(delta/2)|, respectively E |delta| / pi folded at pi.
     """
     s = np.asarray(s, dtype=np.float64)
-    return np.where(s < SERIES_FROM, _by_integral(s, dither), _by_series(s, dither))
+    small = s < SERIES_FROM
+    p = np.empty_like(s)
+    p[small] = _by_integral(s[small], dither)
+    p[~small] = _by_series(s[~small], dither)
+    return p
 
 
 def _by_series(s: NDArray[np.float64], dither: bool) -> NDArray[np.float64]:
