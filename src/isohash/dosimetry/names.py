@@ -154,3 +154,11 @@ _SPELLINGS = {
     for spelling in (canonical.replace("_", " ").lower(), *spellings)
     for key in (" ".join(sorted(spelling.split())), spelling.replace(" ", ""))
 }
+
+# Every word of the table: such a word in a name tells of anatomy, whatever else it may mean.
+VOCABULARY = frozenset(
+    word
+    for canonical, spellings in KNOWN.items()
+    for spelling in (canonical.replace("_", " ").lower(), *spellings)
+    for word in spelling.split()
+) | frozenset((*SIDES, *TARGETS, *FILLERS))

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
 
+from isohash.dosimetry.names import VOCABULARY
+
 NUMBERS = (
     "PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID",
     "DeviceSerialNumber", "PatientTelephoneNumbers", "IssuerOfPatientID", "MilitaryRank",
@@ -47,9 +49,12 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def words(text: str) -> Iterator[str]:
-    """Lower-case words of at least `SHORTEST` letters or digits that may tell something."""
+    """Lower-case words of at least `SHORTEST` letters or digits that may tell something.
+
+    Words of anatomy are passed over even where they are somebody's name.
+    """
     for word in _WORD.findall(text.lower()):
-        if len(word) >= SHORTEST and word not in HARMLESS:
+        if len(word) >= SHORTEST and word not in HARMLESS and word not in VOCABULARY:
             yield word
 
 
