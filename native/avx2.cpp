@@ -85,6 +85,44 @@ ISOHASH_AVX2 inline __m128i four_totals(Vector s0, Vector s1, Vector s2, Vector 
     return _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
 }
 
+// The low halves of four 64-bit numbers.
+ISOHASH_AVX2 inline __m128i low_halves(Vector v) {
+    const Vector even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(v, even));
+}
+
+// Codes of one word: a vector holds four of them.
+ISOHASH_AVX2 void hamming_64_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                  int32_t *out) {
+    const Vector q = _mm256_set1_epi64x(static_cast<int64_t>(word_at(query)));
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+        const Vector counts = count_bytes(_mm256_xor_si256(q, load(codes + i)));
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i),
+                         low_halves(sums_of_8_bytes(counts)));
+    }
+    for (; i < m; i++) out[i] = differing_tail(query, codes + i, 0, 1);
+}
+
+// Codes of two words: a vector holds two of them.
+ISOHASH_AVX2 void hamming_128_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                   int32_t *out) {
+    const Vector q = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i *>(query)));
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+        const uint64_t *code = codes + 2 * i;
+        const Vector first = sums_of_8_bytes(count_bytes(_mm256_xor_si256(q, load(code))));
+        const Vector second = sums_of_8_bytes(count_bytes(_mm256_xor_si256(q, load(code + 4))));
+        const Vector sums = _mm256_add_epi64(_mm256_unpacklo_epi64(first, second),
+                                             _mm256_unpackhi_epi64(first, second));
+        constexpr int codes_in_order = 0xd8; // 0, 2, 1, 3
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i),
+                         low_halves(_mm256_permute4x64_epi64(sums, codes_in_order)));
+    }
+    for (; i < m; i++) out[i] = differing_tail(query, codes + 2 * i, 0, 2);
+}
+
 ISOHASH_AVX2 void hamming_four_codes(const uint64_t *query, const uint64_t *codes, int64_t m,
                                      int64_t words, int32_t *out) {
     const int64_t whole = words / vector_words * vector_words;
@@ -148,7 +186,11 @@ ISOHASH_AVX2 void hamming(const Shape &shape, const uint8_t *query, const uint8_
     const int64_t words = shape.words();
     const uint64_t *q = reinterpret_cast<const uint64_t *>(query);
     const uint64_t *rows = reinterpret_cast<const uint64_t *>(codes);
-    if (words < vector_words)
+    if (words == 1)
+        hamming_64_bits(q, rows, m, out);
+    else if (words == 2)
+        hamming_128_bits(q, rows, m, out);
+    else if (words == 3)
         scalar_level()->direct[ISOHASH_HAMMING](shape, query, codes, m, out);
     else if (words == 8)
         hamming_512_bits(q, rows, m, out);

@@ -3,7 +3,8 @@
 // A code is cut into four substrings, and a table per substring holds the codes in the order of
 // their buckets. If two codes differ in at most 4 r + 3 bits, some substring differs in at most r.
 // So after every bucket within r of the query's has been looked at in every table, all codes
-// within 4 r + 3 are known; once the k-th best of them is that near, nothing better is left.
+// within 4 r + 3 are known; once the k-th best of them is that near, nothing better is left. Half
+// way, after r in the tables 0 .. t only, the same holds for 4 r + t.
 
 #include <algorithm>
 #include <atomic>
@@ -21,7 +22,19 @@ namespace {
 
 constexpr int n_tables = 4, longest_substring = 16;
 
-int set_bits(uint64_t x) {
+#if defined(__x86_64__) && defined(__GNUC__)
+// Every level needs this instruction, so a search that is allowed to begin may use it.
+#define ISOHASH_POPCNT __attribute__((target("popcnt")))
+#else
+#define ISOHASH_POPCNT
+#endif
+#if defined(__GNUC__)
+#define ISOHASH_INLINE inline __attribute__((always_inline))
+#else
+#define ISOHASH_INLINE inline
+#endif
+
+ISOHASH_INLINE int set_bits(uint64_t x) {
 #if defined(__GNUC__)
     return __builtin_popcountll(x);
 #else
@@ -132,11 +145,11 @@ class Walk {
 
     // False: more than `most` codes and buckets would have to be looked at.
     bool run(int64_t most) {
-        for (int radius = 0; radius <= longest_substring; radius++) {
-            for (int t = 0; t < n_tables; t++)
+        for (int radius = 0; radius <= longest_substring; radius++)
+            for (int t = 0; t < n_tables; t++) {
                 if (!visit_table(t, radius, most)) return false;
-            if (nearest_.worst() <= n_tables * radius + n_tables - 1) return true;
-        }
+                if (nearest_.worst() <= n_tables * radius + t) return true;
+            }
         return true;
     }
     int64_t touched() const { return touched_; }
@@ -148,9 +161,11 @@ class Walk {
         const uint32_t buckets = static_cast<uint32_t>(table.begin.size()) - 1;
         const std::vector<uint32_t> &changes = patterns().with[radius];
         if (touched_ + static_cast<int64_t>(changes.size()) > most) return false;
-        for (const uint32_t change : changes) {
-            if (change >= buckets) break; // patterns rise; this substring is shorter
-            const uint32_t bucket = table.part.of(query_) ^ change;
+        const uint32_t own = table.part.of(query_);
+        for (size_t i = 0; i < changes.size(); i++) {
+            if (changes[i] >= buckets) break; // patterns rise; this substring is shorter
+            if (i + ahead < changes.size()) ask_for(table, own ^ changes[i + ahead]);
+            const uint32_t bucket = own ^ changes[i];
             touched_ += table.begin[bucket + 1] - table.begin[bucket] + 1;
             if (touched_ > most) return false;
             visit_bucket(table, bucket, t, radius);
@@ -158,17 +173,34 @@ class Walk {
         return true;
     }
 
-    void visit_bucket(const Table &table, uint32_t bucket, int t, int radius) {
-        for (uint32_t i = table.begin[bucket]; i < table.begin[bucket + 1]; i++) {
+    // The next buckets lie anywhere in memory: they are asked for early.
+    static constexpr size_t ahead = 6;
+
+    static void ask_for(const Table &table, uint32_t bucket) {
+#if defined(__GNUC__)
+        if (bucket + 1 >= table.begin.size()) return;
+        const uint64_t *codes = table.codes.data() + table.begin[bucket];
+        __builtin_prefetch(codes);
+        __builtin_prefetch(codes + 8);
+#else
+        (void)table, (void)bucket;
+#endif
+    }
+
+    ISOHASH_POPCNT void visit_bucket(const Table &table, uint32_t bucket, int t, int radius) {
+        int32_t worst = nearest_.worst();
+        const uint32_t end = table.begin[bucket + 1];
+        for (uint32_t i = table.begin[bucket]; i < end; i++) {
             const uint64_t changed = table.codes[i] ^ query_;
             const int32_t distance = set_bits(changed);
-            if (distance <= nearest_.worst() && is_first_meeting(changed, t, radius))
-                nearest_.push(key_of(distance, table.positions[i]));
+            if (distance > worst || !is_first_meeting(changed, t, radius)) continue;
+            nearest_.push(key_of(distance, table.positions[i]));
+            worst = nearest_.worst();
         }
     }
 
     // A code may lie in a near bucket of several tables; it counts where it is met first.
-    bool is_first_meeting(uint64_t changed, int t, int radius) const {
+    ISOHASH_POPCNT bool is_first_meeting(uint64_t changed, int t, int radius) const {
         for (int other = 0; other < n_tables; other++) {
             const int bits = set_bits(index_.tables[static_cast<size_t>(other)].part.of(changed));
             if (bits < radius || (bits == radius && other < t)) return false;
