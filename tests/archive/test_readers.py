@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -169,3 +171,29 @@ def test_a_store_that_is_dropped_gives_its_lock_back(tmp_path):
     with CaseStore.open(tmp_path / "archive", writable=True) as store:
         assert store.ids() == ("a",)
         assert verify(tmp_path / "archive").ok
+
+
+def test_a_stranger_reading_the_catalogue_when_the_writer_closes_does_no_harm(tmp_path):
+    """An SQLite browser that keeps the log from being folded in leaves the catalogue unsealed."""
+    folder = tmp_path / "archive"
+    model = Model()
+    store = CaseStore.create(folder, RECIPE)
+    for version in (1, 2, 3):
+        perform(store, ["put", f"case {version}", version])
+        model.apply(["put", f"case {version}", version])
+    with closing(sqlite3.connect(folder / "catalogue.sqlite")) as stranger:
+        stranger.execute("BEGIN")
+        assert stranger.execute("SELECT count(*) FROM cases").fetchone() == (3,)
+        put_version(store, "case 4", 4)
+        model.apply(["put", "case 4", 4])
+        store.close()
+        assert verify(folder).ok
+        with CaseStore.open(folder) as reader:
+            assert_equal(reader, model)
+        with CaseStore.open(folder, writable=True) as store:
+            assert_equal(store, model)
+    assert verify(folder).ok
+    CaseStore.open(folder, writable=True).close()
+    report = verify(folder)
+    assert report.ok
+    assert report.notes == ()

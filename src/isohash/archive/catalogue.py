@@ -41,14 +41,15 @@ def load(folder: Path) -> tuple[State, str]:
 
     A whole file that matches its seal needs no look at the digests of its rows.
     """
-    sealed = not _has_log(folder) and check_seal(folder)
+    sealed = not has_log(folder) and check_seal(folder)
     with guard(folder), closing(_connect_reading(folder)) as connection:
         connection.execute("BEGIN")
-        return read(connection, sealed)
+        state, recipe, _ = read(connection, sealed)
+        return state, recipe
 
 
-def read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str]:
-    """The state and the copy of the recipe; ValueError unless all rows are as written."""
+def read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str, list[int]]:
+    """State, copy of the recipe, sums of the state row; ValueError unless all is as written."""
     found = connection.execute("SELECT * FROM state").fetchall()
     rows = _trusted_rows if sealed else _checked_rows
     entries, entries_total = rows(connection, "segments", "sequence", Entry)
@@ -65,7 +66,9 @@ def read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str]:
     segments = {entry.sequence: entry for entry in entries}
     if len(cases) != len(records) or not {r.segment for r in records} <= segments.keys():
         raise ValueError("its rows contradict each other")
-    return State(sequence, cases, segments), recipe
+    n_segments, segments_sum, n_cases, cases_sum = sums
+    numbers = [n_segments, _number(segments_sum), n_cases, _number(cases_sum)]
+    return State(sequence, cases, segments), recipe, numbers
 
 
 def _trusted_rows(
@@ -89,7 +92,7 @@ def _checked_rows(
         if not previous < row[0]:
             raise ValueError(f"the rows of {table} are not in order")
         previous = row[0]
-        total ^= int.from_bytes(digest, "big")
+        total ^= _number(digest)
         rows.append(row)
     return rows, blob(total)
 
@@ -97,6 +100,10 @@ def _checked_rows(
 def blob(digest: int) -> bytes:
     """A 128-bit digest as it is stored."""
     return digest.to_bytes(16, "big")
+
+
+def _number(stored: bytes) -> int:
+    return int.from_bytes(stored, "big")
 
 
 def state_digest(sequence: int, sums: list[Any], recipe: str) -> bytes:
@@ -116,7 +123,7 @@ def _connect_reading(folder: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ValueError("it is missing")
     address = path.resolve().as_uri() + "?mode=ro"
-    if _has_log(folder):
+    if has_log(folder):
         connection = sqlite3.connect(address, uri=True, isolation_level=None)
         try:
             connection.execute("SELECT 1 FROM state").fetchall()
@@ -126,7 +133,8 @@ def _connect_reading(folder: Path) -> sqlite3.Connection:
     return sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
 
 
-def _has_log(folder: Path) -> bool:
+def has_log(folder: Path) -> bool:
+    """Whether SQLite's log beside the catalogue holds anything."""
     log = folder / (NAME + "-wal")
     return log.exists() and log.stat().st_size > 0
 

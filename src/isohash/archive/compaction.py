@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isohash.archive import files, folder
-from isohash.archive.columns import Run, merge
+from isohash.archive.columns import Opener, Run, merge
 from isohash.archive.segments import (
     CHUNK,
     CONTENT,
@@ -41,7 +41,6 @@ from isohash.archive.state import (
 from isohash.errors import InputError
 
 Progress = Callable[[int, int, str], None]
-Opener = Callable[[int], Segment]
 
 
 @dataclass

@@ -119,7 +119,8 @@ class Lock:
 
     def __init__(self, path: Path, exclusive: bool, wait: bool = True) -> None:
         """Take the lock; BlockingIOError if another holds it and `wait` is False."""
-        flags = os.O_RDWR | os.O_CREAT if exclusive else os.O_RDONLY
+        writes = exclusive or not path.exists()
+        flags = os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY
         self._fd = os.open(path, flags | os.O_CLOEXEC, 0o644)
         mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:

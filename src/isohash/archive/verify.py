@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from isohash.archive import catalogue, folder
+from isohash.archive.compaction import Progress
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
@@ -20,8 +21,6 @@ from isohash.archive.state import (
     segment_files,
     segment_path,
 )
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import reduce
-from operator import xor
 from pathlib import Path
-from typing import Any
 
 from isohash.archive import files
 from isohash.archive.catalogue import (
@@ -21,6 +18,7 @@ from isohash.archive.catalogue import (
     blob,
     check_seal,
     guard,
+    has_log,
     read,
     state_digest,
     write_seal,
@@ -29,6 +27,7 @@ from isohash.archive.folder import folding
 from isohash.archive.state import Change, Entry, Record, State
 
 CHECKPOINT_EVERY = 256  # commits between checkpoints: the log stays below a few MB
+WAIT_S = 1.0  # for a stranger that locks the file; a commit that fails is made up for later
 
 _SCHEMA = """
 CREATE TABLE segments (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -48,24 +47,20 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = folder / NAME
-        self._sealed = (folder / SEAL).exists()
         self._commits = 0
         self._behind: list[Change] = []
-        check_seal(folder)
+        self._has_seal = check_seal(folder)
+        self._is_clean = self._has_seal and not has_log(folder)
         with guard(folder):
             if not self._path.is_file():
                 raise ValueError("it is missing")
             self._connection = _connect_writing(self._path)
             try:
-                state, recipe = read(self._connection, sealed=False)
+                self.state, recipe, self._sums = read(self._connection, self._is_clean)
             except BaseException:
                 self._connection.close()
                 raise
         self._recipe = self._wanted_recipe = recipe
-        self._sums: list[Any] = [len(state.segments), 0, len(state.cases), 0]
-        self._sums[1] = reduce(xor, (e.digest() for e in state.segments.values()), 0)
-        self._sums[3] = reduce(xor, (r.digest() for r in state.cases.values()), 0)
-        self.state = state
 
     @staticmethod
     def create(folder: Path, recipe: str) -> None:
@@ -125,7 +120,7 @@ class Writer:
 
     def fill(self, state: State) -> None:
         """Take over a whole state into an empty catalogue."""
-        sums: list[Any] = [0, 0, 0, 0]
+        sums: list[int] = [0, 0, 0, 0]
         with self._transaction():
             for entry in state.segments.values():
                 self._insert("segments", entry, sums, 0)
@@ -135,7 +130,7 @@ class Writer:
         self._sums = sums
         self.state = state
 
-    def _clear(self, kept: frozenset[int], sums: list[Any]) -> None:
+    def _clear(self, kept: frozenset[int], sums: list[int]) -> None:
         self._connection.execute("DELETE FROM cases")
         sums[2:] = [0, 0]
         for entry in self.state.segments.values():
@@ -145,13 +140,13 @@ class Writer:
                 sums[0] -= 1
                 sums[1] ^= entry.digest()
 
-    def _remove(self, record: Record | None, sums: list[Any]) -> None:
+    def _remove(self, record: Record | None, sums: list[int]) -> None:
         if record is not None:
             self._connection.execute("DELETE FROM cases WHERE position=?", (record.position,))
             sums[2] -= 1
             sums[3] ^= record.digest()
 
-    def _insert(self, table: str, row: Entry | Record, sums: list[Any], at: int) -> None:
+    def _insert(self, table: str, row: Entry | Record, sums: list[int], at: int) -> None:
         digest = row.digest()
         marks = ",".join("?" * (len(row) + 1))
         columns = ",".join((*row._fields, "digest"))
@@ -160,7 +155,7 @@ class Writer:
         sums[at] += 1
         sums[at + 1] ^= digest
 
-    def _finish(self, sequence: int, sums: list[Any], recipe: str) -> None:
+    def _finish(self, sequence: int, sums: list[int], recipe: str) -> None:
         stored = [sums[0], blob(sums[1]), sums[2], blob(sums[3])]
         row = (sequence, *stored, recipe, state_digest(sequence, stored, recipe))
         self._connection.execute(
@@ -185,10 +180,11 @@ class Writer:
 
     def break_seal(self) -> None:
         """Remove the seal before the archive changes; once per opening."""
-        if self._sealed:
+        self._is_clean = False
+        if self._has_seal:
             files.unlink(self.folder / SEAL)
             files.sync_folder(self.folder)
-            self._sealed = False
+            self._has_seal = False
 
     def shorten_log(self) -> None:
         """Fold a long log into the main file, unless a reader is loading or the disk refuses."""
@@ -210,11 +206,11 @@ class Writer:
         with suppress(OSError, sqlite3.Error), folding(self.folder, wait=True):
             try:
                 self.catch_up()
-                if not self._sealed:
+                if not self._is_clean:
                     self._checkpoint()
             finally:
                 self._connection.close()
-            if not self._sealed:
+            if not self._is_clean and not has_log(self.folder):
                 write_seal(self.folder)
         self._connection.close()
 
@@ -230,7 +226,9 @@ def write_catalogue(folder: Path, state: State, recipe: str) -> None:
 
 
 def _connect_writing(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
