@@ -61,3 +61,25 @@ def write_openkbp(case: Case, path: Path) -> None:
         masks=np.asarray(masks + grid, np.uint16),
         voxel=np.array([y, x, z]),
     )
+
+
+def write_openkbp_csv(npz: Path, folder: Path) -> None:
+    """Write a case of `write_openkbp` in the challenge's original form: sparse CSV files."""
+    from isohash.sources.openkbp import MASK_BITS
+
+    folder.mkdir(parents=True)
+    with np.load(npz) as file:
+        _sparse(folder / "ct.csv", file["ct"], file["ct"])
+        _sparse(folder / "dose.csv", file["dose"], file["dose"] / 100.0)
+        for bit, name in enumerate(MASK_BITS):
+            mask = (file["masks"] >> bit) & 1
+            if mask.any():
+                _sparse(folder / f"{name}.csv", mask, None)
+        np.savetxt(folder / "voxel_dimensions.csv", file["voxel"])
+
+
+def _sparse(path: Path, where: np.ndarray, values: np.ndarray | None) -> None:
+    at = np.flatnonzero(where)
+    told = [""] * len(at) if values is None else values.ravel()[at].tolist()
+    lines = [f"{index},{value}" for index, value in zip(at.tolist(), told, strict=True)]
+    path.write_text("\n".join([",data", *lines]) + "\n")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
-from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp
+from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp, write_openkbp_csv
 
 
 def test_query_prints_rank_id_and_distance_with_interval(isohash, archive_path: Path) -> None:
@@ -126,6 +126,24 @@ def test_a_bad_file_gives_one_clear_line(isohash, tmp_path, archive_path, kind) 
     assert "pt_1" in one_line(isohash("query", archive_path, bad))
     assert "pt_1" in one_line(isohash("index", bad, tmp_path / "A"))
     assert not (tmp_path / "A").exists()
+
+
+def test_the_original_csv_form_is_read_and_a_missing_dose_is_told(
+    isohash, tmp_path, archive_path
+) -> None:
+    write_openkbp(phantom(0, 0), tmp_path / "pt_1.npz")
+    folder = tmp_path / "csv" / "pt_1"
+    write_openkbp_csv(tmp_path / "pt_1.npz", folder)
+    from_npz, from_csv = (
+        json.loads(isohash("query", archive_path, source, "-k", 3, "--json").out)["matches"]
+        for source in (tmp_path / "pt_1.npz", folder)
+    )
+    assert from_npz == from_csv
+    (folder / "dose.csv").unlink()
+    assert "dose" in one_line(isohash("query", archive_path, folder, "--by", "dose"))
+    by_ct = isohash("query", archive_path, folder, "-k", 1)
+    assert by_ct.status == 0
+    assert "dose" in by_ct.out
 
 
 def test_paths_that_hold_nothing_give_one_clear_line(isohash, tmp_path, archive_path) -> None:
