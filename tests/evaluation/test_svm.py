@@ -78,7 +78,8 @@ def test_a_published_split_is_respected(rng):
 
 def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
     calls = []
-    rows = run(tmp_path / "out", data_dir, settings=TINY, progress=lambda *c: calls.append(c))
+    out = tmp_path / "out"
+    rows = run(out, data_dir, settings=TINY, progress=lambda *c: calls.append(c), workers=1)
     assert calls[-1][:2] == (2, 2)
     seen = {(r["method"], r["n_features"], r["seed"]) for r in rows}
     expected = {(m, d, s) for m in CURVES for d in (10, 30) for s in (0, 1)}
@@ -97,7 +98,7 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
 def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     settings = replace(TINY, n_features=(10,))
-    one = run(tmp_path, data_dir, settings=replace(settings, n_seeds=1))
+    one = run(tmp_path, data_dir, settings=replace(settings, n_seeds=1), workers=1)
     seeds = []
 
     def spy(name, seed, *rest):
@@ -106,11 +107,22 @@ def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monk
 
     measured = svm._measured
     monkeypatch.setattr(svm, "_measured", spy)
-    two = run(tmp_path, data_dir, settings=settings)
+    two = run(tmp_path, data_dir, settings=settings, workers=1)
     assert seeds == [1]
     assert two[: len(one)] == one
-    run(tmp_path, data_dir, settings=replace(settings, C=2.0))  # other settings share no parts
+    run(
+        tmp_path, data_dir, settings=replace(settings, C=2.0), workers=1
+    )  # other settings share no parts
     assert seeds == [1, 0, 1]
+
+
+@pytest.mark.slow
+def test_two_workers_measure_the_same_errors(data_dir, tmp_path):
+    settings = replace(TINY, n_features=(10,))
+    alone, shared = (run(tmp_path / str(n), data_dir, settings=settings, workers=n) for n in (1, 2))
+    for one, two in zip(alone, shared, strict=True):
+        for column in ("dataset", "method", "seed", "n_features", "train_error", "test_error"):
+            assert one[column] == two[column]
 
 
 def test_the_interval_is_that_of_the_mean():

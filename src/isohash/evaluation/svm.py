@@ -8,10 +8,12 @@ context the exact RBF SVM, Nystroem features and a linear SVM on the data themse
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC
+from threadpoolctl import threadpool_limits
 
 from isohash.evaluation.classification_data import Split, Table, read_table, split_table
 from isohash.evaluation.parts import Parts
@@ -78,30 +81,58 @@ def run(
     quick: bool = False,
     progress: Progress | None = None,
     settings: SvmSettings | None = None,
+    workers: int = 2,
 ) -> list[Row]:
-    """Run or resume the experiment; writes svm.csv, svm.json and svm.png to `out_dir`."""
+    """Run or resume the experiment; writes svm.csv, svm.json and svm.png to `out_dir`.
+
+    `workers` processes share the (data set, seed) pairs; the errors do not depend on it.
+    """
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
-    total = len(settings.datasets) * settings.n_seeds
+    tasks = [(name, seed) for name in settings.datasets for seed in range(settings.n_seeds)]
+    digests = {name: _table(name, data_dir).digest for name in settings.datasets}
+    work = partial(_part, settings=settings, data_dir=data_dir, folder=out / "svm-parts")
     rows: list[Row] = []
-    digests: dict[str, str] = {}
-    for d, name in enumerate(settings.datasets):
-        table = read_table(name, data_dir)
-        digests[name] = table.digest
-        shared = asdict(replace(settings, datasets=(), n_seeds=0)) | {"data": table.digest}
-        parts = Parts(out / "svm-parts", shared)
-        for seed in range(settings.n_seeds):
-            if progress is not None:
-                progress(d * settings.n_seeds + seed, total, f"{name}, seed {seed}")
-            measure = partial(_measured, name, seed, table, settings)
-            rows += parts.get(f"{name}-{seed}", measure)
-    if progress is not None:
-        progress(total, total, "done")
+    for done, ((name, seed), found) in enumerate(
+        zip(tasks, _each(work, tasks, workers), strict=True)
+    ):
+        rows += found
+        if progress is not None:
+            progress(done + 1, len(tasks), f"{name}, seed {seed}")
     about = {"settings": asdict(settings), "data_digests": digests, "curves": CURVES | CONTEXT,
              "summary": summary(rows)}  # fmt: skip
     write_results(out, "svm", rows, about)
     draw(rows, out / "svm.png")
     return rows
+
+
+def _each(
+    work: Callable[[tuple[str, int]], list[Row]], tasks: list[tuple[str, int]], workers: int
+) -> Iterator[list[Row]]:
+    """The results of the tasks in their order."""
+    if workers == 1:
+        yield from map(work, tasks)
+        return
+    # A fresh interpreter each: forking a process that has threads can hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, tasks)
+
+
+def _part(
+    task: tuple[str, int], settings: SvmSettings, data_dir: str | Path, folder: Path
+) -> list[Row]:
+    """One data set and seed: read from its finished part, or measured."""
+    name, seed = task
+    table = _table(name, data_dir)
+    shared = asdict(replace(settings, datasets=(), n_seeds=0)) | {"data": table.digest}
+    measure = partial(_measured, name, seed, table, settings)
+    with threadpool_limits(1):  # linear algebra threads of several workers would only compete
+        return Parts(folder, shared).get(f"{name}-{seed}", measure)
+
+
+@cache
+def _table(name: str, data_dir: str | Path) -> Table:
+    return read_table(name, data_dir)
 
 
 def summary(rows: list[Row]) -> list[Row]:
