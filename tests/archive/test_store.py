@@ -196,6 +196,15 @@ def test_gather_says_which_array_is_missing_or_does_not_fit(folder):
             store.read_file("w")
 
 
+def test_more_arrays_than_a_segment_takes_are_refused(folder):
+    with CaseStore.create(folder, RECIPE) as store:
+        many = dict.fromkeys(map(str, range(70_000)), np.zeros(0, np.uint8))
+        with pytest.raises(InputError, match="70001 arrays"):
+            store.put("a", {}, many)
+        assert store.ids() == ()
+        store.put("a", {}, {})
+
+
 def test_the_same_puts_make_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         with CaseStore.create(tmp_path / name, RECIPE, {"weights": b"1"}) as store:

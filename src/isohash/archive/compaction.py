@@ -20,7 +20,6 @@ from isohash.archive.columns import Opener, Run, merge
 from isohash.archive.segments import (
     CHUNK,
     CONTENT,
-    MAX_BLOCKS,
     Pieces,
     Plan,
     Segment,
@@ -38,7 +37,6 @@ from isohash.archive.state import (
     segment_files,
     segment_path,
 )
-from isohash.errors import InputError
 
 Progress = Callable[[int, int, str], None]
 
@@ -70,8 +68,8 @@ def write_compacted(
 ) -> Change:
     """Publish all live cases and files as one new segment; returns what it changes.
 
-    Raises OSError if the disk refuses and DamagedArchive if rows that are needed are damaged;
-    either leaves the archive as it was.
+    Raises OSError if the disk refuses, DamagedArchive if rows that are needed are damaged, and
+    InputError if the arrays are of too many shapes; each leaves the archive as it was.
     """
     columns, records = _plan(state, sequence, open_segment)
     content = encode_records(records)
@@ -82,11 +80,6 @@ def write_compacted(
             *((c.name, c.dtype, (c.n, *c.row_shape)) for c in columns),
         ]
     )
-    if len(blocks) > MAX_BLOCKS:
-        raise InputError(
-            f"archive {archive} holds arrays of {len(blocks)} different names, dtypes and row "
-            f"shapes, compaction takes {MAX_BLOCKS}; store arrays of one shape"
-        )
     plan = Plan(sequence, "compact", blocks, {"kept": kept})
     total = sum(block.n_bytes for block in blocks)
     rows = _Reporting(open_segment, progress, total)

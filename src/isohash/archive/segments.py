@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.files import DamagedArchive, publish, reading
+from isohash.errors import InputError
 
 MAGIC = b"ISOHSEG\x01"
 VERSION = 1
@@ -146,8 +147,11 @@ def _encode_header(plan: Plan) -> tuple[bytes, bytes]:
     }
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(_aligned(_HEADER_START + len(text)) - _HEADER_START)
-    if len(text) > MAX_HEADER:
-        raise ValueError(f"a segment header of {len(text)} bytes is over {MAX_HEADER}")
+    if len(text) > MAX_HEADER or len(plan.blocks) > MAX_BLOCKS:
+        raise InputError(
+            f"{len(plan.blocks)} arrays of different names, dtypes and row shapes are more than "
+            f"one segment takes ({MAX_BLOCKS}, and {MAX_HEADER} bytes of header); join arrays"
+        )
     preamble = _PREAMBLE.pack(MAGIC, VERSION, len(text), _body_size(plan.blocks))
     digest = hashlib.sha256(preamble + text).digest()
     return preamble + digest + text, digest
