@@ -16,6 +16,7 @@ from PIL import Image
 
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
+from isohash.sources.dicom_writer import write_dicom
 from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp, write_openkbp_csv
 
 
@@ -200,9 +201,14 @@ def readable():
         yield Path(folder)
 
 
-@pytest.mark.parametrize("command", ["demo", "index", "query", "verify", "info", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "index", "query", "verify", "info", "doctor", "phi-scan", "train autoencoder",
+     "train kernel", "evaluate dice", "evaluate slices", "evaluate mnist", "evaluate kernel",
+     "evaluate svm"],
+)  # fmt: skip
 def test_every_command_has_help_with_an_example(isohash, command: str) -> None:
-    outcome = isohash(command, "--help")
+    outcome = isohash(*command.split(), "--help")
     assert outcome.status == 0
     assert f"Example: isohash {command}" in " ".join(outcome.out.split())
 
@@ -270,3 +276,20 @@ def test_dice_is_evaluated_from_the_command_line(isohash, tmp_path: Path) -> Non
         assert max(few) <= min(many) + 0.1
         assert min(many) > 5 / 40  # chance
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"dice.csv", "dice.json", "dice.png"}
+
+
+def test_dicom_is_indexed_without_identity(isohash, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
+    source = tmp_path / "export"
+    for member in range(3):
+        write_dicom(phantom(0, member), source / f"patient{member}")
+    options = ("--bits", 128)
+    outcome = isohash("index", source, tmp_path / "A", *options, "--json")
+    assert outcome.status == 0, outcome.err
+    names = json.loads(outcome.out)["indexed"]
+    assert len(names) == 3
+    assert not any("phantom" in name for name in names)
+    assert "nothing that identifies" in isohash("phi-scan", tmp_path / "A", source).out
+    answer = json.loads(isohash("query", tmp_path / "A", source / "patient1", "--json").out)
+    assert len(answer["matches"]) == 2  # the query's own patient is recognised by its pseudonym
+    assert answer["query"] in names

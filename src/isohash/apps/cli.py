@@ -167,6 +167,28 @@ def info(archive: ArchivePath, as_json: Json = False) -> None:
     _print(facts, info_table(facts, archive), as_json)
 
 
+@app.command("phi-scan")
+def phi_scan(
+    archive: ArchivePath,
+    source: Annotated[Path, typer.Argument(help="The DICOM folder.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Look in every file of ARCHIVE for anything that identifies a patient of SOURCE.
+
+    The exit status is 1 if something is found; the values themselves are not printed.
+
+    Example: isohash phi-scan my-archive /path/to/dicom
+    """
+    from isohash.apps.tables import leaks_table
+    from isohash.sources.phi_scan import phi_scan as scan
+
+    with progress_bar(as_json) as progress:
+        leaks = scan(archive, source, progress)
+    _print([asdict(leak) for leak in leaks], leaks_table(leaks, archive), as_json)
+    if leaks:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine and installation offer: search engine, threads, optional parts.

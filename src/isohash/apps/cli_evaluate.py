@@ -98,6 +98,42 @@ def mnist(
         _tell(run_mnist(data, out, MnistSettings(seed=seed), progress), out, as_json)
 
 
+Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
+DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
+
+
+@evaluate.command()
+def kernel(
+    data: DataSets, out: Out = Path("out/kernel"), quick: Quick = False, as_json: Json = False
+) -> None:
+    """Learned against untrained and tuned kernels, on MNIST and on CT; the mean-field limit.
+
+    An interrupted run goes on where it stopped.
+
+    Example: isohash evaluate kernel data/ --out out/kernel
+    """
+    from isohash.evaluation.kernel_learning import run, summary
+
+    with progress_bar(as_json) as progress:
+        _tell({"kernel": summary(run(out, data, quick, progress))}, out, as_json)
+
+
+@evaluate.command()
+def svm(
+    data: DataSets, out: Out = Path("out/svm"), quick: Quick = False, as_json: Json = False
+) -> None:
+    """Kernel machines: learned particles, importance sampling, particle SGD and tuned Gaussians.
+
+    An interrupted run goes on where it stopped.
+
+    Example: isohash evaluate svm data/ --out out/svm
+    """
+    from isohash.evaluation.svm import run, summary
+
+    with progress_bar(as_json) as progress:
+        _tell({"svm": summary(run(out, data, quick, progress))}, out, as_json)
+
+
 def _tell(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
     from isohash.apps.tables import rows_table, show
 

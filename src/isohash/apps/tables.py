@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.apps.answer import Answer
     from isohash.apps.demo import DemoResult
     from isohash.apps.settings import IndexReport
+    from isohash.sources.phi_scan import Leak
 
 SKIPPED_SHOWN = 20
 VIEW_NAMES = {"ct": "CT", "dose": "dose", "vector": "Euclidean"}
@@ -106,6 +107,16 @@ def verify_table(report: Any, archive: Path) -> Group:
     table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
     for problem in report.problems:
         table.add_row(Text(problem.segment), Text(problem.what))
+    return Group(table)
+
+
+def leaks_table(leaks: Sequence[Leak], archive: Path) -> Group:
+    """Where identity was found, or that it was not."""
+    if not leaks:
+        return Group(Text(f"{archive}: nothing that identifies a patient of the source was found."))
+    table = _table(f"{archive}: identity found", ["file", "at byte", "element", "from"])
+    for leak in leaks:
+        table.add_row(Text(leak.file), str(leak.offset), leak.element, Text(leak.source))
     return Group(table)
 
 
