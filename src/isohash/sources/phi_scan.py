@@ -4,8 +4,8 @@ Every identifying value of every DICOM file below the source is looked for in ev
 file of the archive, and in the names of these files. Persons are looked for word by word, other
 values as a whole; comparison ignores the case of letters and knows UTF-8 and Latin-1.
 
-What it cannot see: values shorter than `SHORTEST_VALUE`, names that are words of anatomy, and text that the archive compressed or
-drew into pictures.
+What it cannot see: values shorter than `SHORTEST_VALUE`, names that are words of anatomy, and
+text that the archive compressed or drew into pictures.
 """
 
 from __future__ import annotations
