@@ -13,6 +13,7 @@ from isohash.apps.retrieval import View
 from isohash.apps.settings import IndexSettings, Progress
 from isohash.errors import InputError
 from isohash.features.encoders import Encoder, load_encoder
+from isohash.features.shipped import shipped_encoder, shipped_names
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
@@ -34,7 +35,11 @@ def fit_encoder(
     folder: Path,
     progress: Progress | None,
 ) -> Encoder:
-    """The encoder that `settings.encoder` names: pca, autoencoder, or a folder or file of one."""
+    """The encoder that `settings.encoder` names.
+
+    `pca` and `autoencoder` are fitted to the images; `deep` (or another that is shipped) comes with
+    the package; anything else is the folder or the file of a trained one.
+    """
     if settings.encoder == "pca":
         from isohash.features.pca import fit_pca
 
@@ -55,14 +60,16 @@ def fit_encoder(
             progress=progress,
         )
         return training.encoder
+    if f"{view}-{settings.encoder}" in shipped_names():
+        return shipped_encoder(f"{view}-{settings.encoder}")
     given = Path(settings.encoder)
     if given.is_dir():
         return load_encoder(given / f"{view}.safetensors")
     if given.is_file():
         return load_encoder(given)
     raise InputError(
-        f"--encoder {settings.encoder!r} is unknown: use pca, autoencoder, or a folder that "
-        "isohash train autoencoder wrote"
+        f"--encoder {settings.encoder!r} is unknown: use pca, autoencoder, one that is shipped "
+        f"({', '.join(shipped_names())}), or a folder that isohash train autoencoder wrote"
     )
 
 
