@@ -251,7 +251,7 @@ def best_deviation(q: int, metric: Metric = "lee") -> float:
     Maximises (d mean / d ln u)^2 / variance, the inverse of the squared relative error of one
     symbol (research table: 0.43 for q = 2, 0.80 for 4, 1.43 for 8, 1.69 for 10, 6.5 for 50).
     """
-    if q > LARGE_ALPHABET:  # a share of q that no longer changes
+    if q > LARGE_ALPHABET:  # from here on it hardly changes as a share of q
         return best_deviation(LARGE_ALPHABET, metric) * q / LARGE_ALPHABET
     table = lee_table(q, squared=metric == "squared_lee")
     u = np.geomspace(0.05, 0.6 * q, 600)
@@ -262,6 +262,7 @@ def best_deviation(q: int, metric: Metric = "lee") -> float:
 
 
 def check_alphabet(n_symbols: int, q: int, metric: str) -> None:
+    """Refuse what no q-ary hash can be."""
     if n_symbols < 1:
         raise InputError(f"n_symbols must be at least 1, got {n_symbols}")
     if not 2 <= q <= MAX_Q:
