@@ -109,6 +109,10 @@ class _Writer:
     def write_dose(self, dose: Volume) -> None:
         """One multi-frame grid, with the smallest quantum that the bits allow."""
         planes, affine = self._oriented(dose)
+        if abs(affine[2, 3]) < 0.01:  # at z = 0 the two readings of the offsets could not be told
+            planes = planes[::-1]
+            affine[:3, 3] += (len(planes) - 1) * affine[:3, 0]
+            affine[:3, 0] *= -1.0
         bits = self.options.dose_bits
         quantum = max(float(planes.max()), 1e-6) / (2**bits - 1)
         dataset = self._dataset(DOSE_STORAGE, "RTDOSE", "dose", 0)
