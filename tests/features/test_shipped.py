@@ -8,7 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from isohash.errors import InputError
+from isohash.features.downsampled import DownsampledEncoder
 from isohash.features.geometry import dvh_features
+from isohash.features.reconstruction import reconstruction_errors
 from isohash.features.shipped import shipped_encoder, shipped_names, shipped_plan_encoder
 from isohash.features.slices import SliceSettings, case_slices, encoder_input
 from isohash.features.train_shipped import OPENKBP_GEOMETRY, make_shipped_plan
@@ -51,6 +53,20 @@ print(sorted({"torch", "sklearn", "onnx", "matplotlib"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_encoders_remember_unseen_patients_better_than_a_coarse_grid(name, shared_data):
+    encoder = shipped_encoder(name)
+    kind = encoder.settings["kind"]
+    settings = SliceSettings.from_json(encoder.settings["slices"])
+    cases = read_cases(shared_data / "openkbp" / "validation")
+    views = [case_slices(case, settings) for case in cases]
+    images = np.concatenate([encoder_input(v, kind)[v.has_dose][::10] for v in views])
+    learned, _ = reconstruction_errors(encoder, images, kind, settings)
+    coarse, _ = reconstruction_errors(DownsampledEncoder(side=16), images, kind, settings)
+    assert learned.mean() < 0.5 * coarse.mean()  # with half as many numbers
 
 
 @pytest.mark.slow
