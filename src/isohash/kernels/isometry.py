@@ -7,15 +7,16 @@ order, the relative variance
     V(r) / n,    V(r) = P(r) (1 - P(r)) / (r P'(r))^2,
 
 and the objective is the mean of log V over the distances that matter: those from a point to its
-neighbours, ranks spread evenly on a logarithmic scale around the k-th. The logarithm keeps the
-few distances that no bit can read, far beyond the bandwidth, from deciding alone.
+neighbours of ranks k to 10 k, spread evenly on a logarithmic scale. The k nearest must be told
+from those behind them, and not from each other. The logarithm of V keeps the few distances that no
+bit can read, far beyond the bandwidth, from deciding alone.
 
 Every radial kernel makes the expected code distance increase with r. A kernel that is wide enough
 makes it follow r linearly, but its bits hardly ever differ; V weighs the slope and the spread.
 
 At one single distance 1/V is a convex function of the measure (a sum of two perspectives
-a^2/b + a^2/(1-b)), so one bandwidth is best there; a mixture wins only
-where the distances span a factor of 20 or more.
+a^2/b + a^2/(1-b)), so one bandwidth is best there; a mixture wins only where
+the distances span a factor of 20 or more.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _logarithms(xi: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:
 class NeighbourPairs:
     """Draws the distances from random points to their neighbours, of log-uniform rank.
 
-    Ranks run from 1 to `span` times `k` among all `points` (n, d); `reference` is the median
+    Ranks run from k to `span` times k among all `points` (n, d); `reference` is the median
     distance to the k-th neighbour. `n_queries` points stand for all, so that the cost is
     n_queries n d.
     """
@@ -155,6 +156,7 @@ class NeighbourPairs:
         queries = rng.choice(n, size=min(n_queries, n), replace=False)
         reach = min(n - 1, max(k, round(span * k)))
         self.squared = _nearest_squared(points, queries, reach)  # (queries, reach), ascending
+        self.k = k
         self.reference = float(np.median(np.sqrt(self.squared[:, k - 1])))
         if not self.reference > 0:
             raise InputError(
@@ -167,7 +169,8 @@ class NeighbourPairs:
         """`n` distances; agreements play no part and are 0."""
         n_queries, reach = self.squared.shape
         rows = rng.integers(n_queries, size=n)
-        ranks = np.minimum(np.exp(rng.uniform(0.0, np.log(reach + 1), n)).astype(int), reach)
+        logarithms = rng.uniform(np.log(self.k), np.log(reach + 1), n)
+        ranks = np.clip(np.exp(logarithms).astype(int), self.k, reach)
         squared = np.maximum(self.squared[rows, ranks - 1], self.floor)
         return Pairs(squared, np.zeros(n))
 
