@@ -205,7 +205,7 @@ def readable():
     "command",
     ["demo", "index", "query", "verify", "info", "doctor", "phi-scan", "train autoencoder",
      "train kernel", "evaluate dice", "evaluate slices", "evaluate mnist", "evaluate kernel",
-     "evaluate svm"],
+     "evaluate svm", "bench search"],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(isohash, command: str) -> None:
     outcome = isohash(*command.split(), "--help")

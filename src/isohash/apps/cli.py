@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isohash.apps.cli_bench import bench
 from isohash.apps.cli_evaluate import Json, evaluate
 from isohash.apps.cli_train import train
 from isohash.apps.progress import progress_bar
@@ -33,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
+app.add_typer(bench, name="bench")
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 

@@ -40,7 +40,7 @@ class DiceSettings:
     k: int = 50
     seed: int = 0
     dim: int = 128
-    max_epochs: int = 8
+    max_epochs: int = 4
 
 
 @dataclass(frozen=True, eq=False)
