@@ -38,12 +38,13 @@ TEXT_RUN = 16  # printable bytes in a row that make a text
 CHUNK = 1 << 24
 OVERLAP = 1 << 10
 
-_TOKEN = re.compile(rb"[0-9a-z\x80-\xff][0-9a-z\x80-\xff.]*")
-# The same bytes cut in several ways, so that a value is seen whatever stands beside it.
+# The same bytes cut in several ways, so that a value is seen whatever stands beside it. Runs
+# shorter than the shortest value are not looked at, which keeps random bytes cheap.
 _CUTS = tuple(
-    map(re.compile, (rb"[a-z\x80-\xff]+", rb"[a-z]+", rb"[0-9]+", rb"[0-9.]+", rb"[0-9a-z]+"))
+    re.compile(b"%s{%d,}" % (letters, SHORTEST_VALUE))
+    for letters in (b"[0-9a-z.]", b"[0-9a-z]", b"[a-z]", b"[0-9]", b"[0-9.]")
 )
-_TEXT = re.compile(rb"[\x20-\x7e\x80-\xff]{%d,}" % TEXT_RUN)
+_TEXT = re.compile(rb"[\x20-\x7e]{%d,}" % TEXT_RUN)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def phi_scan(
     needles = collect(source, progress)
     if not needles:
         raise InputError(f"{source}: no DICOM file below it holds anything identifying to look for")
-    single = {needle for needle in needles if any(c.fullmatch(needle) for c in (_TOKEN, *_CUTS))}
+    single = {needle for needle in needles if any(cut.fullmatch(needle) for cut in _CUTS)}
     tokens = {needle: origin for needle, origin in needles.items() if needle in single}
     phrases = {needle: origin for needle, origin in needles.items() if needle not in single}
     leaks = []
@@ -134,7 +135,7 @@ def _hits(data: bytes, tokens: Needles, phrases: Needles) -> Iterator[tuple[int,
     data = data.lower()
     texts = [(run.start(), run.end()) for run in _TEXT.finditer(data)]
     told: set[tuple[int, bytes]] = set()
-    for cut in (_TOKEN, *_CUTS):
+    for cut in _CUTS:
         for found in cut.finditer(data):
             token = found[0].strip(b".")
             at = found.start() + found[0].find(token)
