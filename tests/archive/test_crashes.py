@@ -98,10 +98,12 @@ def test_kill_at_random_moments_loses_nothing_acknowledged(host, archive, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_four_hundred_kills_at_random_moments_lose_nothing_acknowledged(host, archive, rng):
     kill_at_random(host, archive, rng, rounds=400)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("steps", [45, pytest.param(600, marks=pytest.mark.slow)])
 def test_kill_before_every_step_on_the_disk_loses_nothing_acknowledged(host, archive, steps):
     model = Model()

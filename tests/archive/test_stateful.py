@@ -98,5 +98,5 @@ TestStore.settings = settings(max_examples=25, stateful_step_count=25, deadline=
 
 
 class TestStoreAtLength(StoreMachine.TestCase):
-    pytestmark = pytest.mark.slow
-    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+    pytestmark = (pytest.mark.slow, pytest.mark.timeout(1200))
+    settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
