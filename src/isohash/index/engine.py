@@ -149,6 +149,11 @@ def native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | Non
         raise InputError(f"one index holds at most {native.MAX_CODES} codes, got {n_codes}")
     if level == "numpy" or layout.q > LARGEST_NATIVE_Q:
         return None
+    return _scan_by(layout, level, threads)
+
+
+@lru_cache(maxsize=256)
+def _scan_by(layout: Layout, level: str, threads: int) -> native.Scan:
     if layout.steps is None:
         return native.Scan("hamming", 2, layout.scale, level, threads)
     metric = "different" if layout.metric == "hamming" else layout.metric
