@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from isohash.errors import InputError
 from isohash.sources.dicom_writer import POSITIONS, WriteOptions, write_dicom
 from isohash.sources.openkbp import read_npz_case
 from isohash.sources.phantom import phantom_case
@@ -97,3 +98,9 @@ def test_the_fingerprint_follows_the_files_and_the_key_names_the_case(tmp_path, 
     assert (first.key, first.fingerprint) == (again.key, again.fingerprint)
     files[-1].write_bytes(files[-1].read_bytes() + b"\0\0")
     assert find(tmp_path).found[0].fingerprint != first.fingerprint
+
+
+def test_a_single_slice_is_refused_with_the_folder_as_next_step(tmp_path, case):
+    write_dicom(case, tmp_path)
+    with pytest.raises(InputError, match=r"one slice only.*give the folder"):
+        find(tmp_path / "CT.0000.dcm")

@@ -1,5 +1,6 @@
 """OpenKBP cases: the two formats agree, axes and units are right, damage is refused in one line."""
 
+import random
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from isohash.errors import InputError
 from isohash.sources.openkbp import CSV_SHAPE, MASK_BITS, read_csv_case, read_npz_case
+from isohash.sources.reading import find
 
 
 @pytest.fixture
@@ -102,6 +104,30 @@ def test_a_flipped_byte_in_the_values_is_refused(tmp_path, arrays):
     (tmp_path / "pt_1.npz").write_bytes(data)
     with pytest.raises(InputError, match="truncated or not"):
         read_npz_case(tmp_path / "pt_1.npz")
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy"])
+def test_random_damage_is_refused_or_harmless(tmp_path, arrays, rng, suffix):
+    """Bytes changed, cut out and put in, half of them in the headers."""
+    chance = random.Random(int(rng.integers(1 << 30)))
+    path = save(tmp_path, arrays)
+    if suffix == "npy":
+        path = tmp_path / "table.npy"
+        np.save(path, rng.standard_normal((5, 4)))
+    whole, refused = path.read_bytes(), 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 1, 3])):
+            at = chance.randrange(chance.choice([128, len(data)]))
+            cut, paste = chance.choice([(1, 1), (4, 0), (0, 4)])
+            data[at : at + cut] = chance.randbytes(paste)
+        path.write_bytes(data)
+        try:
+            find(path).found[0].read()
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)  # noqa: PT017 - damage may also be harmless
+    assert refused > 30
 
 
 def write_csv(folder, ct, dose, masks, voxel):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,9 +40,12 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, OSError) as error:
+    except MemoryError as error:
+        raise InputError(f"{path}: not enough memory to read it") from error
+    except Exception as error:
+        why = " ".join(str(error).split())
         raise InputError(
-            f"{path}: truncated or not a NumPy file ({error}); copy or export it again"
+            f"{path}: truncated or not a NumPy file ({why}); copy or export it again"
         ) from error
 
 

@@ -191,7 +191,8 @@ def _found(
 
 def _nothing_found(path: Path, skipped: list[Skipped]) -> str:
     if len(skipped) == 1 and path.is_file():
-        return f"{path}: {skipped[0].reason}; isohash reads {FORMATS}"
+        step = "give the folder" if looks_like_dicom(path) else f"isohash reads {FORMATS}"
+        return f"{path}: {skipped[0].reason}; {step}"
     reasons = "; ".join(f"{Path(skip.path).name}: {skip.reason}" for skip in skipped[:2])
     return (
         f"{path}: none of its {len(skipped)} files is a case ({reasons}); isohash reads {FORMATS}"
