@@ -97,6 +97,7 @@ TestStore = StoreMachine.TestCase
 TestStore.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 class TestStoreAtLength(StoreMachine.TestCase):
-    pytestmark = (pytest.mark.slow, pytest.mark.timeout(1200))
     settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
