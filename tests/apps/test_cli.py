@@ -94,6 +94,22 @@ def test_verify_names_a_damaged_segment(isohash, archive_path: Path, tmp_path: P
     assert segment.name in outcome.out
 
 
+def test_repair_keeps_what_is_intact_and_names_what_is_lost(
+    isohash, archive_path: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(archive_path, tmp_path / "A"))
+    segment = max((copy / "segments").iterdir(), key=lambda f: f.name)  # the last case
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes()[:-100])
+    outcome = isohash("verify", copy, "--repair")
+    assert outcome.status == 0
+    lost = outcome.out.split("lost cases: ")[1].splitlines()[0].split(", ")
+    with Archive.open(copy) as archive:
+        assert len(archive) == 15 - len(lost)
+        assert not set(lost) & set(archive)
+    assert index_found(some_phantoms(), copy, {}).indexed == tuple(lost)
+
+
 def one_line(outcome) -> str:
     assert outcome.status == 1, outcome
     lines = outcome.err.strip().splitlines()

@@ -141,17 +141,29 @@ def query(
 
 
 @app.command()
-def verify(archive: ArchivePath, as_json: Json = False) -> None:
+def verify(
+    archive: ArchivePath,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="First set damaged files aside; keep what is intact.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check every byte of ARCHIVE; damage is named, and the exit status is then 1.
+
+    --repair moves damaged files to ARCHIVE/quarantine and names the cases that are lost; index
+    their source again to get them back.
 
     Example: isohash verify my-archive
     """
     from isohash.apps.tables import verify_table
+    from isohash.archive.repair import repair as mend
     from isohash.archive.verify import verify as check
 
     with progress_bar(as_json) as progress:
+        mended = mend(archive) if repair else None
         found = check(archive, progress)
-    _print(asdict(found), verify_table(found, archive), as_json)
+    facts = asdict(found) if mended is None else {**asdict(found), "repair": asdict(mended)}
+    _print(facts, verify_table(found, mended, archive), as_json)
     if found.problems:
         raise typer.Exit(1)
 

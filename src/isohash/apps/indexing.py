@@ -43,6 +43,10 @@ from isohash.sources.reading import find
 # cores busy, and more would only hold more cases (some 60 MB each) in memory.
 WORKERS = 2
 
+# Each case is written to a segment of its own. Opening 200 of them takes some 25 ms, which is
+# still small beside starting a process; a run that leaves more merges them.
+MANY_SEGMENTS = 256
+
 
 def index_source(
     source: str | Path,
@@ -98,6 +102,8 @@ def _add(
         else:
             store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
             indexed.append(found.key)
+    if indexed and store.info()["segments"] > MANY_SEGMENTS:
+        store.compact(progress)
     return IndexReport(
         kind=findings.kind,
         n_found=len(findings.found),

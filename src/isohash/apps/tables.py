@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.apps.answer import Answer
     from isohash.apps.demo import DemoResult
     from isohash.apps.settings import IndexReport
+    from isohash.archive.repair import Repair
+    from isohash.archive.verify import Report
     from isohash.sources.phi_scan import Leak
 
 SKIPPED_SHOWN = 20
@@ -99,15 +101,29 @@ def answer_table(answer: Answer) -> Group:
     return Group(table, *(Text(f"note: {warning}") for warning in answer.warnings))
 
 
-def verify_table(report: Any, archive: Path) -> Group:
-    """Every problem, or that there is none."""
+def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
+    """What a repair did, if there was one; then every problem, or that there is none."""
     checked = f"{report.n_bytes_checked / 1e6:.1f} MB checked"
+    before = [] if mended is None else _repair_lines(mended, archive)
+    notes = [Text(f"note: {note}") for note in report.notes]
     if not report.problems:
-        return Group(Text(f"{archive}: no damage found, {checked}."))
+        return Group(*before, Text(f"{archive}: no damage found, {checked}."), *notes)
     table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
     for problem in report.problems:
         table.add_row(Text(problem.segment), Text(problem.what))
-    return Group(table)
+    return Group(*before, table, *notes)
+
+
+def _repair_lines(mended: Repair, archive: Path) -> list[Text]:
+    if not mended.quarantined:
+        return [Text(f"{archive}: nothing to repair.")]
+    lines = [
+        f"set aside in {archive}/quarantine: {', '.join(mended.quarantined)}",
+        f"lost cases: {', '.join(mended.lost_cases) or 'none'}",
+        *([f"lost files: {', '.join(mended.lost_files)}"] if mended.lost_files else []),
+        *(f"note: {note}" for note in mended.notes),
+    ]
+    return [Text(line) for line in lines]
 
 
 def leaks_table(leaks: Sequence[Leak], archive: Path) -> Group:
