@@ -380,3 +380,27 @@ def test_the_prescription_comes_from_the_plan_else_from_names_with_a_warning(fol
     assert read.prescription_gy == 60
     assert any("names of targets" in warning for warning in read.warnings)
     assert any("no plan file" in warning for warning in read.warnings)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_turned_dose_grid_is_interpolated_in_mm(tmp_path, case, axis):
+    """Dose is linear in mm, so every voxel of the CT inside the turned grid has the exact value."""
+    c, s = np.cos(0.15), np.sin(0.15)
+    turn = np.eye(3)
+    i, j = [other for other in range(3) if other != axis]
+    turn[[i, i, j, j], [i, j, i, j]] = c, -s, s, c
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([1.5, 2.0, 2.5])[:, [2, 1, 0]]
+    centre = case.ct.affine @ [2, 4, 5.5, 1]
+    affine[:3, 3] = centre[:3] - affine[:3, :3] @ [6, 8, 8]
+    slope, shape = np.array([0.2, 0.3, 0.25]), (13, 17, 17)
+    at = affine[:3, :3] @ np.indices(shape).reshape(3, -1) + affine[:3, 3:]
+    dose = Volume((slope @ at + 40).reshape(shape).astype(np.float32), affine)
+    write_dicom(Case("turned", case.ct, dose, case.structures, 60.0), tmp_path)
+    read = read_case(tmp_path)
+    grid = case.ct.affine
+    points = grid[:3, :3] @ np.indices(case.ct.array.shape).reshape(3, -1) + grid[:3, 3:]
+    expected = (slope @ points + 40).reshape(case.ct.array.shape)
+    inside = read.dose.array > 0
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose(read.dose.array[inside], expected[inside], atol=2e-4)

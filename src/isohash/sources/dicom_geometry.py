@@ -23,8 +23,8 @@ COSINE_TOLERANCE = 1e-3  # of unit length and right angle; files round cosines t
 SAME_ORIENTATION = 1e-4  # largest difference of cosines between slices of one stack
 SAME_POSITION_MM = 0.01
 DRIFT_MM = 0.1  # sideways drift over a whole stack that is still no gantry tilt
-UNEVEN = 0.02  # share of the slice distance by which single distances may differ
-UNEVEN_MM = 0.02  # and in mm, for positions rounded to 0.01
+UNEVEN = 0.02  # share of the slice distance by which a plane may lie off the even ladder
+UNEVEN_MM = 0.06  # and in mm, for positions rounded to 0.1
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,23 @@ def _check_steps(steps: NDArray[Any], along: NDArray[Any]) -> None:
     if steps.min() < SAME_POSITION_MM:
         at = along[int(steps.argmin())]
         raise InputError(f"two slices lie at the same place ({at:.2f} mm along the normal)")
-    uneven = np.abs(steps - usual) > max(UNEVEN * usual, UNEVEN_MM)
-    if uneven.any():
+    if _unevenness(along) > _allowed(usual):
         which = int(np.argmax(np.abs(steps - usual)))
-        n_gaps = int(uneven.sum())
         raise InputError(
-            f"slices are missing or uneven: {n_gaps} distance(s) differ from {usual:.3f} mm, "
-            f"one is {steps[which]:.3f} mm at {along[which]:.2f} mm; export the whole series"
+            f"slices are missing or uneven: one distance is {steps[which]:.3f} mm "
+            f"(at {along[which]:.2f} mm along the normal), most are {usual:.3f}; "
+            "export the whole series"
         )
+
+
+def _allowed(step_mm: float) -> float:
+    """How far in mm a plane may lie off the even ladder through the first and the last."""
+    return max(UNEVEN * abs(step_mm), UNEVEN_MM)
+
+
+def _unevenness(along: NDArray[Any]) -> float:
+    ladder = np.linspace(along[0], along[-1], len(along))
+    return float(np.abs(along - ladder).max())
 
 
 def frame_stack(plane: Plane, offsets: Sequence[float]) -> NDArray[np.float64]:
@@ -140,9 +149,7 @@ def frame_stack(plane: Plane, offsets: Sequence[float]) -> NDArray[np.float64]:
         raise InputError("GridFrameOffsetVector is not finite")
     steps = np.diff(values)
     usual = float(steps.mean())
-    if abs(usual) < SAME_POSITION_MM or np.abs(steps - usual).max() > max(
-        UNEVEN * abs(usual), UNEVEN_MM
-    ):
+    if abs(usual) < SAME_POSITION_MM or _unevenness(values) > _allowed(usual):
         raise InputError(
             f"the planes of the dose grid are uneven ({steps.min():.3f} to {steps.max():.3f} mm)"
         )
