@@ -21,6 +21,8 @@ from isohash.hashing.projection import Block, Projection, as_rows
 from isohash.hashing.saving import pack
 from isohash.records import Alphabets, Codes
 
+BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
+
 
 @dataclass(frozen=True, eq=False)
 class AdaptiveHash:
@@ -51,8 +53,11 @@ class AdaptiveHash:
 
     @cached_property
     def q(self) -> int:
-        """Size of a circle on which no two symbols are nearer the other way round."""
-        return 2 * int(self.alphabets.values.max()) + 1
+        """Size of a circle on which no two symbols are nearer the other way round.
+
+        At least that of bytes, so that the kinds of codes are few.
+        """
+        return 2 * max(BYTE, int(self.alphabets.values.max())) + 1
 
     @cached_property
     def projection(self) -> Projection:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.hashing.adaptive import AdaptiveHash
+from isohash.hashing.adaptive import BYTE, AdaptiveHash
 from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.directions import orthogonal_directions
 from isohash.records import Alphabets
@@ -27,7 +27,6 @@ MAX_WIDTH = 12  # bits of one axis at most: 4096 levels
 ROWS_PER_LEVEL = 16  # a Lloyd quantiser needs so many rows per level, otherwise steps are equal
 LLOYD_ROUNDS = 30
 MARGIN = 0.05  # equal steps reach this share of the range beyond the smallest and largest row
-BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
 CROWDING = 1.1  # how far keeping dense levels distinct may stretch an axis
 COST = 1.15  # of the squared error that is accepted for symbols that fit a byte
 LARGEST_DISTANCE = 2**30 - 2  # of two codes, so that an index may add in 32 bits

@@ -200,10 +200,10 @@ def _response_of(hash_: DrawnHash) -> Response:
 
 
 def _windowed_quantiles(x: Column, true: Column, tail: float) -> Table:
-    """Monotone quantiles of `true` over windows of ascending `x`, with a row for x = 0.
+    """Monotone quantiles of `true` over windows of ascending `x`, with rows for both ends of x.
 
-    Windows hold a share of the pairs, fewer at the near end, where the results of a query lie.
-    Within a window the trend is taken out by a straight line before quantiles are read.
+    Windows hold a share of the pairs, fewer at both ends: at the near end lie the results of a
+    query. Within a window the trend is taken out by a straight line before quantiles are read.
     """
     rows = []
     for start, end in itertools.pairwise(_window_edges(len(x)).tolist()):
@@ -211,6 +211,7 @@ def _windowed_quantiles(x: Column, true: Column, tail: float) -> Table:
         center = part.mean()
         slope = np.polyfit(part - center, y, 1)[0] if np.ptp(part) > 0 else 0.0
         rows.append([center, *np.quantile(y - slope * (part - center), (0.5, tail, 1 - tail))])
+    rows.append([x[-1], *(np.array(rows[-1][1:]) + max(slope, 0.0) * (x[-1] - center))])
     table = np.array(rows)
     table = table[np.concatenate([[True], np.diff(table[:, 0]) > 0])]
     middle, low, high = (np.maximum.accumulate(np.maximum(c, 0.0)) for c in table.T[1:])
@@ -233,13 +234,12 @@ def _with_blind_end(table: Table, true: Column, beyond: float, tail: float) -> T
 
 
 def _window_edges(n: int) -> NDArray[np.int64]:
-    edges = [0]
-    while edges[-1] < n:
+    """Ascending from 0 to n: windows double from both ends up to their share of all pairs."""
+    half, edges = n // 2, [0]
+    while edges[-1] < half:
         edges.append(edges[-1] + int(max(SMALLEST_WINDOW, min(edges[-1], WINDOW_SHARE * n))))
-    if len(edges) > 2 and edges[-1] > n:
-        del edges[-2]  # the last window takes what is left
-    edges[-1] = n
-    return np.array(edges)
+    near = np.array([e for e in edges if e <= half - SMALLEST_WINDOW // 2] or [0])
+    return np.unique(np.concatenate([near, n - near]))
 
 
 def _check_confidence(confidence: float) -> None:
