@@ -53,7 +53,7 @@ def test_a_report_opens_offline_and_shows_query_and_results(
     assert "pt_5" in text
     assert text.count('class="pane"') == 3 * 3 * 2
     assert "stroke=" in text
-    assert "SpinalCord" in text
+    assert "Parotid" in text
     for forbidden in ("http:", "https:", "<script", str(tmp_path)):
         assert forbidden not in text
     with Image.open(picture) as image:

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from isohash.apps.pipeline import CodedCase, mark
 from isohash.apps.retrieval import VIEWS, SliceTable, View
 from isohash.dosimetry.dvh import dvh
+from isohash.dosimetry.names import canonical_name
 from isohash.features.slices import CaseSlices, display_ct
-from isohash.records import Case, Codes
+from isohash.records import Case, Codes, Volume
 
 DVH_BIN_GY = 0.5
 DVH_MAX_GY = 100.0
@@ -82,11 +83,11 @@ def entry_of(coded: CodedCase, pictures: bool = True) -> Entry:
         if view in coded.codes:
             arrays[codes_name(view, coded.generation)] = coded.codes[view].packed
             arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
-    names = _with_dvh(case)
+    structures = _with_dvh(case)
     if pictures:
         arrays |= _previews(coded.slices)
-        arrays["dvh.volume"] = _dvh_table(case, names)
-    return Entry(case.id, _facts(coded, names), arrays)
+        arrays["dvh.volume"] = _dvh_table(case, structures)
+    return Entry(case.id, _facts(coded, list(structures)), arrays)
 
 
 def codes_name(view: View, generation: int) -> str:
@@ -102,10 +103,13 @@ def codes_of(entry: Entry, view: View, like: Codes, generation: int = 0) -> Code
     return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)
 
 
-def _with_dvh(case: Case) -> list[str]:
-    if case.dose is None:
-        return []
-    return sorted(name for name, mask in case.structures.items() if mask.array.any())
+def _with_dvh(case: Case) -> dict[str, Volume]:
+    """The structures to draw DVHs of, by the names under which cases can be compared."""
+    named: dict[str, Volume] = {}
+    for name in sorted(case.structures if case.dose is not None else ()):
+        if case.structures[name].array.any():
+            named.setdefault(canonical_name(name) or name, case.structures[name])
+    return named
 
 
 def _facts(coded: CodedCase, names: list[str]) -> dict[str, Any]:
@@ -141,11 +145,11 @@ def _previews(slices: CaseSlices) -> dict[str, NDArray[Any]]:
     }
 
 
-def _dvh_table(case: Case, names: list[str]) -> NDArray[np.float32]:
+def _dvh_table(case: Case, structures: Mapping[str, Volume]) -> NDArray[np.float32]:
     edges = np.arange(0.0, DVH_MAX_GY + DVH_BIN_GY, DVH_BIN_GY)
-    table = np.zeros((len(names), len(edges)), np.float32)
+    table = np.zeros((len(structures), len(edges)), np.float32)
     if case.dose is not None:
-        for row, name in enumerate(names):
-            curve = dvh(case.dose, case.structures[name], bin_gy=DVH_BIN_GY)
+        for row, mask in enumerate(structures.values()):
+            curve = dvh(case.dose, mask, bin_gy=DVH_BIN_GY)
             table[row] = np.interp(edges, curve.dose_gy, curve.fraction, right=0.0)
     return table
