@@ -217,11 +217,23 @@ ISOHASH_AVX2 inline Vector lee_sums(Vector a, Vector b, Vector q) {
     return sums_of_8_bytes(lee_steps(a, b, q));
 }
 
-// The squared steps' 32-bit sums. Steps reach 128, so they are widened before they are squared.
-ISOHASH_AVX2 inline Vector squared_sums(Vector a, Vector b, Vector q) {
-    const Vector zero = _mm256_setzero_si256(), steps = lee_steps(a, b, q);
+// 32-bit sums of squares. Steps reach 255, so they are widened before they are squared.
+ISOHASH_AVX2 inline Vector sums_of_squares(Vector steps) {
+    const Vector zero = _mm256_setzero_si256();
     const Vector low = _mm256_unpacklo_epi8(steps, zero), high = _mm256_unpackhi_epi8(steps, zero);
     return _mm256_add_epi32(_mm256_madd_epi16(low, low), _mm256_madd_epi16(high, high));
+}
+
+ISOHASH_AVX2 inline Vector squared_lee_sums(Vector a, Vector b, Vector q) {
+    return sums_of_squares(lee_steps(a, b, q));
+}
+
+ISOHASH_AVX2 inline Vector absolute_sums(Vector a, Vector b, Vector) {
+    return sums_of_8_bytes(apart(a, b));
+}
+
+ISOHASH_AVX2 inline Vector squared_sums(Vector a, Vector b, Vector) {
+    return sums_of_squares(apart(a, b));
 }
 
 // The numbers of symbols that differ, as 64-bit sums.
@@ -306,7 +318,12 @@ int32_t step_of(const Shape &shape, int32_t a, int32_t b) {
     if (shape.metric == ISOHASH_HAMMING) return __builtin_popcount(static_cast<unsigned>(a ^ b));
     if (shape.metric == ISOHASH_DIFFERENT) return a != b;
     const int32_t d = std::abs(a - b), lee = std::min(d, std::abs(shape.q - d));
-    return shape.metric == ISOHASH_LEE ? lee : lee * lee;
+    switch (shape.metric) {
+    case ISOHASH_LEE: return lee;
+    case ISOHASH_SQUARED_LEE: return lee * lee;
+    case ISOHASH_ABSOLUTE: return d;
+    default: return d * d;
+    }
 }
 
 int32_t largest_step(const Shape &shape) {
@@ -314,6 +331,8 @@ int32_t largest_step(const Shape &shape) {
     case ISOHASH_HAMMING: return 4;
     case ISOHASH_LEE: return shape.q / 2;
     case ISOHASH_SQUARED_LEE: return (shape.q / 2) * (shape.q / 2);
+    case ISOHASH_ABSOLUTE: return shape.q - 1;
+    case ISOHASH_SQUARED: return (shape.q - 1) * (shape.q - 1);
     default: return 1;
     }
 }
@@ -502,7 +521,7 @@ class Lookup : public BatchKernel {
     }
 
   private:
-    // 128 positions of steps up to 64 (q = 16, squared) fit the 16-bit sums.
+    // 128 positions of steps up to 225 (16 symbols, squared) fit the 16-bit sums.
     ISOHASH_AVX2 static void run_stretch(const Stretch &stretch, const uint8_t *offsets,
                                          int64_t positions, int64_t n, int32_t *out, int64_t ld,
                                          bool add) {
@@ -538,7 +557,8 @@ ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t
 
 const Lookup lookup;
 const Level level = {
-    {hamming, symbols<lee_sums>, symbols<squared_sums>, symbols<different_sums>},
+    {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
+     symbols<absolute_sums>, symbols<squared_sums>},
     {&lookup, nullptr, nullptr},
     find_below};
 

@@ -136,9 +136,13 @@ ISOHASH_AVX512 void hamming(const Shape &shape, const uint8_t *query, const uint
 
 // ---- symbols, one per byte ----
 
+ISOHASH_AVX512 inline Vector apart(Vector a, Vector b) {
+    return _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a));
+}
+
 // min(d, q - d) with d = |a - b|; for q = 256 the difference wraps to 0 at d = 0, as it should.
 ISOHASH_AVX512 inline Vector lee_steps(Vector a, Vector b, Vector q) {
-    const Vector d = _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a));
+    const Vector d = apart(a, b);
     return _mm512_min_epu8(d, _mm512_sub_epi8(q, d));
 }
 
@@ -146,11 +150,23 @@ ISOHASH_AVX512 inline Vector lee_sums(Vector a, Vector b, Vector q) {
     return _mm512_sad_epu8(lee_steps(a, b, q), _mm512_setzero_si512());
 }
 
-// Steps reach 128, so they are widened before they are squared.
-ISOHASH_AVX512 inline Vector squared_sums(Vector a, Vector b, Vector q) {
-    const Vector zero = _mm512_setzero_si512(), steps = lee_steps(a, b, q);
+// Steps reach 255, so they are widened before they are squared.
+ISOHASH_AVX512 inline Vector sums_of_squares(Vector steps) {
+    const Vector zero = _mm512_setzero_si512();
     const Vector low = _mm512_unpacklo_epi8(steps, zero), high = _mm512_unpackhi_epi8(steps, zero);
     return _mm512_add_epi32(_mm512_madd_epi16(low, low), _mm512_madd_epi16(high, high));
+}
+
+ISOHASH_AVX512 inline Vector squared_lee_sums(Vector a, Vector b, Vector q) {
+    return sums_of_squares(lee_steps(a, b, q));
+}
+
+ISOHASH_AVX512 inline Vector absolute_sums(Vector a, Vector b, Vector) {
+    return _mm512_sad_epu8(a, b);
+}
+
+ISOHASH_AVX512 inline Vector squared_sums(Vector a, Vector b, Vector) {
+    return sums_of_squares(apart(a, b));
 }
 
 ISOHASH_AVX512 inline Vector different_sums(Vector a, Vector b, Vector) {
@@ -294,7 +310,8 @@ bool machine_has_it() {
 
 const Level *avx512_level() {
     static const Level level = {
-        {hamming, symbols<lee_sums>, symbols<squared_sums>, symbols<different_sums>},
+        {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
+         symbols<absolute_sums>, symbols<squared_sums>},
         {&tiles, avx2_lookup(), nullptr},
         find_below};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;

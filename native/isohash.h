@@ -18,7 +18,10 @@ enum isohash_metric {
     ISOHASH_HAMMING = 0,     /* differing bits */
     ISOHASH_LEE = 1,         /* sum of min(d, q - d), d = |a - b| */
     ISOHASH_SQUARED_LEE = 2, /* sum of min(d, q - d)^2 */
-    ISOHASH_DIFFERENT = 3    /* symbols that differ */
+    ISOHASH_DIFFERENT = 3,   /* symbols that differ */
+    ISOHASH_ABSOLUTE = 4,    /* sum of |a - b| */
+    ISOHASH_SQUARED = 5,     /* sum of (a - b)^2 */
+    ISOHASH_N_METRICS = 6
 };
 
 /* Levels of kernels, by the instructions they need. */

@@ -62,7 +62,7 @@ class BatchKernel {
 };
 
 struct Level {
-    DirectKernel direct[4];        // by isohash_metric
+    DirectKernel direct[ISOHASH_N_METRICS];
     const BatchKernel *batches[3]; // tried in order; null: none
     FindBelow find_below;
 };

@@ -43,6 +43,8 @@ constexpr Trial trials[] = {
     {ISOHASH_SQUARED_LEE, 50, 96}, {ISOHASH_SQUARED_LEE, 255, 1030},
     {ISOHASH_DIFFERENT, 10, 200},  {ISOHASH_SQUARED_LEE, 256, 1030},
     {ISOHASH_DIFFERENT, 16, 70, 2}, {ISOHASH_DIFFERENT, 256, 1030},
+    {ISOHASH_ABSOLUTE, 256, 200},  {ISOHASH_ABSOLUTE, 16, 70, 2},
+    {ISOHASH_SQUARED, 256, 1030},  {ISOHASH_SQUARED, 16, 530, 2},
 };
 
 std::vector<uint8_t> random_rows(std::mt19937 &random, const Trial &trial, int64_t n) {

@@ -58,7 +58,7 @@ struct ScanArgs {
     bool read(PyObject *const *args) {
         int64_t level, metric, q, scale, threads, symbols_per_byte;
         if (!read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level) ||
-            !read_int(args[1], 0, ISOHASH_DIFFERENT, metric) || !read_int(args[2], 2, 256, q) ||
+            !read_int(args[1], 0, ISOHASH_N_METRICS - 1, metric) || !read_int(args[2], 2, 256, q) ||
             !read_int(args[3], 1, 2, scale) || !read_int(args[4], 1, 1024, threads) ||
             !read_int(args[5], 1, 2, symbols_per_byte) ||
             !read_int(args[6], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[7], false) ||

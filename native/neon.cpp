@@ -72,10 +72,21 @@ inline uint32x4_t lee_sums(uint8x16_t a, uint8x16_t b, uint8x16_t q) {
     return vpaddlq_u16(vpaddlq_u8(lee_steps(a, b, q)));
 }
 
-inline uint32x4_t squared_sums(uint8x16_t a, uint8x16_t b, uint8x16_t q) {
-    const uint8x16_t steps = lee_steps(a, b, q);
+inline uint32x4_t sums_of_squares(uint8x16_t steps) {
     const uint8x8_t low = vget_low_u8(steps);
     return vpadalq_u16(vpaddlq_u16(vmull_u8(low, low)), vmull_high_u8(steps, steps));
+}
+
+inline uint32x4_t squared_lee_sums(uint8x16_t a, uint8x16_t b, uint8x16_t q) {
+    return sums_of_squares(lee_steps(a, b, q));
+}
+
+inline uint32x4_t absolute_sums(uint8x16_t a, uint8x16_t b, uint8x16_t) {
+    return vpaddlq_u16(vpaddlq_u8(vabdq_u8(a, b)));
+}
+
+inline uint32x4_t squared_sums(uint8x16_t a, uint8x16_t b, uint8x16_t) {
+    return sums_of_squares(vabdq_u8(a, b));
 }
 
 inline uint32x4_t different_sums(uint8x16_t a, uint8x16_t b, uint8x16_t) {
@@ -138,7 +149,8 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
 }
 
 const Level level = {
-    {hamming, symbols<lee_sums>, symbols<squared_sums>, symbols<different_sums>},
+    {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
+     symbols<absolute_sums>, symbols<squared_sums>},
     {nullptr, nullptr, nullptr},
     find_below};
 

@@ -48,6 +48,10 @@ inline int32_t squared_lee_step(int32_t a, int32_t b, int32_t q) {
 
 inline int32_t different_step(int32_t a, int32_t b, int32_t) { return a != b; }
 
+inline int32_t absolute_step(int32_t a, int32_t b, int32_t) { return std::abs(a - b); }
+
+inline int32_t squared_step(int32_t a, int32_t b, int32_t) { return (a - b) * (a - b); }
+
 using Step = int32_t (*)(int32_t, int32_t, int32_t);
 
 template <Step step>
@@ -78,7 +82,8 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
 }
 
 const Level level = {
-    {hamming, symbols<lee_step>, symbols<squared_lee_step>, symbols<different_step>},
+    {hamming, symbols<lee_step>, symbols<squared_lee_step>, symbols<different_step>,
+     symbols<absolute_step>, symbols<squared_step>},
     {nullptr, nullptr, nullptr},
     find_below};
 

@@ -23,7 +23,9 @@ constexpr Kind kinds[] = {{ISOHASH_HAMMING, 2, 1},       {ISOHASH_HAMMING, 2, 2}
                           {ISOHASH_SQUARED_LEE, 256, 1}, {ISOHASH_DIFFERENT, 10, 1},
                           {ISOHASH_DIFFERENT, 256, 1},
                           {ISOHASH_LEE, 16, 1, 2},       {ISOHASH_SQUARED_LEE, 16, 1, 2},
-                          {ISOHASH_DIFFERENT, 16, 1, 2}};
+                          {ISOHASH_DIFFERENT, 16, 1, 2}, {ISOHASH_ABSOLUTE, 256, 1},
+                          {ISOHASH_ABSOLUTE, 16, 1, 2},  {ISOHASH_SQUARED, 256, 1},
+                          {ISOHASH_SQUARED, 16, 1},      {ISOHASH_SQUARED, 16, 1, 2}};
 constexpr int64_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 64, 100, 160};
 
 // Random rows with many ties: few different symbols in most of them, and repeated rows.

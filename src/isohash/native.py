@@ -21,7 +21,14 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
 
 # Numbers agree with native/isohash.h.
 LEVELS = {"scalar": 0, "avx2": 1, "avx512": 2, "amx": 3, "neon": 4}
-METRICS = {"hamming": 0, "lee": 1, "squared_lee": 2, "different": 3}
+METRICS = {
+    "hamming": 0,
+    "lee": 1,
+    "squared_lee": 2,
+    "different": 3,
+    "absolute": 4,
+    "squared": 5,
+}
 ABSENT, READY, WRONG = 0, 1, 2
 
 MAX_CODES = 2**32 - 1

@@ -23,8 +23,8 @@ LEVELS = ("numpy", *native.LEVELS)
 # More than any machine has cores; the extension takes no larger number.
 MAX_THREADS = 1024
 
-# Native symbols are bytes; larger alphabets are searched by NumPy.
-LARGEST_NATIVE_Q = 256
+# Native symbols are bytes; larger ones are searched by NumPy.
+LARGEST_NATIVE_SYMBOL = 255
 
 Mask = NDArray[np.bool_]
 
@@ -147,14 +147,25 @@ def native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | Non
     level = current_level()
     if n_codes > native.MAX_CODES:
         raise InputError(f"one index holds at most {native.MAX_CODES} codes, got {n_codes}")
-    if level == "numpy" or layout.q > LARGEST_NATIVE_Q:
+    if level == "numpy" or not _fits_bytes(layout):
         return None
     return _scan_by(layout, level, threads)
+
+
+def _fits_bytes(layout: Layout) -> bool:
+    """Whether the extension's byte symbols hold this layout, the circle too where it wraps."""
+    largest = layout.q - 1 if layout.wraps else layout.top
+    return layout.steps is None or largest <= LARGEST_NATIVE_SYMBOL
 
 
 @lru_cache(maxsize=256)
 def _scan_by(layout: Layout, level: str, threads: int) -> native.Scan:
     if layout.steps is None:
         return native.Scan("hamming", 2, layout.scale, level, threads)
-    metric = "different" if layout.metric == "hamming" else layout.metric
-    return native.Scan(metric, layout.q, 1, level, threads, layout.symbols_per_byte)
+    if layout.wraps:
+        wrapped = {"hamming": "different", "lee": "lee", "squared_lee": "squared_lee"}
+        metric, q = wrapped[layout.metric], layout.q
+    else:
+        straight = {"hamming": "different", "lee": "absolute", "squared_lee": "squared"}
+        metric, q = straight[layout.metric], max(2, layout.top + 1)
+    return native.Scan(metric, q, 1, level, threads, layout.symbols_per_byte)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.index import engine
-from isohash.index.layout import Layout, layout_of
+from isohash.index.layout import Layout, layout_for, top_symbol
 from isohash.records import Codes, Hits
 
 
@@ -60,7 +60,7 @@ class FlatIndex:
         self._start(kind, threads)
 
     def _start(self, kind: Codes, threads: int | None) -> None:
-        self._layout: Layout = layout_of(kind.length, kind.q, kind.metric)
+        self._layout: Layout = layout_for(kind)
         self._threads = engine.checked_threads(threads)
         self._rows: NDArray[Any] = self._layout.expand(kind[:0])  # capacity x width
         self._ids: NDArray[np.int64] | None = None  # None: ids are positions
@@ -181,7 +181,7 @@ class FlatIndex:
 
 def distances(a: Codes, b: Codes, threads: int | None = None) -> NDArray[np.int32]:
     """Distances between all codes of `a` and of `b`, shape (n_a, n_b)."""
-    layout = layout_of(a.length, a.q, a.metric)
+    layout = max(layout_for(a), layout_for(b), key=lambda layout: layout.top)
     if (b.length, b.q, b.metric) != (a.length, a.q, a.metric):
         raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
     n_threads = engine.checked_threads(threads)
@@ -194,6 +194,11 @@ def check_same_kind(codes: Codes, layout: Layout) -> None:
         raise InputError(
             f"the index holds {describe(layout)}, got {describe(codes)}: "
             "hash both with the same hasher"
+        )
+    if top_symbol(codes) > layout.top:
+        raise InputError(
+            f"the index holds symbols up to {layout.top}, got codes with symbols up to "
+            f"{top_symbol(codes)}: hash both with the same hasher"
         )
 
 

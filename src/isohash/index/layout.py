@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.index.reference import step_distances
-from isohash.records import Codes
+from isohash.records import Codes, bits_per_symbol
 
 WORD_BYTES = 8
 
@@ -46,6 +46,7 @@ class Layout:
     length: int
     q: int
     metric: str
+    top: int  # the largest symbol: less than q - 1 where the positions' alphabets say so
     width: int  # elements of an expanded row: words, bytes, or symbols of two bytes
     scale: int  # differing bits per unit of distance
     steps: NDArray[np.int32] | None  # distance of two symbols by |a - b|, shape (q,)
@@ -53,7 +54,12 @@ class Layout:
     @property
     def symbols_per_byte(self) -> int:
         """Two where symbols share a byte."""
-        return 2 if self.steps is not None and self.q <= HALF_BYTE_Q else 1
+        return 2 if self.steps is not None and self.top < HALF_BYTE_Q else 1
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the short way round the circle is ever the other one."""
+        return 2 * self.top > self.q
 
     @property
     def largest(self) -> int:
@@ -70,7 +76,7 @@ class Layout:
         """
         if self.steps is None and self.q == 2:
             return words_of(codes.packed)
-        if self.steps is not None and stored_as_searched(self.q):
+        if self.steps is not None and self._stored_as_searched(codes):
             return np.ascontiguousarray(codes.packed)
         out = np.empty((len(codes), self.width), dtype=self._dtype)
         for start in range(0, len(codes), UNPACKED_ROWS):
@@ -78,11 +84,17 @@ class Layout:
             out[start : start + UNPACKED_ROWS] = self._arranged(part)
         return out
 
+    def _stored_as_searched(self, codes: Codes) -> bool:
+        """Whether the stored symbols take half a byte or a byte each, just as they are searched."""
+        if codes.alphabets is not None:
+            return False
+        return bits_per_symbol(codes.q) == (4 if self.symbols_per_byte == 2 else 8)
+
     @property
     def _dtype(self) -> type[np.uint64 | np.uint8 | np.uint16]:
         if self.steps is None:
             return np.uint64
-        return np.uint8 if self.q <= 256 else np.uint16
+        return np.uint8 if self.top < 256 else np.uint16
 
     def _arranged(self, symbols: NDArray[np.int64]) -> NDArray[Any]:
         if self.steps is None:
@@ -91,26 +103,35 @@ class Layout:
 
 
 @lru_cache(maxsize=64)
-def layout_of(length: int, q: int, metric: str | None) -> Layout:
-    """The layout for codes of `length` symbols from `q`, searched by `metric`."""
-    steps = step_distances(q, metric)
+def layout_of(length: int, q: int, metric: str | None, top: int | None = None) -> Layout:
+    """The layout for codes of `length` symbols from `q`, searched by `metric`.
+
+    `top` is the largest symbol in use, by default q - 1.
+    """
+    top = q - 1 if top is None else top
+    steps = step_distances(q, metric)[: top + 1]
     name = metric or ("hamming" if q == 2 else "lee")
     if length * max(2, int(steps.max())) > MAX_DISTANCE:
         raise InputError(
             f"{name} distances of {length} symbols (q = {q}) do not fit 32 bits: use shorter codes"
         )
     if q == 2:  # one bit a symbol: the three metrics agree
-        return Layout(length, q, name, _n_words(length), 1, None)
+        return Layout(length, q, name, 1, _n_words(length), 1, None)
     bits, scale = (q // 2, 1) if q % 2 == 0 else (q, 2)
     if name == "lee" and bits <= THERMOMETER_MAX_BITS:
-        return Layout(length, q, name, _n_words(length * bits), scale, None)
-    width = -(-length // 2) if q <= HALF_BYTE_Q else length
-    return Layout(length, q, name, width, 1, steps.astype(np.int32))
+        return Layout(length, q, name, top, _n_words(length * bits), scale, None)
+    width = -(-length // 2) if top < HALF_BYTE_Q else length
+    return Layout(length, q, name, top, width, 1, steps.astype(np.int32))
 
 
-def stored_as_searched(q: int) -> bool:
-    """Whether packed symbols take half a byte or a byte each, as the symbols layout wants them."""
-    return 8 < q <= HALF_BYTE_Q or 128 < q <= 256
+def layout_for(codes: Codes) -> Layout:
+    """The layout for such codes."""
+    return layout_of(codes.length, codes.q, codes.metric, top_symbol(codes))
+
+
+def top_symbol(codes: Codes) -> int:
+    """The largest symbol that such codes may hold."""
+    return codes.q - 1 if codes.alphabets is None else int(codes.alphabets.values.max())
 
 
 def words_of(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -1,0 +1,75 @@
+"""Codes whose positions use unequal alphabets are searched by their symbols."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.index.problems import assert_same_hits
+
+from isohash.errors import InputError
+from isohash.index.flat import FlatIndex, distances
+from isohash.index.reference import distances_reference, search_reference
+from isohash.records import Alphabets, Codes
+
+
+def uneven_codes(
+    rng: np.random.Generator, n: int, widths: list[int], top: int, q: int, metric: str
+) -> Codes:
+    """Random codes over random alphabets of symbols up to `top`, which one of them reaches."""
+    values = [np.sort(rng.choice(top, 1 << width, replace=False)) for width in widths]
+    values[0][-1] = top
+    alphabets = Alphabets(np.array(widths, np.uint8), np.concatenate(values).astype(np.uint16))
+    indices = np.stack([rng.integers(0, 1 << width, n) for width in widths], axis=1)
+    return Codes(alphabets.pack(indices.astype(np.uint16)), len(widths), q, metric, alphabets)
+
+
+# Symbols in half bytes, in bytes and beyond; circles that wrap, and ones too large to.
+CASES = [
+    (15, 31, "squared_lee"),
+    (15, 16, "squared_lee"),
+    (15, 40, "lee"),
+    (100, 511, "squared_lee"),
+    (255, 511, "squared_lee"),
+    (255, 511, "lee"),
+    (255, 511, "hamming"),
+    (255, 256, "squared_lee"),
+    (255, 300, "lee"),
+    (700, 1401, "squared_lee"),
+    (700, 701, "lee"),
+]
+
+
+@pytest.mark.parametrize(("top", "q", "metric"), CASES)
+@pytest.mark.parametrize("n_queries", [1, 12])
+def test_hits_are_the_references(
+    rng: np.random.Generator, level: str, top: int, q: int, metric: str, n_queries: int
+) -> None:
+    widths = rng.integers(1, 4, 77).tolist()
+    codes = uneven_codes(rng, 150, widths, top, q, metric)
+    database, queries = codes[:-n_queries], codes[-n_queries:]
+    hits = FlatIndex.of(database).search(queries, 9)
+    assert_same_hits(hits, search_reference(queries, database, 9))
+    expected = distances_reference(queries, database)
+    np.testing.assert_array_equal(distances(queries, database), expected)
+
+
+def test_extreme_symbols_do_not_overflow(level: str) -> None:
+    alphabets = Alphabets(np.full(3000, 1, np.uint8), np.tile([0, 255], 3000).astype(np.uint16))
+    low, high = (
+        Codes(
+            alphabets.pack(np.full((9, 3000), index, np.uint16)),
+            3000,
+            511,
+            "squared_lee",
+            alphabets,
+        )
+        for index in (0, 1)
+    )
+    assert (distances(low, high) == 3000 * 255**2).all()
+
+
+def test_symbols_that_an_index_cannot_hold_are_refused(rng: np.random.Generator) -> None:
+    small, large = (uneven_codes(rng, 5, [2, 3], top, 511, "lee") for top in (15, 200))
+    with pytest.raises(InputError, match="symbols up to 15, got codes with symbols up to 200"):
+        FlatIndex.of(small).search(large, 1)
+    np.testing.assert_array_equal(distances(small, large), distances_reference(small, large))
