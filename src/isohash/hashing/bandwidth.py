@@ -1,8 +1,8 @@
 """The distance at which a ranking must be sharp, measured on the data.
 
-Bits tell distances apart best near one distance r0, set by the kernel's bandwidth. For finding the
-k nearest, r0 is the typical distance to the k-th neighbour, not the median of all pairs, which is
-several times larger in clustered data.
+Bits tell distances apart best near one distance, set by the kernel's bandwidth. For finding the
+k nearest, it is somewhat beyond the typical distance r0 of the k-th neighbour, not at the median of
+all pairs, which is several times larger in clustered data.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 
+BEYOND = 1.25  # aim so many times r0: what lies just outside must not be mistaken (docs/hashing.md)
 NEIGHBOUR = 50  # the k of "k-th neighbour"
 QUERIES = 256  # sampled rows whose neighbours are looked up
 DATABASE = 8192  # sampled rows in which they are looked up

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isohash.errors import InputError
-from isohash.hashing.bandwidth import neighbour_distance
+from isohash.hashing.bandwidth import BEYOND, neighbour_distance
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.estimator import HasherEstimator, check_count, check_memory
 from isohash.kernels.radial import RadialKernel
 
-RANDOM_THRESHOLD_OPTIMUM = 0.65  # gamma r0^2 with the least relative distance error, random t
+RANDOM_THRESHOLD_OPTIMUM = 0.65  # gamma r^2 with the least relative error of r, random t
 SIGN_COSINE_OPTIMUM = 0.91  # the same for t = 0: (0.43 pi)^2 / 2
 
 
@@ -24,7 +24,7 @@ class KernelHasher(HasherEstimator):
     Args:
         n_bits: length of the codes.
         kernel: a `RadialKernel`; None takes the Gaussian kernel exp(-gamma r^2) whose bits tell
-            distances apart best at the typical 50th-neighbour distance of the rows given to `fit`.
+            distances apart best just beyond the typical 50th neighbour of the rows given to `fit`.
         dither: True for random thresholds t (the literature), False for t = 0, which estimates
             distances with 1.8 times fewer bits, "stratified" for random thresholds and phases
             spread evenly.
@@ -79,7 +79,7 @@ class KernelHasher(HasherEstimator):
             raise InputError(f"kernel must be a RadialKernel or None, got {self.kernel!r}")
         r0 = neighbour_distance(X, np.random.default_rng([seed, 1]))
         optimum = RANDOM_THRESHOLD_OPTIMUM if self.dither else SIGN_COSINE_OPTIMUM
-        return RadialKernel([optimum / r0**2]), {"r0": r0, "n_fitted": len(X)}
+        return RadialKernel([optimum / (BEYOND * r0) ** 2]), {"r0": r0, "n_fitted": len(X)}
 
     def collision_probability(self, r: ArrayLike) -> NDArray[np.float64]:
         """P[one bit is equal] for two embeddings r apart, any shape."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from isohash.errors import InputError
-from isohash.hashing.bandwidth import neighbour_distance
+from isohash.hashing.bandwidth import BEYOND, neighbour_distance
 from isohash.hashing.estimator import HasherEstimator, check_count, check_memory
 from isohash.hashing.lee import LeeHash, best_deviation, check_alphabet
 from isohash.kernels.radial import RadialKernel
@@ -29,7 +29,7 @@ class LeeHasher(HasherEstimator):
         n_features: None quantises linear projections of the embedding, an integer that many
             random Fourier features of the kernel.
         scale: standard deviation s of the projection's weights, in quantiser steps. None fits it,
-            so that symbols are sharpest at the typical 50th-neighbour distance of the rows given
+            so that symbols are sharpest just beyond the typical 50th neighbour of the rows given
             to `fit`.
         random_state: integer, RandomState or None; the seed used is kept in `hash_.metadata`.
         metric: `lee`, or `squared_lee`, which follows the Euclidean distance more closely.
@@ -100,9 +100,9 @@ class LeeHasher(HasherEstimator):
         kernel = self.kernel
         if kernel is None and n_features is not None:
             kernel = RadialKernel([FEATURE_BANDWIDTH / r0**2])
-        spread = r0
+        spread = r = BEYOND * r0
         if kernel is not None:
-            spread = math.sqrt((n_features or 1) * (1.0 - float(kernel.of_distance(r0))))
+            spread = math.sqrt((n_features or 1) * (1.0 - float(kernel.of_distance(r))))
         scale = float(self.scale or best_deviation(self.q, self.metric) / spread)
         return kernel, scale, {"r0": r0, "n_fitted": len(X)}
 
