@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, match_of
-from isohash.apps.entry import Entry, codes_name, codes_of, entry_of
+from isohash.apps.entry import Entry, codes_name, entry_of
 from isohash.apps.pipeline import Pipeline
 from isohash.apps.retrieval import VIEWS, By, Comparison, Level, SliceTable, View, views_of
 from isohash.apps.where import parse_where
@@ -196,7 +196,7 @@ class Archive:
             table_rows[view] = rows[view]
             if view in self.pipeline.models:
                 column = self.store.gather(codes_name(view, self.pipeline.generation))
-                codes[view] = self._as_codes(view, column.array)
+                codes[view] = self.pipeline.models[view].codes(column.array)
                 table_rows[view] = _global_rows(rows[view], index.start, column.start)
         return Columns(
             ids=ids,
@@ -213,10 +213,10 @@ class Archive:
         if not len(self):
             raise InputError("the archive holds no cases yet; add some with isohash index")
         columns = self.columns
-        counts = {
-            view: distances(codes_of(query, view, codes, self.pipeline.generation), codes)
-            for view, codes in columns.codes.items()
-        }
+        counts = {}
+        for view, codes in columns.codes.items():
+            packed = query.arrays.get(codes_name(view, self.pipeline.generation))
+            counts[view] = distances(self.pipeline.models[view].codes(packed), codes)
         length = {view: codes.length for view, codes in columns.codes.items()}
         return Session(self, query, Comparison(query.table, columns.table, counts, length))
 
@@ -249,12 +249,6 @@ class Archive:
     def verify(self) -> Report:
         """Check every byte of the archive; the report names what is damaged."""
         return self.store.verify()
-
-    def _as_codes(self, view: View, packed: NDArray[np.uint8]) -> Codes:
-        like = self.pipeline.models[view].no_codes
-        if not packed.size:
-            packed = like.packed
-        return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)
 
     def _entry_of(self, case: Case | Entry | str | Path, pictures: bool) -> Entry:
         if isinstance(case, Entry):

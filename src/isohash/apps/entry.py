@@ -27,7 +27,7 @@ from isohash.apps.retrieval import VIEWS, SliceTable, View
 from isohash.dosimetry.dvh import dvh
 from isohash.dosimetry.names import canonical_name
 from isohash.features.slices import CaseSlices, display_ct
-from isohash.records import Case, Codes, Volume
+from isohash.records import Case, Volume
 
 DVH_BIN_GY = 0.5
 DVH_MAX_GY = 100.0
@@ -93,14 +93,6 @@ def entry_of(coded: CodedCase, pictures: bool = True) -> Entry:
 def codes_name(view: View, generation: int) -> str:
     """The array of a view's codes made by one generation of hashes."""
     return f"codes.{view}{mark(generation)}"
-
-
-def codes_of(entry: Entry, view: View, like: Codes, generation: int = 0) -> Codes:
-    """The entry's codes of one view, of the same kind as `like`."""
-    packed = entry.arrays.get(
-        codes_name(view, generation), np.empty((0, like.packed.shape[1]), np.uint8)
-    )
-    return Codes(np.ascontiguousarray(packed), like.length, like.q, like.metric)
 
 
 def _with_dvh(case: Case) -> dict[str, Volume]:

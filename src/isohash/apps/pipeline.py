@@ -42,14 +42,19 @@ class HashModel:
     near: float
 
     @cached_property
-    def no_codes(self) -> Codes:
-        """Zero codes of the kind that the hash makes."""
+    def _no_codes(self) -> Codes:
         return self.hash.encode(np.zeros((0, self.hash.dim), np.float32))
 
     @property
     def length(self) -> int:
         """Symbols of a code."""
-        return self.no_codes.length
+        return self._no_codes.length
+
+    def codes(self, packed: NDArray[np.uint8] | None) -> Codes:
+        """Stored bytes as codes again; None, or the bytes of no code at all, are zero codes."""
+        if packed is None or not len(packed):
+            return self._no_codes
+        return self.hash.codes(np.ascontiguousarray(packed))
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,9 +150,7 @@ class VectorArchive:
     @cached_property
     def index(self) -> FlatIndex:
         """All codes, in the archive's order."""
-        like = self.model.no_codes
-        packed = np.ascontiguousarray(self.store.gather("codes.vector").array)
-        return FlatIndex.of(Codes(packed, like.length, like.q, like.metric))
+        return FlatIndex.of(self.model.codes(self.store.gather("codes.vector").array))
 
     def name(self, position: int) -> str:
         """`FILE:ROW` of a position in the index."""
