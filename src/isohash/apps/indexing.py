@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -43,9 +44,9 @@ from isohash.sources.reading import find
 # cores busy, and more would only hold more cases (some 60 MB each) in memory.
 WORKERS = 2
 
-# Each case is written to a segment of its own. Opening 200 of them takes some 25 ms, which is
-# still small beside starting a process; a run that leaves more merges them.
-MANY_SEGMENTS = 256
+# Each case is written to a segment of its own; a run that leaves more than this many merges them,
+# so that a query maps each column in one piece.
+MANY_SEGMENTS = 64
 
 
 def index_source(

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from isohash.dosimetry.names import canonical_name
 from isohash.errors import InputError
@@ -94,6 +93,8 @@ def signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float
     The surface lies half-way between voxels inside and outside along the axes, so the distance
     never is 0. An empty mask is infinitely far away.
     """
+    from scipy import ndimage  # slow to import, and not needed to answer a query by images
+
     if not mask.any():
         return np.full(mask.shape, np.inf)
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)

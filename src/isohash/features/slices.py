@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from isohash.errors import InputError
+from isohash.features.regions import largest_region
 from isohash.records import Case, Volume
 
 ImageKind = Literal["ct", "dose"]
@@ -263,12 +263,7 @@ def _body(ct: _Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], t
     cores = _shrunk(above)
     if not cores.any():
         cores = above  # a body thinner than the opening, as in tiny phantoms
-    labels, count = ndimage.label(cores)
-    if count > 1:
-        sizes = np.bincount(labels.ravel())
-        sizes[0] = 0
-        cores = labels == sizes.argmax()
-    return cores, (step_y, step_x)
+    return largest_region(cores), (step_y, step_x)
 
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
