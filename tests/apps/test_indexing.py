@@ -155,6 +155,17 @@ def test_an_unknown_encoder_leaves_nothing_behind(tmp_path: Path, encoder: str) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_autoencoder_is_trained_on_the_archives_own_slices(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    options = {"encoder": "autoencoder", "dim": 8, "bits": 128, "fit_slices": 24, "fit_cases": 4}
+    report = index_found(some_phantoms(2, 2), tmp_path / "A", options)
+    assert report.n_cases == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["A"]  # no checkpoints are left
+    with Archive.of_cases(tmp_path / "A") as archive:
+        assert archive.pipeline.encoders["ct"].name == "autoencoder-ct"
+        assert archive.query("phantom-00-00", k=1, same_patient=True).distances == [0.0]
+
+
 def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generator) -> None:
     centres = rng.normal(size=(8, 32)) * 4
     labels = rng.integers(0, 8, 400)

@@ -7,6 +7,7 @@ rerun skips what is unchanged, re-reads what changed and adds what is new.
 
 from __future__ import annotations
 
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,7 +89,9 @@ def _new_store(
     findings: Findings, archive: str | Path, options: Mapping[str, Any], progress: Progress | None
 ) -> CaseStore:
     pipeline, recipe = fit(findings, IndexSettings(**options), archive, progress)
-    return CaseStore.create(archive, recipe, pipeline.to_files())
+    store = CaseStore.create(archive, recipe, pipeline.to_files())
+    shutil.rmtree(_training_folder(archive), ignore_errors=True)  # checkpoints have served
+    return store
 
 
 def _add(
