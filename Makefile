@@ -48,6 +48,7 @@ bench: $(VENV)/.all
 numbers: $(VENV)/.all
 	$(BIN)/python benchmarks/main_job.py $(DATA) --out docs/numbers
 	$(BIN)/isohash evaluate dice $(DATA)/train $(DATA)/validation --out docs/numbers
+	$(BIN)/isohash bench search --quick --out docs/numbers
 
 readme: $(VENV)/.all
 	$(BIN)/python benchmarks/readme_tables.py

@@ -61,6 +61,31 @@ def dice(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin(command, found, settings["seed"])
 
 
+def search(found: dict[str, Any]) -> str:
+    lines = ["| codes | batch | threads | queries/s | times FAISS |", "|---|---|---|---|---|"]
+    for row in found["measurements"]:
+        if not row["method"].startswith("isohash") or row["kind"] == "graphs":
+            continue
+        what = (
+            f"{row['length']} bits" if row["q"] == 2 else f"{row['length']} symbols, q = {row['q']}"
+        )
+        how = ", multi-index" if "multi" in row["method"] else ""
+        lines.append(
+            f"| {row['n']:,} x {what}{how} | {row['batch']} | {row['threads']} | "
+            f"{row['queries_per_second']:,.0f} | {row['ratio']:.2f} |"
+        )
+    where = found["conditions"]
+    faiss = f"faiss-cpu {where['versions']['faiss-cpu']} IndexBinaryFlat"
+    about = (
+        f"Exact top {where['k']}, ratio to {faiss} with the same threads, interleaved in one run, "
+        f"both at {where['level'].upper()}; Lee codes against FAISS given the same thermometer "
+        f"bits. Command: `isohash bench search --quick --out docs/numbers`; seed {where['seed']}; "
+        f"{where['processor']}, {where['cores']} cores, "
+        f"memory {where['memory_gigabytes_per_second']} GB/s, Python {where['python']}."
+    )
+    return "\n".join(lines) + "\n\n" + about
+
+
 def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     where = found["machine"]
     told = found["seed"] if seed is None else seed
@@ -70,7 +95,11 @@ def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"main_job": main_job, "dice": dice}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "main_job": main_job,
+    "dice": dice,
+    "search": search,
+}
 
 
 def filled(text: str) -> str:

@@ -234,7 +234,7 @@ def conditions(faiss: Any) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "level": info.level,
         "faiss_options": faiss.get_compile_options().split(),
