@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from isohash.apps.cli_evaluate import Json, Quick
+from isohash.apps.cli_evaluate import Json, Quick, print_rows
 from isohash.apps.progress import progress_bar
 
 bench = typer.Typer(help="Speed beside the peers that are installed.", no_args_is_help=True)
@@ -32,12 +31,8 @@ def search(
 
     Example: isohash bench search --out out/bench
     """
-    from isohash.apps.tables import rows_table, show
     from isohash.index.bench import run_search_bench
 
     with progress_bar(as_json) as progress:
         rows = [asdict(row) for row in run_search_bench(out, quick, progress)]
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        show(rows_table(f"Search; see {out}", rows))
+    print_rows(f"Search; see {out}", rows, as_json)

@@ -45,17 +45,13 @@ def dice(
 
     Example: isohash evaluate dice openkbp/train openkbp/validation --out out/dice
     """
-    from isohash.apps.tables import rows_table, show
     from isohash.evaluation.benchmark import DiceSettings, run_dice
 
     lengths = tuple(bits) if bits else DiceSettings.bits
     settings = DiceSettings(encoder, lengths, n_database, n_queries, k, seed)
     with progress_bar(as_json) as progress:
         rows = run_dice(database, queries, out, settings, progress)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        show(rows_table(f"Dice of the top {k} against Euclidean; see {out}", rows))
+    print_rows(f"Dice of the top {k} against Euclidean; see {out}", rows, as_json)
 
 
 @evaluate.command()
@@ -134,11 +130,19 @@ def svm(
         _tell({"svm": summary(run(out, data, quick, progress))}, out, as_json)
 
 
-def _tell(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows as one JSON list or as a table."""
     from isohash.apps.tables import rows_table, show
 
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        show(rows_table(title, rows))
+
+
+def _tell(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(results, indent=2))
         return
     for name, rows in results.items():
-        show(rows_table(f"{name}; see {out}", rows))
+        print_rows(f"{name}; see {out}", rows, as_json)

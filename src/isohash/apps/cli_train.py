@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from isohash.apps.cli_evaluate import Json
+from isohash.apps.cli_evaluate import Json, print_rows
 from isohash.apps.progress import progress_bar
 
 train = typer.Typer(help="Train an autoencoder or a kernel; resumable.", no_args_is_help=True)
@@ -35,15 +34,11 @@ def autoencoder(
 
     Example: isohash train autoencoder plans/ --out encoders
     """
-    from isohash.apps.tables import rows_table, show
     from isohash.evaluation.encoders import train_both
 
     with progress_bar(as_json) as progress:
         rows = train_both(source, out, variant, latent, epochs, seed, progress)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        show(rows_table(f"Encoders in {out}", rows))
+    print_rows(f"Encoders in {out}", rows, as_json)
 
 
 @train.command()
@@ -63,11 +58,7 @@ def kernel(
     Example: isohash train kernel my-archive
     """
     from isohash.apps.rehashing import train_kernel
-    from isohash.apps.tables import rows_table, show
 
     with progress_bar(as_json) as progress:
         rows = train_kernel(archive, objective, particles, seed, progress)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        show(rows_table(f"Kernels kept in {archive}; hash with isohash index --reuse", rows))
+    print_rows(f"Kernels kept in {archive}; hash with isohash index --reuse", rows, as_json)

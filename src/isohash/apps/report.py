@@ -29,12 +29,12 @@ from isohash.apps.charts import (
 from isohash.apps.engine import Archive, Session
 from isohash.apps.entry import DVH_BIN_GY, Entry
 from isohash.apps.retrieval import Pair
+from isohash.apps.tables import VIEW_NAMES
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
 
 PAIRS_SHOWN = 3
 USUAL_PRESCRIPTION_GY = 70.0  # sets the isodose levels where none is known
-VIEW_NAMES = {"ct": "CT", "dose": "dose"}
 
 
 @dataclass(frozen=True, eq=False)
