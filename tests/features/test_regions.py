@@ -14,7 +14,11 @@ from scipy import ndimage
 from isohash.features.regions import flood, largest_region
 
 
-@given(st.tuples(*[st.integers(1, 7)] * 3), st.floats(0, 1), st.integers(0, 2**32 - 1))
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 150)),
+    st.floats(0, 1),
+    st.integers(0, 2**32 - 1),
+)
 def test_the_largest_region_is_that_of_the_labels(shape, density, seed) -> None:
     mask = np.random.default_rng(seed).random(shape) < density
     with patch.dict(sys.modules):

@@ -48,9 +48,14 @@ class SliceTable:
     def spacing_mm(self) -> NDArray[np.float64]:
         """Median distance between neighbouring slices of each case; nan for fewer than two."""
         spacing = np.full(len(self.start) - 1, np.nan)
-        for case, (a, b) in enumerate(zip(self.start[:-1], self.start[1:], strict=True)):
-            if b - a > 1:
-                spacing[case] = np.median(np.abs(np.diff(self.z_mm[a:b])))
+        case = np.repeat(np.arange(len(spacing)), np.diff(self.start))
+        inside = case[1:] == case[:-1]
+        steps, case = np.abs(np.diff(self.z_mm))[inside], case[1:][inside]
+        steps = steps[np.lexsort((steps, case))]
+        n = np.bincount(case, minlength=len(spacing))
+        first, some = np.cumsum(n) - n, n > 0
+        lower, upper = ((first + half)[some] for half in ((n - 1) // 2, n // 2))
+        spacing[some] = (steps[lower] + steps[upper]) / 2.0
         return spacing
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+Words = NDArray[np.uint64]
 
 
 def largest_region(mask: Mask) -> Mask:
@@ -30,29 +31,64 @@ def largest_region(mask: Mask) -> Mask:
 
 
 def flood(mask: Mask, seed: tuple[int, ...]) -> Mask:
-    """The voxels of the mask connected to `seed` by faces."""
-    reached = np.zeros_like(mask)
-    reached[seed] = True
-    # sweeps run over whole planes, so each axis gets a copy whose planes are contiguous
-    planes = [np.ascontiguousarray(np.moveaxis(mask, axis, 0)) for axis in range(mask.ndim)]
-    count = 0
-    while count != (count := int(np.count_nonzero(reached))):
-        for axis, along in enumerate(planes):
-            swept = np.ascontiguousarray(np.moveaxis(reached, axis, 0))
-            _sweep(swept, along)
-            reached = np.ascontiguousarray(np.moveaxis(swept, 0, axis))
-    return reached
+    """The voxels of the mask (z, y, x) connected to `seed` by faces.
+
+    64 voxels of a row are the bits of one word, so that a sweep over a clinical CT takes a
+    millisecond or two.
+    """
+    allowed = _packed(mask)
+    start = np.zeros_like(mask)
+    start[seed] = True
+    reached = _packed(start)
+    before = np.zeros_like(reached)
+    while not np.array_equal(before, reached):
+        before = reached.copy()
+        _sweep(reached, allowed)
+        _sweep(reached.swapaxes(0, 1), allowed.swapaxes(0, 1))
+        _spread_along_rows(reached, allowed)
+    return _unpacked(reached, mask.shape)
 
 
-def _sweep(reached: Mask, mask: Mask) -> None:
+def _packed(mask: Mask) -> Words:
+    """Voxel x of a row as bit x % 64 of word x // 64, the rest zero."""
+    padded = np.zeros((*mask.shape[:2], -(-mask.shape[2] // 64) * 8), np.uint8)
+    bits = np.packbits(mask, axis=2, bitorder="little")
+    padded[:, :, : bits.shape[2]] = bits
+    return padded.view("<u8")
+
+
+def _unpacked(words: Words, shape: tuple[int, ...]) -> Mask:
+    bits = np.unpackbits(words.view(np.uint8), axis=2, count=shape[2], bitorder="little")
+    return bits.view(np.bool_)
+
+
+def _sweep(reached: Words, allowed: Words) -> None:
     """Spread what is reached along the first axis, forth and back, in place."""
-    step = np.empty_like(mask[0])
     for here, before in (
-        *((i, i - 1) for i in range(1, len(mask))),
-        *((i, i + 1) for i in range(len(mask) - 2, -1, -1)),
+        *((i, i - 1) for i in range(1, len(allowed))),
+        *((i, i + 1) for i in range(len(allowed) - 2, -1, -1)),
     ):
-        np.logical_and(reached[before], mask[here], out=step)
-        np.logical_or(reached[here], step, out=reached[here])
+        reached[here] |= reached[before] & allowed[here]
+
+
+def _spread_along_rows(reached: Words, allowed: Words) -> None:
+    """Spread what is reached along the bits of each row, both ways, in place."""
+    n = reached.shape[2]
+    up, down, last = np.left_shift, np.right_shift, np.uint64(63)
+    for order, onward, back in ((range(n), up, down), (range(n)[::-1], down, up)):
+        carried = np.zeros(reached.shape[:2], reached.dtype)
+        for word in order:
+            here = reached[:, :, word] | (carried & allowed[:, :, word])
+            reached[:, :, word] = _filled(here, allowed[:, :, word].copy(), onward)
+            carried = back(reached[:, :, word], last)
+
+
+def _filled(reached: Words, allowed: Words, onward: np.ufunc) -> Words:
+    """Occluded fill by doubling steps (Kogge and Stone 1973): 64 single steps in six."""
+    for step in 2 ** np.arange(6, dtype=np.uint64):
+        reached |= allowed & onward(reached, step)
+        allowed &= onward(allowed, step)
+    return reached
 
 
 def _near_centre(mask: Mask) -> tuple[int, ...]:

@@ -302,7 +302,8 @@ def _corner(
         if len(profile):
             low = profile.argmax(axis=1)
             high = profile.shape[1] - 1 - profile[:, ::-1].argmax(axis=1)
-            middle = stride * float(np.median(low + high)) / 2.0
+            # not np.median, which imports numpy.ma: a twentieth of a query from a cold start
+            middle = stride * float(np.quantile(low + high, 0.5)) / 2.0
         centre.append(first + mm * middle)
     half = settings.pixel_mm * (settings.size - 1) / 2.0
     return centre[0] - half, centre[1] - half

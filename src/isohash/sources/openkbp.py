@@ -56,9 +56,10 @@ def read_npz_case(path: str | Path) -> Case:
         listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise InputError(f"{path}: arrays must have one shape (y, x, z), got {listing}")
     arrays = read_npz(path, ["voxel", *shapes])
-    dose = arrays["dose"] / np.float32(100.0) if "dose" in arrays else None
-    masks = _unpack_bits(arrays["masks"], path) if "masks" in arrays else {}
-    return _case(path, arrays["ct"], dose, masks, arrays["voxel"])
+    volumes = {name: _axes_zyx(arrays[name]) for name in shapes}
+    dose = volumes["dose"] / np.float32(100.0) if "dose" in volumes else None
+    masks = _unpack_bits(volumes["masks"], path) if "masks" in volumes else {}
+    return _case(path, volumes["ct"], dose, masks, arrays["voxel"])
 
 
 def is_csv_case(files: set[str]) -> bool:
@@ -72,10 +73,10 @@ def read_csv_case(folder: str | Path) -> Case:
     if not (folder / "voxel_dimensions.csv").is_file():
         raise InputError(f"{folder}: has no voxel_dimensions.csv, so sizes in mm are unknown")
     voxel = _read_numbers(folder / "voxel_dimensions.csv", header=False).ravel()
-    ct = _dense(folder / "ct.csv") if (folder / "ct.csv").is_file() else None
-    dose = _dense(folder / "dose.csv") if (folder / "dose.csv").is_file() else None
+    ct = _axes_zyx(_dense(folder / "ct.csv")) if (folder / "ct.csv").is_file() else None
+    dose = _axes_zyx(_dense(folder / "dose.csv")) if (folder / "dose.csv").is_file() else None
     masks = {
-        file.stem: _dense_mask(file)
+        file.stem: _axes_zyx(_dense_mask(file))
         for file in sorted(folder.glob("*.csv"))
         if file.name not in CSV_PARTS
     }
@@ -89,9 +90,10 @@ def _case(
     masks: Mapping[str, NDArray[Any]],
     voxel: NDArray[Any],
 ) -> Case:
+    """A case of arrays that are (z, y, x) already."""
     affine = _affine(voxel, path)
     structures = {
-        name: Volume(_axes_zyx(mask), affine)
+        name: Volume(mask, affine)
         for name, mask in masks.items()
         if name not in NOT_STRUCTURES and mask.any()
     }
@@ -99,8 +101,8 @@ def _case(
     parts = (("CT", ct), ("dose", dose), ("structures", structures or None))
     return Case(
         id=path.stem if path.suffix == ".npz" else path.name,
-        ct=None if ct is None else Volume(_axes_zyx(_checked_ct(ct, path)), affine),
-        dose=None if dose is None else Volume(_axes_zyx(_checked_dose(dose, path)), affine),
+        ct=None if ct is None else Volume(_checked_ct(ct, path), affine),
+        dose=None if dose is None else Volume(_checked_dose(dose, path), affine),
         structures=structures,
         prescription_gy=float(max(levels)) if levels else None,
         warnings=tuple(f"the case has no {part}" for part, value in parts if value is None),
@@ -121,13 +123,14 @@ def _affine(voxel: NDArray[Any], path: Path) -> NDArray[np.float64]:
 
 
 def _checked_ct(ct: NDArray[Any], path: Path) -> NDArray[np.int16]:
-    if ct.dtype.kind not in "iuf" or not np.isfinite(ct).all():
+    if ct.dtype.kind not in "iuf" or (ct.dtype.kind == "f" and not np.isfinite(ct).all()):
         raise InputError(f"{path}: CT must be finite numbers; export the case again")
     if ct.min() < 0 or ct.max() > np.iinfo(np.int16).max:
         raise InputError(
             f"{path}: CT is stored as HU + {HU_OFFSET}, so 0 or more, got {ct.min()}..{ct.max()}"
         )
-    return (np.rint(ct) - HU_OFFSET).astype(np.int16)
+    whole = ct if ct.dtype.kind in "iu" else np.rint(ct)
+    return whole.astype(np.int16) - np.int16(HU_OFFSET)
 
 
 def _checked_dose(dose: NDArray[Any], path: Path) -> NDArray[np.float32]:
