@@ -179,3 +179,17 @@ def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generat
         assert np.mean(same) >= 0.9
         np.save(tmp_path / "q.npy", rows[[3, 9]])
         assert archive.query(tmp_path / "q.npy", k=1, query_slice=1).ids == ["v:9"]
+
+
+def test_vectors_need_no_labels(tmp_path: Path, rng: np.random.Generator) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    rows = rng.normal(size=(300, 16)).astype(np.float32)
+    np.save(folder / "plain.npy", rows[:200])
+    np.savez(folder / "labelled.npz", X=rows[200:], y=np.arange(100))
+    index_source(folder, tmp_path / "V")
+    with Archive.open(tmp_path / "V") as archive:
+        first = {"plain:7": None, "labelled:7": 7}
+        for name, label in first.items():
+            match = archive.query(name, k=1, same_patient=True).matches[0]
+            assert (match.id, match.facts["label"]) == (name, label)

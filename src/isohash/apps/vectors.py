@@ -148,6 +148,16 @@ class VectorArchive:
         return np.cumsum([0, *(facts["n_rows"] for facts in self._entries)])
 
     @cached_property
+    def _labels(self) -> list[NDArray[np.int64] | None]:
+        """Of each entry; None where its file had none."""
+        names = self.store.ids()
+        known = ["label" in self.store.array_names(name) for name in names]
+        return [
+            self.store.arrays(name, ["label"])["label"] if labelled else None
+            for name, labelled in zip(names, known, strict=True)
+        ]
+
+    @cached_property
     def index(self) -> FlatIndex:
         """All codes, in the archive's order."""
         return FlatIndex.of(self.model.codes(self.store.gather("codes.vector").array))
@@ -161,9 +171,8 @@ class VectorArchive:
     def label(self, position: int) -> int | None:
         """The class of a row, where the file had labels."""
         entry = int(np.searchsorted(self._start, position, side="right")) - 1
-        arrays = self.store.arrays(self.store.ids()[entry], ["label"])
-        row = position - int(self._start[entry])
-        return int(arrays["label"][row]) if "label" in arrays else None
+        labels = self._labels[entry]
+        return None if labels is None else int(labels[position - int(self._start[entry])])
 
     def session(self, case: str | Path, pictures: bool = False) -> VectorSession:
         """A query: `FILE:ROW` of this archive, or the file of one or more vectors."""
