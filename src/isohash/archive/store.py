@@ -106,10 +106,6 @@ class CaseStore:
         """The names of a case's arrays, in the order they were put."""
         return tuple(row_ranges(self._record(case_id)))
 
-    def array_names(self, case_id: str) -> tuple[str, ...]:
-        """What arrays a case has; none of their bytes is read."""
-        return tuple(row_ranges(self._record(case_id)))
-
     def arrays(self, case_id: str, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """The arrays of a case (or those named), read-only, not copied, their bytes checked."""
         record = self._record(case_id)
