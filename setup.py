@@ -13,6 +13,7 @@ SOURCES = [
     "amx.cpp",
     "avx2.cpp",
     "avx512.cpp",
+    "avx512_symbols.cpp",
     "epilogue.cpp",
     "levels.cpp",
     "module.cpp",
@@ -22,7 +23,7 @@ SOURCES = [
     "scalar.cpp",
     "search.cpp",
 ]
-HEADERS = ["isohash.h", "kernels.hpp", "pool.hpp", "select.hpp", "simd_x86.hpp"]
+HEADERS = ["avx512.hpp", "isohash.h", "kernels.hpp", "pool.hpp", "select.hpp", "simd_x86.hpp"]
 
 # Never -march=native: the kernels choose by what the processor says at run time.
 if sys.platform == "win32":

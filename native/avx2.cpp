@@ -200,7 +200,7 @@ ISOHASH_AVX2 void hamming(const Shape &shape, const uint8_t *query, const uint8_
         hamming_long_codes(q, rows, m, words, out);
 }
 
-// ---- symbols, one per byte ----
+// ---- symbols of a byte, or of half a byte ----
 
 ISOHASH_AVX2 inline Vector apart(Vector a, Vector b) {
     return _mm256_or_si256(_mm256_subs_epu8(a, b), _mm256_subs_epu8(b, a));
@@ -279,20 +279,46 @@ ISOHASH_AVX2 inline int32_t symbol_distance(const uint8_t *a, const uint8_t *b, 
 template <SymbolSums sums, bool two_a_byte>
 ISOHASH_AVX2 void symbol_distances(const Shape &shape, const uint8_t *query, const uint8_t *codes,
                                    int64_t m, int32_t *out) {
-    const Vector q = _mm256_set1_epi8(static_cast<char>(shape.q));
+    const Vector q = shape.symbol_bits == 16 ? _mm256_set1_epi16(static_cast<short>(shape.q))
+                                             : _mm256_set1_epi8(static_cast<char>(shape.q));
     for (int64_t i = 0; i < m; i++) {
         const uint8_t *code = codes + i * shape.row_bytes;
         out[i] = symbol_distance<sums, two_a_byte>(query, code, shape.row_bytes, q);
     }
 }
 
-template <SymbolSums sums>
+// ---- symbols of two bytes, up to 32767 ----
+
+using Steps = Vector (*)(Vector, Vector, Vector);
+
+ISOHASH_AVX2 inline Vector wide_apart(Vector a, Vector b, Vector) {
+    return _mm256_abs_epi16(_mm256_sub_epi16(a, b));
+}
+
+ISOHASH_AVX2 inline Vector wide_lee(Vector a, Vector b, Vector q) {
+    const Vector d = wide_apart(a, b, q);
+    return _mm256_min_epi16(d, _mm256_sub_epi16(q, d));
+}
+
+ISOHASH_AVX2 inline Vector wide_different(Vector a, Vector b, Vector) {
+    return _mm256_andnot_si256(_mm256_cmpeq_epi16(a, b), _mm256_set1_epi16(1));
+}
+
+template <Steps steps, bool squared>
+ISOHASH_AVX2 inline Vector wide_sums(Vector a, Vector b, Vector q) {
+    const Vector s = steps(a, b, q);
+    return _mm256_madd_epi16(s, squared ? s : _mm256_set1_epi16(1));
+}
+
+template <SymbolSums sums, Steps steps, bool squared>
 ISOHASH_AVX2 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
                           int32_t *out) {
-    if (shape.symbols_per_byte == 1)
+    if (shape.symbol_bits == 8)
         symbol_distances<sums, false>(shape, query, codes, m, out);
-    else
+    else if (shape.symbol_bits == 4)
         symbol_distances<sums, true>(shape, query, codes, m, out);
+    else
+        symbol_distances<wide_sums<steps, squared>, false>(shape, query, codes, m, out);
 }
 
 // ---- batches: lookups by 4-bit symbols ----
@@ -306,7 +332,7 @@ constexpr int64_t table_bytes = lane * lane;
 
 // Bits are looked up four at a time: a byte of them is two symbols of sixteen.
 bool two_a_byte(const Shape &shape) {
-    return shape.metric == ISOHASH_HAMMING || shape.symbols_per_byte == 2;
+    return shape.symbol_bits <= 4;
 }
 
 int64_t positions_of(const Shape &shape) {
@@ -468,7 +494,7 @@ class Lookup : public BatchKernel {
   public:
     bool serves(const Shape &shape, int64_t n_queries) const override {
         constexpr int64_t enough_to_pay_for_rearranging = 8;
-        return (shape.metric == ISOHASH_HAMMING || shape.q <= lane) &&
+        return (shape.metric == ISOHASH_HAMMING || (shape.q <= lane && shape.symbol_bits <= 8)) &&
                n_queries >= enough_to_pay_for_rearranging;
     }
     int64_t block_rows(const Shape &shape) const override {
@@ -557,8 +583,9 @@ ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t
 
 const Lookup lookup;
 const Level level = {
-    {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
-     symbols<absolute_sums>, symbols<squared_sums>},
+    {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
+     symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
+     symbols<squared_sums, wide_apart, true>},
     {&lookup, nullptr, nullptr},
     find_below};
 

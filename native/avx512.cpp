@@ -9,23 +9,16 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <algorithm>
-#include <cstring>
 
-#include "simd_x86.hpp"
-
-#define ISOHASH_AVX512                                                                             \
-    ISOHASH_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")
+#include "avx512.hpp"
 
 namespace isohash {
 namespace {
 
-using Vector = __m512i;
-constexpr int64_t vector_bytes = 64, vector_words = 8;
+constexpr int64_t vector_words = 8;
 constexpr int64_t prefetch_bytes = 2048;
 // Words from which one code after another is as fast as eight that share their last sums.
 constexpr int64_t long_code_words = 32;
-
-ISOHASH_AVX512 inline Vector load(const void *p) { return _mm512_loadu_si512(p); }
 
 ISOHASH_AVX512 inline __mmask8 first_words(int64_t n) {
     return static_cast<__mmask8>((1u << n) - 1);
@@ -36,25 +29,15 @@ ISOHASH_AVX512 inline Vector differing(Vector a, Vector b) {
     return _mm512_popcnt_epi64(_mm512_xor_si512(a, b));
 }
 
-// Pairs of 128-bit quarters, added: the even and the odd quarters of a, then of b.
-ISOHASH_AVX512 inline Vector add_quarters(Vector a, Vector b) {
-    constexpr int even = 0x88, odd = 0xdd;
-    return _mm512_add_epi64(_mm512_shuffle_i64x2(a, b, even), _mm512_shuffle_i64x2(a, b, odd));
-}
-
-ISOHASH_AVX512 inline Vector add_pairs(Vector a, Vector b) {
+ISOHASH_AVX512 inline Vector add_64_bits(Vector a, Vector b) {
     return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
 }
 
-// The totals of eight vectors of eight sums each, in order.
-ISOHASH_AVX512 inline __m256i eight_totals(const Vector v[8]) {
-    const Vector left = add_quarters(add_pairs(v[0], v[1]), add_pairs(v[2], v[3]));
-    const Vector right = add_quarters(add_pairs(v[4], v[5]), add_pairs(v[6], v[7]));
+// The totals of eight vectors of eight 64-bit sums each, in order.
+ISOHASH_AVX512 inline __m256i eight_counts(const Vector v[8]) {
+    const Vector left = add_quarters(add_64_bits(v[0], v[1]), add_64_bits(v[2], v[3]));
+    const Vector right = add_quarters(add_64_bits(v[4], v[5]), add_64_bits(v[6], v[7]));
     return _mm512_cvtepi64_epi32(add_quarters(left, right));
-}
-
-ISOHASH_AVX512 inline void store_8(int32_t *out, __m256i v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), v);
 }
 
 ISOHASH_AVX512 inline int64_t total(Vector v) {
@@ -94,7 +77,7 @@ ISOHASH_AVX512 void hamming_eight_codes(const uint64_t *query, const uint64_t *c
                 sums[r] = _mm512_add_epi64(sums[r], differing(q, x));
             }
         }
-        store_8(out + i, eight_totals(sums));
+        store_8(out + i, eight_counts(sums));
     }
     for (; i < m; i++) out[i] = one_code(query, codes + i * words, words);
 }
@@ -134,96 +117,6 @@ ISOHASH_AVX512 void hamming(const Shape &shape, const uint8_t *query, const uint
         hamming_long_codes(q, rows, m, words, out);
 }
 
-// ---- symbols, one per byte ----
-
-ISOHASH_AVX512 inline Vector apart(Vector a, Vector b) {
-    return _mm512_or_si512(_mm512_subs_epu8(a, b), _mm512_subs_epu8(b, a));
-}
-
-// min(d, q - d) with d = |a - b|; for q = 256 the difference wraps to 0 at d = 0, as it should.
-ISOHASH_AVX512 inline Vector lee_steps(Vector a, Vector b, Vector q) {
-    const Vector d = apart(a, b);
-    return _mm512_min_epu8(d, _mm512_sub_epi8(q, d));
-}
-
-ISOHASH_AVX512 inline Vector lee_sums(Vector a, Vector b, Vector q) {
-    return _mm512_sad_epu8(lee_steps(a, b, q), _mm512_setzero_si512());
-}
-
-// Steps reach 255, so they are widened before they are squared.
-ISOHASH_AVX512 inline Vector sums_of_squares(Vector steps) {
-    const Vector zero = _mm512_setzero_si512();
-    const Vector low = _mm512_unpacklo_epi8(steps, zero), high = _mm512_unpackhi_epi8(steps, zero);
-    return _mm512_add_epi32(_mm512_madd_epi16(low, low), _mm512_madd_epi16(high, high));
-}
-
-ISOHASH_AVX512 inline Vector squared_lee_sums(Vector a, Vector b, Vector q) {
-    return sums_of_squares(lee_steps(a, b, q));
-}
-
-ISOHASH_AVX512 inline Vector absolute_sums(Vector a, Vector b, Vector) {
-    return _mm512_sad_epu8(a, b);
-}
-
-ISOHASH_AVX512 inline Vector squared_sums(Vector a, Vector b, Vector) {
-    return sums_of_squares(apart(a, b));
-}
-
-ISOHASH_AVX512 inline Vector different_sums(Vector a, Vector b, Vector) {
-    const Vector one = _mm512_set1_epi8(1), x = _mm512_xor_si512(a, b);
-    return _mm512_sad_epu8(_mm512_min_epu8(x, one), _mm512_setzero_si512());
-}
-
-// The total of sixteen 32-bit or eight small 64-bit sums.
-ISOHASH_AVX512 inline int32_t total_32(Vector v) {
-    const Vector low = _mm512_and_si512(v, _mm512_set1_epi64(0xffffffff));
-    return static_cast<int32_t>(total(_mm512_add_epi64(low, _mm512_srli_epi64(v, 32))));
-}
-
-using SymbolSums = Vector (*)(Vector, Vector, Vector);
-
-ISOHASH_AVX512 inline Vector add_32(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
-
-// The sums of 64 bytes of symbols, one or two a byte.
-template <SymbolSums sums, bool two_a_byte>
-ISOHASH_AVX512 inline Vector sums_of_bytes(Vector a, Vector b, Vector q) {
-    if (!two_a_byte) return sums(a, b, q);
-    const Vector low = _mm512_set1_epi8(15);
-    return _mm512_add_epi32(
-        sums(_mm512_and_si512(a, low), _mm512_and_si512(b, low), q),
-        sums(_mm512_and_si512(_mm512_srli_epi16(a, 4), low),
-             _mm512_and_si512(_mm512_srli_epi16(b, 4), low), q));
-}
-
-template <SymbolSums sums, bool two_a_byte>
-ISOHASH_AVX512 void symbol_distances(const Shape &shape, const uint8_t *query,
-                                     const uint8_t *codes, int64_t m, int32_t *out) {
-    const Vector q = _mm512_set1_epi8(static_cast<char>(shape.q));
-    const int64_t width = shape.row_bytes, whole = width / vector_bytes * vector_bytes;
-    alignas(64) uint8_t pads[2][vector_bytes] = {}; // equal padding adds nothing
-    std::memcpy(pads[0], query + whole, static_cast<size_t>(width - whole));
-    for (int64_t i = 0; i < m; i++) {
-        const uint8_t *code = codes + i * width;
-        Vector all = _mm512_setzero_si512();
-        for (int64_t j = 0; j < whole; j += vector_bytes)
-            all = add_32(all, sums_of_bytes<sums, two_a_byte>(load(query + j), load(code + j), q));
-        if (whole < width) {
-            std::memcpy(pads[1], code + whole, static_cast<size_t>(width - whole));
-            all = add_32(all, sums_of_bytes<sums, two_a_byte>(load(pads[0]), load(pads[1]), q));
-        }
-        out[i] = total_32(all);
-    }
-}
-
-template <SymbolSums sums>
-ISOHASH_AVX512 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes,
-                            int64_t m, int32_t *out) {
-    if (shape.symbols_per_byte == 1)
-        symbol_distances<sums, false>(shape, query, codes, m, out);
-    else
-        symbol_distances<sums, true>(shape, query, codes, m, out);
-}
-
 // ---- batches ----
 
 constexpr int64_t tile = 4; // queries and codes per tile
@@ -249,7 +142,7 @@ ISOHASH_AVX512 inline void hamming_tile(const uint64_t *queries, const uint64_t 
     }
     for (int r = 0; r < tile; r += 2) {
         alignas(32) int32_t two_rows[2 * tile];
-        store_8(two_rows, eight_totals(sums + r * tile));
+        store_8(two_rows, eight_counts(sums + r * tile));
         std::copy(two_rows, two_rows + tile, out + r * ld);
         std::copy(two_rows + tile, two_rows + 2 * tile, out + (r + 1) * ld);
     }
@@ -310,8 +203,9 @@ bool machine_has_it() {
 
 const Level *avx512_level() {
     static const Level level = {
-        {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
-         symbols<absolute_sums>, symbols<squared_sums>},
+        {hamming, avx512_symbols(ISOHASH_LEE), avx512_symbols(ISOHASH_SQUARED_LEE),
+         avx512_symbols(ISOHASH_DIFFERENT), avx512_symbols(ISOHASH_ABSOLUTE),
+         avx512_symbols(ISOHASH_SQUARED)},
         {&tiles, avx2_lookup(), nullptr},
         find_below};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;

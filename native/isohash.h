@@ -1,7 +1,8 @@
 /* The plain C interface of the isohash engine: arrays in, arrays out, no state but a thread pool.
  *
  * Rows are `row_bytes` bytes, one after another. For bit codes (metric hamming) a row is whole
- * 64-bit words; for symbol codes it holds one symbol per byte, or two where q is at most 16.
+ * 64-bit words; for symbol codes it holds symbols of 4 bits, two to the byte, of 8 or of 16 bits.
+ * Symbols of 16 bits, and q where the metric is a Lee metric, are at most 32767.
  * Distances are divided by `scale`. Hits are ordered by (distance, position).
  * Every function may be called from several threads at once.
  */
@@ -48,7 +49,7 @@ struct isohash_scan {
     int32_t scale;
     int32_t level;
     int32_t threads;
-    int32_t symbols_per_byte; /* 1 or 2 */
+    int32_t symbol_bits; /* 1 where the metric is hamming, else 4, 8 or 16 */
     int64_t row_bytes;
     const uint8_t *queries;
     int64_t n_queries;

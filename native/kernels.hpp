@@ -23,7 +23,7 @@ struct Shape {
     isohash_metric metric;
     int64_t row_bytes;
     int32_t q;
-    int32_t symbols_per_byte;
+    int32_t symbol_bits;
 
     int64_t words() const { return row_bytes / 8; }
 };

@@ -2,6 +2,7 @@
 // on random codes, so a kernel that this build's authors never saw run cannot give a wrong answer.
 
 #include <array>
+#include <cstring>
 #include <mutex>
 #include <random>
 #include <vector>
@@ -29,29 +30,39 @@ struct Trial {
     isohash_metric metric;
     int32_t q;
     int64_t row_bytes;
-    int32_t symbols_per_byte = 1;
+    int32_t symbol_bits = 8;
 };
 
 // Widths around every vector size, both even and odd alphabets, and the extremes of each metric.
 constexpr Trial trials[] = {
-    {ISOHASH_HAMMING, 2, 8},       {ISOHASH_HAMMING, 2, 56},
-    {ISOHASH_HAMMING, 2, 64},      {ISOHASH_HAMMING, 2, 136},
-    {ISOHASH_HAMMING, 2, 512},     {ISOHASH_HAMMING, 2, 1288},
+    {ISOHASH_HAMMING, 2, 8, 1},       {ISOHASH_HAMMING, 2, 56, 1},
+    {ISOHASH_HAMMING, 2, 64, 1},      {ISOHASH_HAMMING, 2, 136, 1},
+    {ISOHASH_HAMMING, 2, 512, 1},     {ISOHASH_HAMMING, 2, 1288, 1},
     {ISOHASH_LEE, 10, 130},        {ISOHASH_LEE, 17, 65},
-    {ISOHASH_LEE, 256, 1030},      {ISOHASH_LEE, 16, 67, 2},
-    {ISOHASH_SQUARED_LEE, 16, 67}, {ISOHASH_SQUARED_LEE, 16, 530, 2},
+    {ISOHASH_LEE, 256, 1030},      {ISOHASH_LEE, 16, 67, 4},
+    {ISOHASH_SQUARED_LEE, 16, 67}, {ISOHASH_SQUARED_LEE, 16, 530, 4},
     {ISOHASH_SQUARED_LEE, 50, 96}, {ISOHASH_SQUARED_LEE, 255, 1030},
     {ISOHASH_DIFFERENT, 10, 200},  {ISOHASH_SQUARED_LEE, 256, 1030},
-    {ISOHASH_DIFFERENT, 16, 70, 2}, {ISOHASH_DIFFERENT, 256, 1030},
-    {ISOHASH_ABSOLUTE, 256, 200},  {ISOHASH_ABSOLUTE, 16, 70, 2},
-    {ISOHASH_SQUARED, 256, 1030},  {ISOHASH_SQUARED, 16, 530, 2},
+    {ISOHASH_DIFFERENT, 16, 70, 4}, {ISOHASH_DIFFERENT, 256, 1030},
+    {ISOHASH_ABSOLUTE, 256, 200},  {ISOHASH_ABSOLUTE, 16, 70, 4},
+    {ISOHASH_SQUARED, 256, 1030},  {ISOHASH_SQUARED, 16, 530, 4},
+    {ISOHASH_LEE, 32767, 130, 16}, {ISOHASH_SQUARED_LEE, 4096, 134, 16},
+    {ISOHASH_SQUARED, 2634, 256, 16}, {ISOHASH_DIFFERENT, 4096, 66, 16},
+    {ISOHASH_ABSOLUTE, 32768, 194, 16}, {ISOHASH_SQUARED, 2634, 330, 16},
+    {ISOHASH_SQUARED, 32768, 2, 16},
 };
 
 std::vector<uint8_t> random_rows(std::mt19937 &random, const Trial &trial, int64_t n) {
     std::vector<uint8_t> rows(static_cast<size_t>(n * trial.row_bytes));
-    const bool full = trial.metric == ISOHASH_HAMMING || trial.symbols_per_byte == 2;
+    const bool full = trial.metric == ISOHASH_HAMMING || trial.symbol_bits == 4;
     const uint32_t values = full ? 256 : static_cast<uint32_t>(trial.q);
-    for (uint8_t &value : rows) value = static_cast<uint8_t>(random() % values);
+    if (trial.symbol_bits < 16)
+        for (uint8_t &value : rows) value = static_cast<uint8_t>(random() % values);
+    else
+        for (size_t i = 0; i < rows.size(); i += 2) {
+            const uint16_t symbol = static_cast<uint16_t>(random() % values);
+            std::memcpy(&rows[i], &symbol, sizeof symbol);
+        }
     return rows;
 }
 
@@ -63,7 +74,7 @@ std::vector<int32_t> matrix_by(int level, const Trial &trial, const std::vector<
     scan.scale = 1;
     scan.level = level;
     scan.threads = 1;
-    scan.symbols_per_byte = trial.symbols_per_byte;
+    scan.symbol_bits = trial.symbol_bits;
     scan.row_bytes = trial.row_bytes;
     scan.queries = queries.data();
     scan.n_queries = static_cast<int64_t>(queries.size()) / trial.row_bytes;

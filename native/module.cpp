@@ -48,7 +48,7 @@ bool has_args(Py_ssize_t n, Py_ssize_t expected) {
 }
 
 // The arguments that all searches share, in this order:
-// level, metric, q, scale, threads, symbols_per_byte, row_bytes, queries, codes.
+// level, metric, q, scale, threads, symbol_bits, row_bytes, queries, codes.
 constexpr Py_ssize_t n_scan_args = 9;
 
 struct ScanArgs {
@@ -56,11 +56,11 @@ struct ScanArgs {
     View queries, codes, allowed;
 
     bool read(PyObject *const *args) {
-        int64_t level, metric, q, scale, threads, symbols_per_byte;
+        int64_t level, metric, q, scale, threads, symbol_bits;
         if (!read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level) ||
-            !read_int(args[1], 0, ISOHASH_N_METRICS - 1, metric) || !read_int(args[2], 2, 256, q) ||
+            !read_int(args[1], 0, ISOHASH_N_METRICS - 1, metric) || !read_int(args[2], 2, 32768, q) ||
             !read_int(args[3], 1, 2, scale) || !read_int(args[4], 1, 1024, threads) ||
-            !read_int(args[5], 1, 2, symbols_per_byte) ||
+            !read_int(args[5], 1, 16, symbol_bits) ||
             !read_int(args[6], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[7], false) ||
             !codes.take(args[8], false))
             return false;
@@ -69,7 +69,7 @@ struct ScanArgs {
         scan.q = static_cast<int32_t>(q);
         scan.scale = static_cast<int32_t>(scale);
         scan.threads = static_cast<int32_t>(threads);
-        scan.symbols_per_byte = static_cast<int32_t>(symbols_per_byte);
+        scan.symbol_bits = static_cast<int32_t>(symbol_bits);
         return fill_rows() && (isohash_level_status(scan.level) == ISOHASH_READY ||
                                refuse("this level cannot run here"));
     }
@@ -82,9 +82,17 @@ struct ScanArgs {
     }
 
   private:
+    bool symbols_fit() const {
+        const int32_t bits = scan.symbol_bits;
+        if (scan.metric == ISOHASH_HAMMING) return bits == 1;
+        return (bits == 4 || bits == 8 || bits == 16) && scan.q <= 1 << bits;
+    }
+
     bool fill_rows() {
         const int64_t row = scan.row_bytes;
+        if (!symbols_fit()) return refuse("symbols have 1 bit (hamming), 4, 8 or 16");
         if (scan.metric == ISOHASH_HAMMING && row % 8) return refuse("bits come in 64-bit words");
+        if (scan.symbol_bits == 16 && row % 2) return refuse("half a symbol is missing");
         if (queries.bytes() % row || codes.bytes() % row) return refuse("a row is incomplete");
         scan.queries = queries.as<const uint8_t>();
         scan.codes = codes.as<const uint8_t>();

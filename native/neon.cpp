@@ -60,7 +60,7 @@ void hamming(const Shape &shape, const uint8_t *query, const uint8_t *codes, int
     }
 }
 
-// ---- symbols, one per byte ----
+// ---- symbols of a byte, or of half a byte ----
 
 // min(d, q - d) with d = |a - b|; for q = 256 the difference wraps to 0 at d = 0, as it should.
 inline uint8x16_t lee_steps(uint8x16_t a, uint8x16_t b, uint8x16_t q) {
@@ -127,13 +127,58 @@ void symbol_distances(const Shape &shape, const uint8_t *query, const uint8_t *c
     }
 }
 
-template <SymbolSums sums>
+// ---- symbols of two bytes ----
+
+using Steps = uint16x8_t (*)(uint16x8_t, uint16x8_t, uint16x8_t);
+
+inline uint16x8_t wide_apart(uint16x8_t a, uint16x8_t b, uint16x8_t) { return vabdq_u16(a, b); }
+
+inline uint16x8_t wide_lee(uint16x8_t a, uint16x8_t b, uint16x8_t q) {
+    const uint16x8_t d = vabdq_u16(a, b);
+    return vminq_u16(d, vsubq_u16(q, d));
+}
+
+inline uint16x8_t wide_different(uint16x8_t a, uint16x8_t b, uint16x8_t) {
+    return vminq_u16(vabdq_u16(a, b), vdupq_n_u16(1));
+}
+
+template <bool squared> inline uint32x4_t add_steps(uint32x4_t all, uint16x8_t steps) {
+    if (!squared) return vpadalq_u16(all, steps);
+    const uint16x4_t low = vget_low_u16(steps);
+    return vmlal_high_u16(vmlal_u16(all, low, low), steps, steps);
+}
+
+inline uint16x8_t load_wide(const uint8_t *p) { return vreinterpretq_u16_u8(vld1q_u8(p)); }
+
+template <Steps steps, bool squared>
+void wide_distances(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                    int32_t *out) {
+    const uint16x8_t q = vdupq_n_u16(static_cast<uint16_t>(shape.q));
+    const int64_t width = shape.row_bytes, whole = width / vector_bytes * vector_bytes;
+    uint8_t pads[2][vector_bytes] = {}; // equal padding adds nothing
+    std::memcpy(pads[0], query + whole, static_cast<size_t>(width - whole));
+    for (int64_t i = 0; i < m; i++) {
+        const uint8_t *code = codes + i * width;
+        uint32x4_t all = vdupq_n_u32(0);
+        for (int64_t j = 0; j < whole; j += vector_bytes)
+            all = add_steps<squared>(all, steps(load_wide(query + j), load_wide(code + j), q));
+        if (whole < width) {
+            std::memcpy(pads[1], code + whole, static_cast<size_t>(width - whole));
+            all = add_steps<squared>(all, steps(load_wide(pads[0]), load_wide(pads[1]), q));
+        }
+        out[i] = static_cast<int32_t>(vaddvq_u32(all));
+    }
+}
+
+template <SymbolSums sums, Steps steps, bool squared>
 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
              int32_t *out) {
-    if (shape.symbols_per_byte == 1)
+    if (shape.symbol_bits == 8)
         symbol_distances<sums, false>(shape, query, codes, m, out);
-    else
+    else if (shape.symbol_bits == 4)
         symbol_distances<sums, true>(shape, query, codes, m, out);
+    else
+        wide_distances<steps, squared>(shape, query, codes, m, out);
 }
 
 int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t limit) {
@@ -149,8 +194,9 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
 }
 
 const Level level = {
-    {hamming, symbols<lee_sums>, symbols<squared_lee_sums>, symbols<different_sums>,
-     symbols<absolute_sums>, symbols<squared_sums>},
+    {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
+     symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
+     symbols<squared_sums, wide_apart, true>},
     {nullptr, nullptr, nullptr},
     find_below};
 

@@ -1,6 +1,7 @@
 // The portable level: plain loops, right at a glance. The other levels are checked against it.
 
 #include <cstdlib>
+#include <cstring>
 
 #include "kernels.hpp"
 
@@ -54,19 +55,36 @@ inline int32_t squared_step(int32_t a, int32_t b, int32_t) { return (a - b) * (a
 
 using Step = int32_t (*)(int32_t, int32_t, int32_t);
 
+// Symbol j of a row of symbols of `bits` bits; of two in a byte the first is in the high half.
+template <int bits> inline int32_t symbol_at(const uint8_t *row, int64_t j) {
+    if (bits == 4) return j % 2 ? row[j / 2] & 15 : row[j / 2] >> 4;
+    if (bits == 8) return row[j];
+    uint16_t symbol;
+    std::memcpy(&symbol, row + 2 * j, sizeof symbol);
+    return symbol;
+}
+
+template <Step step, int bits>
+void symbol_distances(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
+                      int32_t *out) {
+    const int64_t length = shape.row_bytes * 8 / bits;
+    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
+        int32_t sum = 0;
+        for (int64_t j = 0; j < length; j++)
+            sum += step(symbol_at<bits>(query, j), symbol_at<bits>(codes, j), shape.q);
+        out[i] = sum;
+    }
+}
+
 template <Step step>
 void symbols(const Shape &shape, const uint8_t *query, const uint8_t *codes, int64_t m,
              int32_t *out) {
-    for (int64_t i = 0; i < m; i++, codes += shape.row_bytes) {
-        int32_t sum = 0;
-        if (shape.symbols_per_byte == 1)
-            for (int64_t j = 0; j < shape.row_bytes; j++) sum += step(query[j], codes[j], shape.q);
-        else
-            for (int64_t j = 0; j < shape.row_bytes; j++)
-                sum += step(query[j] >> 4, codes[j] >> 4, shape.q) +
-                       step(query[j] & 15, codes[j] & 15, shape.q);
-        out[i] = sum;
-    }
+    if (shape.symbol_bits == 4)
+        symbol_distances<step, 4>(shape, query, codes, m, out);
+    else if (shape.symbol_bits == 8)
+        symbol_distances<step, 8>(shape, query, codes, m, out);
+    else
+        symbol_distances<step, 16>(shape, query, codes, m, out);
 }
 
 int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t limit) {

@@ -114,7 +114,7 @@ class Blocks {
 
 Shape shape_of(const isohash_scan &scan) {
     return {static_cast<isohash_metric>(scan.metric), scan.row_bytes, scan.q,
-            scan.symbols_per_byte};
+            scan.symbol_bits};
 }
 
 const uint8_t *query_row(const isohash_scan &scan, int64_t i) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -13,27 +14,36 @@ namespace {
 
 struct Kind {
     isohash_metric metric;
-    int32_t q, scale, symbols_per_byte = 1;
+    int32_t q, scale, symbol_bits = 8;
 };
 
-constexpr Kind kinds[] = {{ISOHASH_HAMMING, 2, 1},       {ISOHASH_HAMMING, 2, 2},
+constexpr Kind kinds[] = {{ISOHASH_HAMMING, 2, 1, 1},       {ISOHASH_HAMMING, 2, 2, 1},
                           {ISOHASH_LEE, 5, 1},           {ISOHASH_LEE, 16, 1},
                           {ISOHASH_LEE, 255, 1},         {ISOHASH_LEE, 256, 1},
                           {ISOHASH_SQUARED_LEE, 16, 1},  {ISOHASH_SQUARED_LEE, 17, 1},
                           {ISOHASH_SQUARED_LEE, 256, 1}, {ISOHASH_DIFFERENT, 10, 1},
                           {ISOHASH_DIFFERENT, 256, 1},
-                          {ISOHASH_LEE, 16, 1, 2},       {ISOHASH_SQUARED_LEE, 16, 1, 2},
-                          {ISOHASH_DIFFERENT, 16, 1, 2}, {ISOHASH_ABSOLUTE, 256, 1},
-                          {ISOHASH_ABSOLUTE, 16, 1, 2},  {ISOHASH_SQUARED, 256, 1},
-                          {ISOHASH_SQUARED, 16, 1},      {ISOHASH_SQUARED, 16, 1, 2}};
+                          {ISOHASH_LEE, 16, 1, 4},       {ISOHASH_SQUARED_LEE, 16, 1, 4},
+                          {ISOHASH_DIFFERENT, 16, 1, 4}, {ISOHASH_ABSOLUTE, 256, 1},
+                          {ISOHASH_ABSOLUTE, 16, 1, 4},  {ISOHASH_SQUARED, 256, 1},
+                          {ISOHASH_SQUARED, 16, 1},      {ISOHASH_SQUARED, 16, 1, 4},
+                          {ISOHASH_LEE, 4000, 1, 16},    {ISOHASH_SQUARED_LEE, 1001, 1, 16},
+                          {ISOHASH_DIFFERENT, 999, 1, 16}, {ISOHASH_ABSOLUTE, 32768, 1, 16},
+                          {ISOHASH_SQUARED, 2600, 1, 16}};
 constexpr int64_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 64, 100, 160};
 
 // Random rows with many ties: few different symbols in most of them, and repeated rows.
 std::vector<uint8_t> rows_of(std::mt19937 &random, const Kind &kind, int64_t n, int64_t row_bytes) {
     std::vector<uint8_t> rows(static_cast<size_t>(n * row_bytes));
-    const bool full = kind.metric == ISOHASH_HAMMING || kind.symbols_per_byte == 2;
+    const bool full = kind.metric == ISOHASH_HAMMING || kind.symbol_bits == 4;
     const uint32_t values = full ? 256 : static_cast<uint32_t>(kind.q);
-    for (uint8_t &value : rows) value = static_cast<uint8_t>(random() % values);
+    if (kind.symbol_bits < 16)
+        for (uint8_t &value : rows) value = static_cast<uint8_t>(random() % values);
+    else
+        for (size_t i = 0; i < rows.size(); i += 2) {
+            const uint16_t symbol = static_cast<uint16_t>(random() % values);
+            std::memcpy(&rows[i], &symbol, sizeof symbol);
+        }
     for (int64_t i = 1; i < n; i += 3)
         std::copy_n(rows.begin() + (i - 1) * row_bytes, row_bytes, rows.begin() + i * row_bytes);
     return rows;
@@ -76,8 +86,8 @@ int64_t failures(int level, const Kind &kind, int64_t width, int64_t n_queries, 
     scan.metric = kind.metric;
     scan.q = kind.q;
     scan.scale = kind.scale;
-    scan.symbols_per_byte = kind.symbols_per_byte;
-    scan.row_bytes = kind.metric == ISOHASH_HAMMING ? 8 * width : width;
+    scan.symbol_bits = kind.symbol_bits;
+    scan.row_bytes = width * (kind.metric == ISOHASH_HAMMING ? 8 : kind.symbol_bits == 16 ? 2 : 1);
     const auto queries = rows_of(random, kind, n_queries, scan.row_bytes);
     const auto codes = rows_of(random, kind, n_codes, scan.row_bytes);
     std::vector<uint8_t> allowed(static_cast<size_t>(n_codes));

@@ -38,8 +38,8 @@ MAX_CODES = 2**32 - 1
 class Scan:
     """How rows are compared, and by which level.
 
-    `metric` is a key of METRICS. Rows are uint64 words for `hamming`, otherwise uint8 with one
-    symbol a byte (or two, where q is at most 16); distances are divided by `scale`.
+    `metric` is a key of METRICS. Rows are uint64 words for `hamming`; otherwise symbols of
+    `symbol_bits` 4 (two to the byte), 8 or 16. Distances are divided by `scale`.
     """
 
     metric: str
@@ -47,7 +47,7 @@ class Scan:
     scale: int
     level: str
     threads: int
-    symbols_per_byte: int = 1
+    symbol_bits: int = 1
 
     def args(self, queries: NDArray[Any], codes: NDArray[Any]) -> tuple[Any, ...]:
         """The arguments that every search of the extension begins with."""
@@ -58,7 +58,7 @@ class Scan:
             self.q,
             self.scale,
             self.threads,
-            self.symbols_per_byte,
+            self.symbol_bits,
             row_bytes,
             queries,
             codes,

@@ -36,11 +36,16 @@ CASES = [
     (255, 300, "lee"),
     (700, 1401, "squared_lee"),
     (700, 701, "lee"),
+    (700, 701, "squared_lee"),
+    (700, 701, "hamming"),
+    (2633, 5267, "squared_lee"),
+    (32767, 65535, "lee"),
+    (40000, 80001, "lee"),
 ]
 
 
 @pytest.mark.parametrize(("top", "q", "metric"), CASES)
-@pytest.mark.parametrize("n_queries", [1, 12])
+@pytest.mark.parametrize("n_queries", [1, 12, 31])
 def test_hits_are_the_references(
     rng: np.random.Generator, level: str, top: int, q: int, metric: str, n_queries: int
 ) -> None:
@@ -53,19 +58,27 @@ def test_hits_are_the_references(
     np.testing.assert_array_equal(distances(queries, database), expected)
 
 
-def test_extreme_symbols_do_not_overflow(level: str) -> None:
-    alphabets = Alphabets(np.full(3000, 1, np.uint8), np.tile([0, 255], 3000).astype(np.uint16))
+@pytest.mark.parametrize(("length", "top"), [(3000, 255), (128, 2633), (33, 5000), (1, 32766)])
+def test_extreme_symbols_do_not_overflow(level: str, length: int, top: int) -> None:
+    values = np.tile([0, top], length).astype(np.uint16)
+    alphabets = Alphabets(np.full(length, 1, np.uint8), values)
     low, high = (
         Codes(
-            alphabets.pack(np.full((9, 3000), index, np.uint16)),
-            3000,
-            511,
+            alphabets.pack(np.full((n, length), index, np.uint16)),
+            length,
+            2 * top + 1,
             "squared_lee",
             alphabets,
         )
-        for index in (0, 1)
+        for index, n in ((0, 19), (1, 41))
     )
-    assert (distances(low, high) == 3000 * 255**2).all()
+    assert (distances(low, high) == length * top**2).all()
+    assert (distances(high[:1], low) == length * top**2).all()
+
+
+def test_symbols_beyond_two_bytes_are_refused() -> None:
+    with pytest.raises(InputError, match="symbols up to 65535, got q = 70000"):
+        FlatIndex(3, q=70_000)
 
 
 def test_symbols_that_an_index_cannot_hold_are_refused(rng: np.random.Generator) -> None:

@@ -23,8 +23,8 @@ LEVELS = ("numpy", *native.LEVELS)
 # More than any machine has cores; the extension takes no larger number.
 MAX_THREADS = 1024
 
-# Native symbols are bytes; larger ones are searched by NumPy.
-LARGEST_NATIVE_SYMBOL = 255
+# Native symbols and circles go up to here; larger ones are searched by NumPy.
+LARGEST_NATIVE_SYMBOL = 2**15 - 1
 
 Mask = NDArray[np.bool_]
 
@@ -147,14 +147,14 @@ def native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | Non
     level = current_level()
     if n_codes > native.MAX_CODES:
         raise InputError(f"one index holds at most {native.MAX_CODES} codes, got {n_codes}")
-    if level == "numpy" or not _fits_bytes(layout):
+    if level == "numpy" or not _fits_native(layout):
         return None
     return _scan_by(layout, level, threads)
 
 
-def _fits_bytes(layout: Layout) -> bool:
-    """Whether the extension's byte symbols hold this layout, the circle too where it wraps."""
-    largest = layout.q - 1 if layout.wraps else layout.top
+def _fits_native(layout: Layout) -> bool:
+    """Whether the extension's symbols hold this layout, the circle too where it wraps."""
+    largest = layout.q if layout.wraps else layout.top
     return layout.steps is None or largest <= LARGEST_NATIVE_SYMBOL
 
 
@@ -168,4 +168,4 @@ def _scan_by(layout: Layout, level: str, threads: int) -> native.Scan:
     else:
         straight = {"hamming": "different", "lee": "absolute", "squared_lee": "squared"}
         metric, q = straight[layout.metric], max(2, layout.top + 1)
-    return native.Scan(metric, q, 1, level, threads, layout.symbols_per_byte)
+    return native.Scan(metric, q, 1, level, threads, layout.symbol_bits)

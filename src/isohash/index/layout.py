@@ -6,8 +6,9 @@ Two layouts cover every metric:
   Hamming codes are used as they are stored. Lee codes of the smallest alphabets become cyclic
   thermometers (even q: q/2 bits a symbol, scale 1; odd q: q bits, scale 2), which turns the Lee
   distance into a Hamming distance exactly.
-* symbols: two symbols to a byte up to q = 16, one beyond; the distance is a sum over positions of
-  `steps[|a - b|]`. Codes that are stored so (q = 9..16 and 129..256) are used as they are.
+* symbols: two symbols to a byte up to q = 16, one up to q = 256, in two bytes beyond; the distance
+  is a sum over positions of `steps[|a - b|]`. Codes that are stored as half or whole bytes
+  (q = 9..16 and 129..256) are used as they are.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ WORD_BYTES = 8
 # Lee codes whose thermometers take no more bits a symbol than half a byte are searched by them.
 THERMOMETER_MAX_BITS = 4
 
-# Alphabets of which two symbols fit a byte.
+# Alphabets of which two symbols fit a byte, and of which one does; two bytes hold any other.
 HALF_BYTE_Q = 16
+BYTE_Q = 256
+LARGEST_SYMBOL = 2**16 - 1
 
 # Rows whose symbols are unpacked at a time.
 UNPACKED_ROWS = 4096
@@ -52,9 +55,13 @@ class Layout:
     steps: NDArray[np.int32] | None  # distance of two symbols by |a - b|, shape (q,)
 
     @property
-    def symbols_per_byte(self) -> int:
-        """Two where symbols share a byte."""
-        return 2 if self.steps is not None and self.top < HALF_BYTE_Q else 1
+    def symbol_bits(self) -> int:
+        """Bits of a symbol in memory: 1 (words), 4 (two symbols share a byte), 8 or 16."""
+        if self.steps is None:
+            return 1
+        if self.wraps and self.q > BYTE_Q:  # the kernels keep the circle's size beside symbols
+            return 16
+        return 4 if self.top < HALF_BYTE_Q else 8 if self.top < BYTE_Q else 16
 
     @property
     def wraps(self) -> bool:
@@ -88,18 +95,18 @@ class Layout:
         """Whether the stored symbols take half a byte or a byte each, just as they are searched."""
         if codes.alphabets is not None:
             return False
-        return bits_per_symbol(codes.q) == (4 if self.symbols_per_byte == 2 else 8)
+        return bits_per_symbol(codes.q) == self.symbol_bits < 16
 
     @property
     def _dtype(self) -> type[np.uint64 | np.uint8 | np.uint16]:
         if self.steps is None:
             return np.uint64
-        return np.uint8 if self.top < 256 else np.uint16
+        return np.uint16 if self.symbol_bits == 16 else np.uint8
 
     def _arranged(self, symbols: NDArray[np.int64]) -> NDArray[Any]:
         if self.steps is None:
             return words_of(thermometer(symbols, self.q))
-        return half_bytes(symbols) if self.symbols_per_byte == 2 else symbols
+        return half_bytes(symbols) if self.symbol_bits == 4 else symbols
 
 
 @lru_cache(maxsize=64)
@@ -109,6 +116,8 @@ def layout_of(length: int, q: int, metric: str | None, top: int | None = None) -
     `top` is the largest symbol in use, by default q - 1.
     """
     top = q - 1 if top is None else top
+    if top > LARGEST_SYMBOL:
+        raise InputError(f"an index holds symbols up to {LARGEST_SYMBOL}, got q = {q}")
     steps = step_distances(q, metric)[: top + 1]
     name = metric or ("hamming" if q == 2 else "lee")
     if length * max(2, int(steps.max())) > MAX_DISTANCE:

@@ -26,7 +26,7 @@ def query_distances(query: NDArray[Any], codes: NDArray[Any], layout: Layout) ->
         if layout.steps is None:
             differing = np.bitwise_count(part ^ query)
             out[start : start + block] = differing.sum(axis=1, dtype=np.int32) // layout.scale
-        elif layout.symbols_per_byte == 1:
+        elif layout.symbol_bits > 4:
             out[start : start + block] = _sum_of_steps(part, query, layout.steps)
         else:
             high = _sum_of_steps(part >> 4, query >> 4, layout.steps)
