@@ -330,9 +330,18 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
+// Which arguments the functions take: isohash/native.py uses no other build than its own.
+constexpr long interface_number = 2;
+
+int add_constants(PyObject *module) {
+    return PyModule_AddIntConstant(module, "INTERFACE", interface_number);
+}
+
+PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void *>(add_constants)}, {0, nullptr}};
+
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "isohash._native",
                           "Compiled kernels; see isohash.native.", 0, methods,
-                          nullptr, nullptr, nullptr, nullptr};
+                          slots, nullptr, nullptr, nullptr};
 
 } // namespace
 

@@ -19,6 +19,11 @@ try:
 except ImportError:  # built without a compiler: isohash still works, only slower
     _native = None  # type: ignore[assignment]
 
+# As in native/module.cpp; an extension left over from another version is not used.
+INTERFACE = 2
+if getattr(_native, "INTERFACE", None) != INTERFACE:
+    _native = None  # type: ignore[assignment]
+
 # Numbers agree with native/isohash.h.
 LEVELS = {"scalar": 0, "avx2": 1, "avx512": 2, "amx": 3, "neon": 4}
 METRICS = {

@@ -48,7 +48,10 @@ def engine_info() -> EngineInfo:
         if status == native.WRONG
     ]
     if not native.available():
-        warnings.append("the compiled kernels are missing: searching with NumPy, which is slower")
+        warnings.append(
+            "the compiled kernels are missing or of another version: searching with NumPy, which "
+            "is slower; install again where there is a C++ compiler"
+        )
     return EngineInfo(
         current_level(),
         available_levels(),
