@@ -94,6 +94,68 @@ def mnist(
         _tell(run_mnist(data, out, MnistSettings(seed=seed), progress), out, as_json)
 
 
+Weights = Annotated[
+    Path, typer.Option(help="Folder of shallow and deep encoders; made by evaluate encoders.")
+]
+
+
+@evaluate.command()
+def encoders(
+    training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
+    validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    weights: Weights = Path("out/encoders/weights"),
+    as_json: Json = False,
+) -> None:
+    """Shallow against deep autoencoders at equal budget, with PCA and downsampling as baselines.
+
+    Trains what WEIGHTS lacks; an interrupted training goes on where it stopped.
+
+    Example: isohash evaluate encoders openkbp/train openkbp/validation --out out/encoders
+    """
+    from isohash.evaluation.encoder_table import run_table
+
+    with progress_bar(as_json) as progress:
+        rows = run_table(training, validation, weights, out, progress=progress)
+    print_rows(f"Encoders; see {out}", rows, as_json)
+
+
+@evaluate.command()
+def reconstructions(
+    source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    weights: Weights = Path("out/encoders/weights"),
+    as_json: Json = False,
+) -> None:
+    """Slices beside their reconstructions, and isodose surfaces as a picture and a page to turn.
+
+    Example: isohash evaluate reconstructions openkbp/validation --out out/encoders
+    """
+    from isohash.evaluation.reconstructions import run_reconstructions
+
+    with progress_bar(as_json) as progress:
+        _tell(run_reconstructions(source, weights, out, progress=progress), out, as_json)
+
+
+@evaluate.command()
+def retrievals(
+    database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
+    queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    weights: Weights = Path("out/encoders/weights"),
+    as_json: Json = False,
+) -> None:
+    """The same queries by CT and by CT with isodose lines, shallow and deep, side by side.
+
+    Example: isohash evaluate retrievals openkbp/train openkbp/validation --out out/encoders
+    """
+    from isohash.evaluation.retrieval_examples import run_examples
+
+    with progress_bar(as_json) as progress:
+        rows = run_examples(database, queries, weights, out, progress=progress)
+    print_rows(f"Retrieved slices; see {out}", rows, as_json)
+
+
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
 

@@ -11,8 +11,17 @@ from isohash.errors import MissingExtra
 
 
 @contextmanager
-def figure(path: str | Path, width: float = 6.4, height: float = 4.0, **axes: Any) -> Iterator[Any]:
-    """Yield (figure, axes) as `Figure.subplots(**axes)` makes them; saved to `path` at the end."""
+def figure(
+    path: str | Path,
+    width: float = 6.4,
+    height: float = 4.0,
+    colours: int | None = None,
+    **axes: Any,
+) -> Iterator[Any]:
+    """Yield (figure, axes) as `Figure.subplots(**axes)` makes them; saved to `path` at the end.
+
+    With `colours`, the PNG keeps only that many: pictures of scans become a third as large.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -23,3 +32,13 @@ def figure(path: str | Path, width: float = 6.4, height: float = 4.0, **axes: An
     yield drawing, drawing.subplots(**axes)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(path, dpi=150)
+    if colours is not None:
+        _with_palette(Path(path), colours)
+
+
+def _with_palette(path: Path, colours: int) -> None:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        fewer = image.convert("RGB").quantize(colours, kmeans=1, dither=Image.Dither.NONE)
+    fewer.save(path, optimize=True)

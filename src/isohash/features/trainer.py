@@ -119,6 +119,8 @@ class Trainer:
             "epochs": state.best_epoch + 1,
             "training_loss": best.training_loss,
             "validation_loss": best.validation_loss,
+            # without seconds: the same training gives the same file
+            "history": [[epoch.training_loss, epoch.validation_loss] for epoch in state.history],
         }
         encoder = export_encoder(
             self.network,
