@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.machine import processor_name
+
 Row = Mapping[str, Any]
 PACKAGES = ("isohash", "numpy", "scipy", "scikit-learn")
 
@@ -22,21 +24,12 @@ PACKAGES = ("isohash", "numpy", "scipy", "scikit-learn")
 def machine() -> dict[str, Any]:
     """What the numbers were made on."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
 
 
 def digest(arrays: Iterable[NDArray[Any]]) -> str:

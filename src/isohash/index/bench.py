@@ -26,6 +26,7 @@ from isohash.index.engine import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.index.layout import thermometer
 from isohash.index.multi_index import MultiIndex
+from isohash.machine import processor_name
 from isohash.records import Codes
 
 Progress = Callable[[int, int, str], None]
@@ -232,7 +233,7 @@ def conditions(faiss: Any) -> dict[str, Any]:
     info = engine_info()
     packages = ("isohash", "numpy", "faiss-cpu", "usearch", "matplotlib")
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -310,15 +311,6 @@ def _thermometer_rows(codes: Codes) -> NDArray[np.uint8]:
         for start in range(0, len(codes), step)
     ]
     return np.concatenate(parts)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _version(package: str) -> str | None:
