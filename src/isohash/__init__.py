@@ -22,6 +22,7 @@ _HOMES = {
     "LeeHasher": "isohash.hashing.lee_hasher",
     "RadialKernel": "isohash.kernels.radial",
     "RandomFeatureSVM": "isohash.kernels.svm",
+    "TwoStageIndex": "isohash.index.two_stage",
     "Volume": "isohash.records",
     "dice": "isohash.evaluation.metrics",
     "dvh": "isohash.dosimetry.dvh",

@@ -55,7 +55,7 @@ def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> N
 
 def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> None:
     session = archive.session("phantom-00-03")
-    for match in session.ask(5, by="joint", alpha=0.3):
+    for match in session.ask(5, by="joint", alpha=0.3, rerank=0):
         share = {
             view: np.mean([pair.counts[view] for pair in match.pairs]) / 256
             for view in ("ct", "dose")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import Level, Pair, Ranked, View, Weights
+
+NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,17 @@ class Near:
 
 @dataclass(frozen=True)
 class Match:
-    """One result. `distance` is the share of differing symbols; `near` is per view."""
+    """One result. What `distance` means is told by the answer; `near` is per view, from codes.
+
+    `tie` is the rank of the first result that this one cannot be told from, None where the order
+    is certain.
+    """
 
     rank: int
     id: str
     distance: float
     interval: tuple[float, float]
+    tie: int | None
     near: Mapping[View, Near]
     pairs: tuple[Pair, ...]
     facts: Mapping[str, Any]
@@ -48,13 +56,20 @@ class Match:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, and the matches, best first."""
+    """What was asked, and the matches, best first.
+
+    `n_reranked` of the candidates that the codes chose were compared by their embeddings, and
+    these rank the matches; 0 says that codes alone rank them. `linear` says whether the codes
+    estimate distances, which are then told in the same unit.
+    """
 
     query: str
     level: Level
     weights: Weights
     n_considered: int
     n_excluded: int
+    n_reranked: int
+    linear: bool
     matches: tuple[Match, ...]
     warnings: tuple[str, ...]
 
@@ -80,6 +95,23 @@ class Answer:
         return "joint" if len(self.weights) > 1 else next(iter(self.weights))
 
     @property
+    def ranked_by(self) -> str:
+        """The stage that decided the order: `embeddings` or `codes`."""
+        return "embeddings" if self.n_reranked else "codes"
+
+    @property
+    def meaning(self) -> str:
+        """What the distances are, in one sentence for people."""
+        if self.n_reranked:
+            return (
+                f"Distance: between embeddings, exact, of the {self.n_reranked} nearest by code; "
+                f"{NEAR_UNIT}."
+            )
+        if self.linear:
+            return f"Distance: between embeddings, as the codes tell it; {NEAR_UNIT}."
+        return "Distance: share of the code's symbols that differ."
+
+    @property
     def summary(self) -> str:
         """One sentence for people."""
         if self.by == "vector":
@@ -94,33 +126,69 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return {**asdict(self), "by": self.by}
+        told = {"by": self.by, "ranked_by": self.ranked_by, "meaning": self.meaning}
+        return {**asdict(self), **told}
 
 
-def match_of(
-    rank: int,
-    ranked: Ranked,
-    case_id: str,
-    facts: Mapping[str, Any],
+def matches_of(
+    ranked: Sequence[Ranked],
+    named: Callable[[int], tuple[str, Mapping[str, Any]]],
     weights: Weights,
     models: Mapping[View, HashModel],
-) -> Match:
-    """Attach intervals and calibrated distances to a ranked case."""
+    exact: bool,
+) -> tuple[Match, ...]:
+    """Ranked cases, best first, with id and facts (`named`), intervals, estimates and ties.
+
+    `exact` distances are intervals of no width.
+    """
+    matches: list[Match] = []
+    for rank, one in enumerate(ranked, start=1):
+        near, interval = _calibrated(one, weights, models)
+        if exact:
+            interval = (one.distance, one.distance)
+        case_id, facts = named(one.case)
+        match = Match(rank, case_id, one.distance, interval, None, near, one.pairs, facts)
+        matches.append(match)
+    return _with_ties(matches)
+
+
+def _with_ties(matches: Sequence[Match]) -> tuple[Match, ...]:
+    """Results are tied as long as they lie within the interval of the first of their group."""
+    firsts: list[int] = []
+    for match in matches:
+        tied = bool(firsts) and match.distance <= _farthest(matches[firsts[-1]])
+        firsts.append(firsts[-1] if tied else match.rank - 1)
+    shared = {first for first in firsts if firsts.count(first) > 1}
+    pairs = zip(matches, firsts, strict=True)
+    return tuple(replace(m, tie=f + 1) if f in shared else m for m, f in pairs)
+
+
+def _farthest(match: Match) -> float:
+    """The largest distance that cannot be told from a result's own."""
+    unseen = match.interval[0] < match.interval[1]
+    if unseen and all(near.beyond_range for near in match.near.values()):
+        return math.inf
+    return match.interval[1]
+
+
+def _calibrated(
+    one: Ranked, weights: Weights, models: Mapping[View, HashModel]
+) -> tuple[dict[View, Near], tuple[float, float]]:
+    """Embedding distances by view, as the codes tell them, and the interval of their sum."""
     near, low, high = {}, 0.0, 0.0
     for view, weight in weights.items():
-        model = models[view]
-        near[view], ends = _calibrated(model, ranked.counts[view] / len(ranked.pairs))
-        low += weight * ends[0] / model.length
-        high += weight * ends[1] / model.length
-    return Match(rank, case_id, ranked.distance, (low, high), near, ranked.pairs, facts)
+        counts = [pair.counts[view] for pair in one.pairs]
+        near[view], ends = _of_view(models[view], float(models[view].measured(counts).mean()))
+        low += weight * ends[0]
+        high += weight * ends[1]
+    return near, (low, high)
 
 
-def _calibrated(model: HashModel, code_distance: float) -> tuple[Near, tuple[float, float]]:
+def _of_view(model: HashModel, distance: float) -> tuple[Near, tuple[float, float]]:
     """The embedding distance with its interval, and that interval as code distances again."""
-    table = model.calibration
-    found = table.estimate(np.array([code_distance]))
+    found = model.calibration.estimate(np.array([model.counted(distance)]))
     estimate, low, high = (float(x[0]) for x in (found.estimate, found.low, found.high))
-    ends = np.interp([low, high], table.estimates, table.distances)
-    interval = (min(code_distance, float(ends[0])), max(code_distance, float(ends[1])))
+    ends = model.measured(model.calibration.code_distance([low, high]))
+    interval = (min(distance, float(ends[0])), max(distance, float(ends[1])))
     unit = model.near
     return Near(estimate / unit, low / unit, high / unit, bool(found.beyond_range[0])), interval

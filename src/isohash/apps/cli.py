@@ -71,6 +71,13 @@ def index(
     bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
     q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw [0].")] = None,
+    embeddings: Annotated[
+        bool | None,
+        typer.Option(
+            "--embeddings/--no-embeddings",
+            help="Keep embeddings, to re-rank by exact distance and to learn kernels [kept].",
+        ),
+    ] = None,
     reuse: Annotated[
         bool, typer.Option("--reuse", help="First hash ARCHIVE anew with its learned kernel.")
     ] = False,
@@ -87,7 +94,13 @@ def index(
     from isohash.apps.tables import index_table
 
     with progress_bar(as_json) as progress:
-        given = {"encoder": encoder, "bits": bits, "q": q, "seed": seed}
+        given = {
+            "encoder": encoder,
+            "bits": bits,
+            "q": q,
+            "seed": seed,
+            "embeddings": embeddings,
+        }
         options = {name: value for name, value in given.items() if value is not None}
         if reuse:
             from isohash.apps.rehashing import rehash
@@ -120,6 +133,13 @@ def query(
     same_patient: Annotated[
         bool, typer.Option("--same-patient", help="Also return the query's own patient.")
     ] = False,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            help="Candidates by code to order by their exact distance; 0: by code only "
+            "[64 cases or slices, 256 vectors]."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write a page that shows query and results.")
     ] = None,
@@ -135,7 +155,9 @@ def query(
 
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
-        answer = session.ask(k, _by(by), alpha, _level(level), where, query_slice, same_patient)
+        answer = session.ask(
+            k, _by(by), alpha, _level(level), where, query_slice, same_patient, rerank
+        )
         _write_pages(session, answer, report, collage)
     _print(answer.to_json(), answer_table(answer), as_json)
 

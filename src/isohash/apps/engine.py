@@ -15,10 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.apps.answer import Answer, match_of
+from isohash.apps.answer import Answer, matches_of
 from isohash.apps.entry import Entry, codes_name, entry_of
 from isohash.apps.pipeline import Pipeline
-from isohash.apps.retrieval import VIEWS, By, Comparison, Level, SliceTable, View, views_of
+from isohash.apps.reranking import Embedded, n_candidates, rerank
+from isohash.apps.retrieval import (
+    VIEWS,
+    By,
+    Comparison,
+    Level,
+    Question,
+    Ranked,
+    SliceTable,
+    View,
+    views_of,
+)
+from isohash.apps.settings import settings_of
 from isohash.apps.where import parse_where
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report
@@ -54,6 +66,7 @@ class Session:
         where: str | None = None,
         query_slice: int | None = None,
         same_patient: bool = False,
+        rerank: int | None = None,
     ) -> Answer:
         """The k nearest cases (or slices); see `Archive.query`."""
         if k < 1:
@@ -64,21 +77,12 @@ class Session:
         self._check_views(weights)
         passing = self._passing(where)
         allowed = passing if same_patient else passing & ~self._own()
-        if level == "case":
-            ranked = self.comparison.rank_cases(weights, k, allowed)
-        else:
-            ranked = self.comparison.rank_slices(weights, k, allowed, query_slice)
-        columns = self.archive.columns
-        matches = tuple(
-            match_of(
-                rank,
-                one,
-                columns.ids[one.case],
-                columns.facts[one.case],
-                weights,
-                self.archive.pipeline.models,
-            )
-            for rank, one in enumerate(ranked, start=1)
+        columns, models = self.archive.columns, self.archive.pipeline.models
+        question = Question(weights, k, allowed, level, query_slice)
+        n = n_candidates(rerank, k, self.archive.keeps_embeddings)
+        ranked = self._ranked(question, n)
+        matches = matches_of(
+            ranked, lambda i: (columns.ids[i], columns.facts[i]), weights, models, exact=n > 0
         )
         n_excluded = int((passing & ~allowed).sum())
         few = [] if len(matches) == k else [_why_fewer(len(matches), k, int(allowed.sum()), level)]
@@ -88,9 +92,20 @@ class Session:
             weights=weights,
             n_considered=int(allowed.sum()),
             n_excluded=n_excluded,
+            n_reranked=min(n, int(allowed.sum())),
+            linear=all(models[view].linear for view in weights),
             matches=matches,
             warnings=(*self.query.facts["warnings"], *few, *_no_close_match(matches)),
         )
+
+    def _ranked(self, question: Question, n: int) -> list[Ranked]:
+        """By code alone, or (n > 0) with n candidates re-ranked by their embeddings."""
+        if not n:
+            return self.comparison.rank(question)
+        own = {view: self.query.arrays[f"embedding.{view}"] for view in question.weights}
+        archive = self.archive
+        embedded = Embedded(own, archive.store, archive.columns.ids, archive.pipeline.models)
+        return rerank(self.comparison, question, n, embedded)
 
     def _best_by(self) -> By:
         models, rows = self.archive.pipeline.models, self.query.table.row
@@ -181,6 +196,11 @@ class Archive:
         """How the archive was made: versions, seeds, settings, digests."""
         return self.store.recipe
 
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether candidates can be re-ranked by their embeddings."""
+        return bool(settings_of(self.recipe)["embeddings"])
+
     def entry(self, case_id: str) -> Entry:
         """What is kept of one case."""
         return Entry(case_id, self.store.metadata(case_id), self.store.arrays(case_id))
@@ -217,8 +237,8 @@ class Archive:
         for view, codes in columns.codes.items():
             packed = query.arrays.get(codes_name(view, self.pipeline.generation))
             counts[view] = distances(self.pipeline.models[view].codes(packed), codes)
-        length = {view: codes.length for view, codes in columns.codes.items()}
-        return Session(self, query, Comparison(query.table, columns.table, counts, length))
+        measure = {view: model.measured for view, model in self.pipeline.models.items()}
+        return Session(self, query, Comparison(query.table, columns.table, counts, measure))
 
     def query(
         self,
@@ -230,6 +250,7 @@ class Archive:
         where: str | None = None,
         query_slice: int | None = None,
         same_patient: bool = False,
+        rerank: int | None = None,
     ) -> Answer:
         """The k nearest cases, or slices for level="slice".
 
@@ -242,9 +263,12 @@ class Archive:
             where: a filter on facts, such as "prescription_gy >= 60"; applied before the search.
             query_slice: index of the query's slice for level="slice"; None is the middle one.
             same_patient: also return cases of the query's own patient.
+            rerank: so many candidates, nearest by code, are ordered anew by the exact distances of
+                their embeddings; 0 leaves the order to the codes. None takes 64 where the archive
+                keeps embeddings.
         """
         session = self.session(case)
-        return session.ask(k, by, alpha, level, where, query_slice, same_patient)
+        return session.ask(k, by, alpha, level, where, query_slice, same_patient, rerank)
 
     def verify(self) -> Report:
         """Check every byte of the archive; the report names what is damaged."""

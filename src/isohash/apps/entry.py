@@ -74,15 +74,20 @@ class Entry:
         return dict(zip(self.facts["structures"], self.arrays["dvh.volume"], strict=True))
 
 
-def entry_of(coded: CodedCase, pictures: bool = True) -> Entry:
-    """What to keep of a coded case; `pictures` False leaves out what only a report shows."""
+def entry_of(coded: CodedCase, pictures: bool = True, embeddings: bool = True) -> Entry:
+    """What to keep of a coded case.
+
+    `pictures` False leaves out what only a report shows, `embeddings` False what only re-ranking
+    and learning use.
+    """
     case, table = coded.case, coded.table
     arrays: dict[str, NDArray[Any]] = {"slice.index": table.index, "slice.z_mm": table.z_mm}
     for view in VIEWS:
         arrays[f"slice.row.{view}"] = table.row[view]
         if view in coded.codes:
             arrays[codes_name(view, coded.generation)] = coded.codes[view].packed
-            arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
+            if embeddings:
+                arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
     structures = _with_dvh(case)
     if pictures:
         arrays |= _previews(coded.slices)

@@ -31,6 +31,7 @@ from isohash.apps.settings import (
     Progress,
     encoder_name,
     existing_store,
+    settings_of,
     tell,
     versions,
 )
@@ -99,7 +100,8 @@ def _add(
 ) -> IndexReport:
     wanted, unchanged, skipped = _sorted_out(findings, store)
     indexed = []
-    for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline)):
+    embeddings = settings_of(store.recipe)["embeddings"]
+    for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline, embeddings)):
         tell(progress, done, len(wanted), f"indexing {found.key}")
         if isinstance(entry, InputError):
             skipped.append(Skipped(found.path, str(entry)))
@@ -139,13 +141,13 @@ def _sorted_out(
 
 
 def _coded_ahead(
-    wanted: Sequence[Found], pipeline: Pipeline
+    wanted: Sequence[Found], pipeline: Pipeline, embeddings: bool
 ) -> Iterator[tuple[Found, Entry | InputError]]:
     """Read and code cases on `WORKERS` threads, in order, at most one case ahead of each."""
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting: deque[tuple[Found, Future[Entry | InputError]]] = deque()
         for found in wanted:
-            waiting.append((found, pool.submit(_entry, found, pipeline)))
+            waiting.append((found, pool.submit(_entry, found, pipeline, embeddings)))
             if len(waiting) > WORKERS:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -153,10 +155,10 @@ def _coded_ahead(
             yield first, future.result()
 
 
-def _entry(found: Found, pipeline: Pipeline) -> Entry | InputError:
+def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
-        return entry_of(pipeline.code(_case(found)))
+        return entry_of(pipeline.code(_case(found)), embeddings=embeddings)
     except InputError as error:
         return error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isohash.apps.retrieval import VIEWS, SliceTable, View
 from isohash.features.encoders import Encoder, load_encoder
@@ -25,6 +25,7 @@ from isohash.features.slices import (
     case_slices,
     encoder_input,
 )
+from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash, load_hash
 from isohash.records import Case, Codes
@@ -49,6 +50,27 @@ class HashModel:
     def length(self) -> int:
         """Symbols of a code."""
         return self._no_codes.length
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether codes estimate the distance itself; the others count differing symbols."""
+        return isinstance(self.hash, AdaptiveHash)
+
+    def measured(self, counts: ArrayLike) -> NDArray[np.float64]:
+        """Integer code distances as distances that may be averaged and added over views.
+
+        The share of differing symbols or, where codes estimate the distance itself, that distance
+        in units of `near`.
+        """
+        if isinstance(self.hash, AdaptiveHash):
+            return np.sqrt(np.asarray(counts, dtype=np.float64)) * (self.hash.unit / self.near)
+        return np.asarray(counts, dtype=np.float64) / self.length
+
+    def counted(self, distance: float) -> float:
+        """The code distance that `measured` turned into this."""
+        if isinstance(self.hash, AdaptiveHash):
+            return float((distance * self.near / self.hash.unit) ** 2)
+        return distance * self.length
 
     def codes(self, packed: NDArray[np.uint8] | None) -> Codes:
         """Stored bytes as codes again; None, or the bytes of no code at all, are zero codes."""

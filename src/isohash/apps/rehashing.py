@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isohash.apps.entry import codes_name
 from isohash.apps.pipeline import HashModel, load_model, model_files
 from isohash.apps.retrieval import VIEWS, View
-from isohash.apps.settings import Progress, tell
+from isohash.apps.settings import Progress, settings_of, tell
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.hashing.calibration import Calibration
@@ -76,6 +76,11 @@ def _views(store: CaseStore) -> list[View]:
     near = store.recipe["near"]
     if store.recipe["kind"] != "cases":
         raise InputError("kernels are learned for archives of cases; this one holds vectors")
+    if not settings_of(store.recipe)["embeddings"]:
+        raise InputError(
+            "the archive keeps no embeddings to learn from or to hash anew (it was made with "
+            "--no-embeddings); index the source into a new archive"
+        )
     return [view for view in VIEWS if view in near]
 
 

@@ -29,7 +29,7 @@ from isohash.apps.charts import (
 from isohash.apps.engine import Archive, Session
 from isohash.apps.entry import DVH_BIN_GY, Entry
 from isohash.apps.retrieval import Pair
-from isohash.apps.tables import VIEW_NAMES
+from isohash.apps.tables import VIEW_NAMES, tie_text
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
 
@@ -80,6 +80,7 @@ def render(session: Session, answer: Answer) -> str:
         pane=lambda pane: pane_svg(cropped(pane, crop), colours),
         colour=series_colour,
         view_names=VIEW_NAMES,
+        tie_text=tie_text,
         has_labels=any(match.facts["label"] for match in answer.matches),
         version=isohash.__version__,
         provenance=_provenance(archive),

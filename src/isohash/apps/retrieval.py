@@ -7,9 +7,9 @@ answered without reading the codes again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ View = str  # "ct" and "dose" of a case, "vector" of plain vectors
 By = Literal["ct", "dose", "joint"]
 Level = Literal["slice", "case"]
 Weights = dict[View, float]
+Measure = Callable[[NDArray[Any]], NDArray[np.float64]]  # code distances -> addable distances
 VIEWS: tuple[View, ...] = ("ct", "dose")
 
 # A stored slice position may advance at most this many times as fast (in mm) as the query's:
@@ -61,7 +62,7 @@ class SliceTable:
 
 @dataclass(frozen=True)
 class Pair:
-    """One matched pair of slices: the evidence for a distance."""
+    """One matched pair of slices: the evidence for a distance. `counts` are code distances."""
 
     query_slice: int
     slice: int
@@ -71,13 +72,26 @@ class Pair:
     distance: float
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a comparison: the k nearest of the `allowed` (n_cases,) cases.
+
+    For level "slice" the nearest slices, to the query's slice `query_slice` (None: its middle one).
+    """
+
+    weights: Weights
+    k: int
+    allowed: NDArray[np.bool_]
+    level: Level = "case"
+    query_slice: int | None = None
+
+
 @dataclass(frozen=True)
 class Ranked:
-    """A case (or a slice of it) in the order of an answer; `counts` sum over its `pairs`."""
+    """A case (or a slice of it) in the order of an answer; `distance` is its pairs' mean."""
 
     case: int
     distance: float
-    counts: dict[View, int]
     pairs: tuple[Pair, ...]
 
 
@@ -95,38 +109,57 @@ def views_of(by: By, alpha: float) -> Weights:
 class Comparison:
     """Code distances of a query's slices (rows) to all stored slices, per view.
 
-    `counts[view]` int32 (query rows of that view, stored rows of that view); `length[view]` is the
-    number of symbols of a code, by which distances are divided so that they do not depend on it.
+    `counts[view]` int32 (query rows of that view, stored rows of that view); `measure[view]` makes
+    of them distances that may be averaged and added over views. Where `exact[view]` is given, of
+    the same shape, it ranks instead, and the counts are only told.
     """
 
     query: SliceTable
     stored: SliceTable
     counts: dict[View, NDArray[np.int32]]
-    length: dict[View, int]
-    _joined: dict[tuple[View, ...], _Joined] = field(default_factory=dict)
+    measure: Mapping[View, Measure]
+    exact: dict[View, NDArray[np.float64]] = field(default_factory=dict)
+    _joined: dict[tuple[View, ...], _Joined] = field(default_factory=dict, init=False)
 
-    def rank_cases(self, weights: Weights, k: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
-        """The k nearest cases among the `allowed`, by their best monotone alignment."""
-        joined, scale = self._join(tuple(weights)), self._per_symbol(weights)
-        costs = joined.costs(scale, allowed)
-        totals = alignment_totals(Segmented(costs, joined.start, joined.reach))
-        order = np.argsort(totals, kind="stable")[:k]
-        return [
-            joined.evidence(int(case), scale, costs) for case in order if np.isfinite(totals[case])
-        ]
+    def rank(self, question: Question) -> list[Ranked]:
+        """The k nearest cases by their best monotone alignment, or the k nearest slices."""
+        joined, weights = self._join(tuple(question.weights)), question.weights
+        costs = joined.costs(weights, question.allowed)
+        if question.level == "case":
+            order = joined.nearest_cases(costs, question.k)
+            return [joined.evidence(case, weights, costs) for case in order]
+        row = joined.query_row(question.query_slice)
+        order = _finite_first(costs[row], question.k)
+        return [joined.single(row, column, weights, float(costs[row, column])) for column in order]
 
-    def rank_slices(
-        self, weights: Weights, k: int, allowed: NDArray[np.bool_], query_slice: int | None
-    ) -> list[Ranked]:
-        """The k stored slices nearest to one slice of the query (None takes its middle one)."""
-        joined, scale = self._join(tuple(weights)), self._per_symbol(weights)
-        row = joined.query_row(query_slice)
-        costs = joined.costs(scale, allowed)[row]
-        order = np.argsort(costs, kind="stable")[:k]
-        return [joined.single(row, int(c), scale) for c in order if np.isfinite(costs[c])]
+    def candidates(self, question: Question) -> NDArray[np.int64]:
+        """Ascending positions of the cases that `rank` finds, or finds slices of."""
+        joined = self._join(tuple(question.weights))
+        costs = joined.costs(question.weights, question.allowed)
+        if question.level == "case":
+            return np.sort(np.array(joined.nearest_cases(costs, question.k), dtype=np.int64))
+        nearest = _finite_first(costs[joined.query_row(question.query_slice)], question.k)
+        return np.unique(joined.case[nearest])
 
-    def _per_symbol(self, weights: Weights) -> Weights:
-        return {view: weight / self.length[view] for view, weight in weights.items()}
+    def of_cases(self, cases: NDArray[np.int64]) -> Comparison:
+        """The comparison with some cases only, given by ascending positions."""
+        lengths = np.diff(self.stored.start)[cases]
+        inside = np.zeros(len(self.stored.start) - 1, dtype=bool)
+        inside[cases] = True
+        kept = np.repeat(inside, np.diff(self.stored.start))
+        rows, counts = {}, {}
+        for view, table in self.stored.row.items():
+            own = table[kept]
+            rows[view] = np.where(own >= 0, np.cumsum(own >= 0) - 1, -1)
+            if view in self.counts:
+                counts[view] = self.counts[view][:, own[own >= 0]]
+        stored = SliceTable(
+            np.concatenate([[0], np.cumsum(lengths)]),
+            self.stored.index[kept],
+            self.stored.z_mm[kept],
+            rows,
+        )
+        return Comparison(self.query, stored, counts, self.measure)
 
     def _join(self, views: tuple[View, ...]) -> _Joined:
         if views not in self._joined:
@@ -146,6 +179,8 @@ class _Joined:
     case: NDArray[np.int64]
     reach: NDArray[np.int64]
     counts: dict[View, NDArray[np.int32]]
+    exact: dict[View, NDArray[np.float64]]
+    measure: Mapping[View, Measure]
 
     @classmethod
     def of(cls, comparison: Comparison, views: tuple[View, ...]) -> _Joined:
@@ -156,6 +191,10 @@ class _Joined:
         if not len(query_rows):
             raise InputError(f"the query has no slice with {' and '.join(views)}: try another --by")
         start = np.concatenate([[0], np.cumsum(usable)])[stored.start]
+        cells = {
+            view: np.ix_(query.row[view][query_rows], stored.row[view][stored_rows])
+            for view in views
+        }
         return cls(
             query=query,
             stored=stored,
@@ -164,34 +203,38 @@ class _Joined:
             start=start,
             case=np.repeat(np.arange(len(start) - 1), np.diff(start)),
             reach=_reach(query, stored),
-            counts={
-                view: comparison.counts[view][
-                    np.ix_(query.row[view][query_rows], stored.row[view][stored_rows])
-                ]
-                for view in views
-            },
+            counts={v: m[cells[v]] for v, m in comparison.counts.items() if v in cells},
+            exact={v: m[cells[v]] for v, m in comparison.exact.items() if v in cells},
+            measure=comparison.measure,
         )
 
-    def costs(self, scale: Weights, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def costs(self, weights: Weights, allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Weighted distance of every query slice to every stored one; infinite if not allowed."""
         costs = np.zeros((len(self.query_rows), len(self.stored_rows)))
-        for view, weight in scale.items():
-            costs += weight * self.counts[view]
+        for view, weight in weights.items():
+            exact = self.exact.get(view)
+            costs += weight * (self.measure[view](self.counts[view]) if exact is None else exact)
         costs[:, ~allowed[self.case]] = np.inf
         return costs
 
-    def evidence(self, case: int, scale: Weights, costs: NDArray[np.float64]) -> Ranked:
+    def nearest_cases(self, costs: NDArray[np.float64], k: int) -> list[int]:
+        """The k cases with the least total cost, best first, ties by position."""
+        return _finite_first(alignment_totals(Segmented(costs, self.start, self.reach)), k)
+
+    def evidence(self, case: int, weights: Weights, costs: NDArray[np.float64]) -> Ranked:
         """The matched slice pairs of one case, and their mean distance."""
         first, last = self.start[case], self.start[case + 1]
         total, path = align(costs[:, first:last], int(self.reach[case]))
-        pairs = tuple(self._pair(row, int(first + c), scale) for row, c in enumerate(path))
-        counts = {view: sum(pair.counts[view] for pair in pairs) for view in scale}
-        return Ranked(case, total / len(pairs), counts, pairs)
+        pairs = tuple(
+            self._pair(row, column, weights, float(costs[row, column]))
+            for row, column in enumerate((first + path).tolist())
+        )
+        return Ranked(case, total / len(pairs), pairs)
 
-    def single(self, row: int, column: int, scale: Weights) -> Ranked:
+    def single(self, row: int, column: int, weights: Weights, distance: float) -> Ranked:
         """One stored slice as an answer of its own."""
-        pair = self._pair(row, column, scale)
-        return Ranked(int(self.case[column]), pair.distance, pair.counts, (pair,))
+        pair = self._pair(row, column, weights, distance)
+        return Ranked(int(self.case[column]), distance, (pair,))
 
     def query_row(self, query_slice: int | None) -> int:
         """The row of a slice given by its index in the volume; None is the middle one."""
@@ -206,17 +249,22 @@ class _Joined:
             )
         return int(found[0])
 
-    def _pair(self, row: int, column: int, scale: Weights) -> Pair:
+    def _pair(self, row: int, column: int, weights: Weights, distance: float) -> Pair:
         q, c = self.query_rows[row], self.stored_rows[column]
-        counts = {view: int(self.counts[view][row, column]) for view in scale}
         return Pair(
             query_slice=int(self.query.index[q]),
             slice=int(self.stored.index[c]),
             query_z_mm=float(self.query.z_mm[q]),
             z_mm=float(self.stored.z_mm[c]),
-            counts=counts,
-            distance=sum(weight * counts[view] for view, weight in scale.items()),
+            counts={view: int(self.counts[view][row, column]) for view in weights},
+            distance=distance,
         )
+
+
+def _finite_first(costs: NDArray[np.float64], k: int) -> list[int]:
+    """Positions of the k least finite costs, least first, ties by position."""
+    order = np.argsort(costs, kind="stable")[:k]
+    return [int(i) for i in order if np.isfinite(costs[i])]
 
 
 def _reach(query: SliceTable, stored: SliceTable) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ class IndexSettings:
     encoder: str = "pca"
     bits: int = 1024
     q: int = 2
+    embeddings: bool = True  # kept for re-ranking and for learning kernels
     dim: int = 128
     seed: int = 0
     slices: SliceSettings = field(default_factory=SliceSettings)
@@ -60,7 +61,7 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
     store = CaseStore.open(path, writable=True)
-    made_with = store.recipe["settings"]
+    made_with = settings_of(store.recipe)
     for name, value in options.items():
         value = encoder_name(value) if name == "encoder" else value
         if made_with.get(name) != value:
@@ -70,6 +71,11 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
                 "leave the option out, or index into a new folder"
             )
     return store
+
+
+def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings an archive was made with; older archives do not name all of them."""
+    return {"embeddings": True, **recipe["settings"]}
 
 
 def encoder_name(encoder: str) -> str:

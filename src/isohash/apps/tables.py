@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
-    from isohash.apps.answer import Answer
+    from isohash.apps.answer import Answer, Match
     from isohash.apps.demo import DemoResult
     from isohash.apps.settings import IndexReport
     from isohash.archive.repair import Repair
@@ -83,10 +83,12 @@ def answer_table(answer: Answer) -> Group:
     views = list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
-    near = [f"{VIEW_NAMES[view]}, near = 1" for view in views]
+    by_code = "by code, " if answer.n_reranked else ""
+    near = [f"{VIEW_NAMES[view]}, {by_code}near = 1" for view in views]
+    ties = ["tied"] if any(match.tie for match in answer.matches) else []
     table = _table(
         f"{answer.query}: {answer.summary}",
-        ["rank", "id", *sliced, "distance [95 % interval]", *near, *labels],
+        ["rank", "id", *sliced, "distance [95 % interval]", *near, *ties, *labels],
     )
     for match in answer.matches:
         low, high = match.interval
@@ -96,9 +98,17 @@ def answer_table(answer: Answer) -> Group:
             *(str(match.pairs[0].slice) for _ in sliced),
             f"{match.distance:.4f} [{low:.4f}, {high:.4f}]",
             *(match.near[view].text for view in views),
+            *(tie_text(answer, match) for _ in ties),
             *(str(match.facts.get("label") or "") for _ in labels),
         )
-    return Group(table, *(Text(f"note: {warning}") for warning in answer.warnings))
+    notes = [Text(f"note: {warning}") for warning in answer.warnings]
+    return Group(table, Text(answer.meaning), *notes)
+
+
+def tie_text(answer: Answer, match: Match) -> str:
+    """The ranks among which the order is not certain, such as 2-4."""
+    tied = [other.rank for other in answer.matches if other.tie and other.tie == match.tie]
+    return f"{tied[0]}-{tied[-1]}" if tied else ""
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.apps.answer import Answer, Match, match_of
+from isohash.apps.answer import Answer, matches_of
 from isohash.apps.fitting import fit_model
 from isohash.apps.pipeline import load_model, model_files
+from isohash.apps.reranking import n_candidates
 from isohash.apps.retrieval import Level, Pair, Ranked
 from isohash.apps.settings import (
     IndexReport,
     IndexSettings,
     Progress,
     existing_store,
+    settings_of,
     tell,
     versions,
 )
@@ -33,11 +35,13 @@ from isohash.archive.verify import Report
 from isohash.errors import InputError
 from isohash.hashing.drawn import load_hash
 from isohash.index.flat import FlatIndex
+from isohash.index.two_stage import CANDIDATES, rerank
 from isohash.records import Codes, Vectors
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.reading import find
 
 ROWS = 65536  # rows of one entry: about 8 MB of codes at 1024 bits
+VECTOR_SETTINGS = ("bits", "q", "embeddings", "seed")  # those that mean something for vectors
 FIT_ROWS = 16384  # rows of the seeded sample that sets the hash's scale
 
 
@@ -63,7 +67,7 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
     recipe = {
         "kind": "vectors",
         "dim": int(rows.shape[1]),
-        "settings": {"bits": settings.bits, "q": settings.q, "seed": settings.seed},
+        "settings": {name: getattr(settings, name) for name in VECTOR_SETTINGS},
         "near": {"vector": model.near},
         "fitted_on": {"vector": len(sample)},
         "digests": {},
@@ -75,6 +79,7 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
     drawn, dim = load_hash(store.read_file("hash-vector")), store.recipe["dim"]
     indexed, unchanged, skipped = [], [], list(findings.skipped)
+    keep = settings_of(store.recipe)["embeddings"]
     for done, found in enumerate(findings.found):
         tell(progress, done, len(findings.found), f"indexing {found.key}")
         if f"{found.key}:0" in store and store.fingerprint(f"{found.key}:0") == found.fingerprint:
@@ -89,7 +94,7 @@ def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> Ind
         except InputError as error:
             skipped.append(Skipped(found.path, str(error)))
             continue
-        _put(store, found, vectors, drawn.encode(vectors.array))
+        _put(store, found, vectors, drawn.encode(vectors.array), keep)
         indexed.append(found.key)
     return IndexReport(
         findings.kind, len(findings.found), tuple(indexed), tuple(unchanged), tuple(skipped),
@@ -97,15 +102,14 @@ def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> Ind
     )  # fmt: skip
 
 
-def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes) -> None:
+def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: bool) -> None:
     old = [name for name in store.ids() if name.rpartition(":")[0] == found.key]
     # the first rows go last: an interrupted file is then read again
     for first in reversed(range(0, max(1, len(codes)), ROWS)):
         rows = slice(first, first + ROWS)
-        arrays: dict[str, NDArray[Any]] = {
-            "codes.vector": codes.packed[rows],
-            "vector": vectors.array[rows],
-        }
+        arrays: dict[str, NDArray[Any]] = {"codes.vector": codes.packed[rows]}
+        if keep:
+            arrays["vector"] = vectors.array[rows]
         if vectors.labels is not None:
             arrays["label"] = vectors.labels[rows]
         name = f"{found.key}:{first}"
@@ -121,6 +125,21 @@ def _read(found: Found) -> Vectors:
     if not isinstance(vectors, Vectors):
         raise InputError(f"{found.path} is a case, not a table of vectors")
     return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A query: its name, vector (1, d), code, and position if it is a row of the archive."""
+
+    name: str
+    vector: NDArray[np.float32]
+    codes: Codes
+    position: int | None
+
+
+def _ranked(position: int, count: int, distance: float) -> Ranked:
+    pair = Pair(0, position, 0.0, 0.0, {"vector": count}, float(distance))
+    return Ranked(position, float(distance), (pair,))
 
 
 class VectorArchive:
@@ -160,7 +179,11 @@ class VectorArchive:
     @cached_property
     def index(self) -> FlatIndex:
         """All codes, in the archive's order."""
-        return FlatIndex.of(self.model.codes(self.store.gather("codes.vector").array))
+        return FlatIndex.of(self._codes)
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return self.model.codes(self.store.gather("codes.vector").array)
 
     def name(self, position: int) -> str:
         """`FILE:ROW` of a position in the index."""
@@ -187,40 +210,66 @@ class VectorArchive:
         where: str | None = None,
         query_slice: int | None = None,
         same_patient: bool = False,
+        rerank: int | None = None,
     ) -> Answer:
-        """The k rows nearest to `FILE:ROW` of this archive, or to a row of a file."""
+        """The k rows nearest to `FILE:ROW` of this archive, or to a row of a file.
+
+        `rerank` candidates, nearest by code, are ordered anew by exact distance; 0 leaves the order
+        to the codes, None takes 256 where the archive keeps the vectors.
+        """
         session = self.session(case)
-        return session.ask(k, where=where, query_slice=query_slice, same_patient=same_patient)
+        return session.ask(
+            k, where=where, query_slice=query_slice, same_patient=same_patient, rerank=rerank
+        )
 
     def verify(self) -> Report:
         """Check every byte of the archive."""
         return self.store.verify()
 
-    def rank(self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_]) -> list[Match]:
-        """The k nearest rows among the `allowed` (n,) to a vector (1, d)."""
-        hits = self.index.search(self.model.hash.encode(vector), k, allowed)
-        pairs = zip(hits.ids[0].tolist(), hits.distances[0].tolist(), strict=True)
-        return [self._match(rank, *pair) for rank, pair in enumerate(pairs, start=1)]
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether candidates can be re-ranked by their vectors."""
+        return bool(settings_of(self.store.recipe)["embeddings"])
+
+    def rank(self, query: Asked, k: int, n: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
+        """The k nearest rows among the `allowed` (n,): by code, or (n > 0) n of them re-ranked."""
+        hits = self.index.search(query.codes, n or k, allowed)
+        positions, counts = hits.ids[0], hits.distances[0].tolist()
+        if not n:
+            found = zip(positions.tolist(), counts, self.model.measured(counts), strict=True)
+            return [_ranked(*one) for one in found]
+        code = dict(zip(positions.tolist(), counts, strict=True))
+        stored = self.vectors(positions)
+        best = rerank(query.vector, np.arange(len(positions))[None], stored, k, positions)
+        pairs = zip(best.ids[0].tolist(), best.distances[0] / self.model.near, strict=True)
+        return [_ranked(position, code[position], exact) for position, exact in pairs]
+
+    def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors (m, d) at positions of the index."""
+        entries = np.searchsorted(self._start, positions, side="right") - 1
+        names, rows = self.store.ids(), positions - self._start[entries]
+        found = np.empty((len(positions), self.store.recipe["dim"]), np.float32)
+        for entry in np.unique(entries).tolist():
+            here = entries == entry
+            found[here] = self.store.rows(names[entry], "vector", rows[here].tolist())
+        return found
+
+    def named(self, position: int) -> tuple[str, dict[str, Any]]:
+        """Name and facts of a row."""
+        facts = self.facts(position)
+        return facts["id"], facts
 
     def facts(self, position: int) -> dict[str, Any]:
         """What is known of a row."""
         return {"id": self.name(position), "label": self.label(position), "prescription_gy": None}
 
-    def _match(self, rank: int, position: int, count: int) -> Match:
-        distance = count / self.index.length
-        pair = Pair(0, position, 0.0, 0.0, {"vector": count}, distance)
-        ranked = Ranked(position, distance, {"vector": count}, (pair,))
-        facts, models = self.facts(position), {"vector": self.model}
-        return match_of(rank, ranked, facts["id"], facts, {"vector": 1.0}, models)
-
-    def vector(self, case: str | Path, row: int | None) -> tuple[str, NDArray[np.float32], int]:
-        """Name, vector (1, d) and position in the archive (-1 for a file's) of a query."""
+    def asked(self, case: str | Path, row: int | None) -> Asked:
+        """The query named by `FILE:ROW`, or row `row` of a file."""
         if not Path(case).exists():
             position = self._position(str(case))
-            entry = int(np.searchsorted(self._start, position, side="right")) - 1
-            rows = self.store.arrays(self.store.ids()[entry], ["vector"])["vector"]
-            at = position - int(self._start[entry])
-            return str(case), np.asarray(rows[at : at + 1]), position
+            own = np.array([position])
+            vector = self.vectors(own) if self.keeps_embeddings else np.empty((0, 0), np.float32)
+            return Asked(str(case), vector, self._codes[own], position)
         array = _read(find(case).found[0]).array
         at = row or 0
         if not 0 <= at < len(array) or array.shape[1] != self.store.recipe["dim"]:
@@ -228,7 +277,8 @@ class VectorArchive:
                 f"{case} holds vectors of shape {array.shape}; the archive wants row --slice "
                 f"{at} of {self.store.recipe['dim']} dimensions"
             )
-        return f"{Path(case).stem}:{at}", array[at : at + 1], -1
+        vector = array[at : at + 1]
+        return Asked(f"{Path(case).stem}:{at}", vector, self.model.hash.encode(vector), None)
 
     def _position(self, name: str) -> int:
         file, _, row = name.rpartition(":")
@@ -255,20 +305,35 @@ class VectorSession:
         where: str | None = None,
         query_slice: int | None = None,
         same_patient: bool = False,
+        rerank: int | None = None,
     ) -> Answer:
         """The k nearest rows; by, alpha and level mean nothing here."""
         if k < 1:
             raise InputError(f"-k must be at least 1, got {k}")
-        name, vector, own = self.archive.vector(self.case, query_slice)
-        allowed = np.ones(len(self.archive), dtype=bool)
-        if own >= 0 and not same_patient:
-            allowed[own] = False
+        archive = self.archive
+        candidates = n_candidates(rerank, k, archive.keeps_embeddings, CANDIDATES)
+        query = archive.asked(self.case, query_slice)
+        allowed = np.ones(len(archive), dtype=bool)
+        if query.position is not None and not same_patient:
+            allowed[query.position] = False
         n_excluded = int((~allowed).sum())
         if where is not None:
             keep = parse_where(where)
-            allowed &= [keep(self.archive.facts(i)) for i in range(len(self.archive))]
-        matches = tuple(self.archive.rank(vector, k, allowed))
-        few = () if len(matches) == k else (f"only {len(matches)} of the {k} results asked for",)
-        weights = {"vector": 1.0}
+            allowed &= [keep(archive.facts(i)) for i in range(len(archive))]
+        ranked = archive.rank(query, k, candidates, allowed)
+        weights, models = {"vector": 1.0}, {"vector": archive.model}
+        matches = matches_of(ranked, archive.named, weights, models, exact=candidates > 0)
         n = int(allowed.sum())
-        return Answer(name, "slice", weights, n, n_excluded, matches, few)
+        return Answer(
+            query=query.name,
+            level="slice",
+            weights=weights,
+            n_considered=n,
+            n_excluded=n_excluded,
+            n_reranked=min(candidates, n),
+            linear=archive.model.linear,
+            matches=matches,
+            warnings=()
+            if len(matches) == k
+            else (f"only {len(matches)} of the {k} results asked for",),
+        )

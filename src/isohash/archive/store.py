@@ -119,6 +119,15 @@ class CaseStore:
         wanted = ranges if names is None else {name: ranges[name] for name in names}
         return {n: segment.rows(b, first, first + k) for n, (b, first, k) in wanted.items()}
 
+    def rows(self, case_id: str, name: str, rows: Sequence[int]) -> NDArray[Any]:
+        """Some rows of one array of a case, copied; only the chunks they lie in are checked."""
+        record = self._record(case_id)
+        block, first, count = row_ranges(record)[name]
+        segment = self._log.segment(record.segment)
+        if not all(0 <= row < count for row in rows):
+            raise InputError(f"array {name!r} of case {case_id!r} has {count} rows, not {rows}")
+        return np.concatenate([segment.rows(block, first + r, first + r + 1) for r in rows])
+
     def gather(self, name: str) -> Rows:
         """One array of all cases, joined along its first axis in the order of ids().
 

@@ -112,15 +112,18 @@ class AdaptiveHash:
         """The point in the axes' space that each code stands for, (n, p), up to a shift."""
         return np.asarray(codes.symbols() * self.unit, dtype=np.float64)
 
+    def project(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Rows of X (n, d) in the space of the reconstructions, (n, p), not quantised."""
+        x = (as_rows(X, self.dim) - self.center).astype(np.float64) @ self.axes.astype(np.float64)
+        return np.asarray(x - self._origin, dtype=np.float64)
+
     def asymmetric(self, X: ArrayLike, codes: Codes) -> NDArray[np.float64]:
         """Euclidean distances (n, m) of real-valued queries X (n, d) to stored codes (m).
 
         Only the stored side is quantised, so the ranking is sharper than between codes. The part
         of x outside the axes is the same for every code and is left out.
         """
-        x = (as_rows(X, self.dim) - self.center).astype(np.float64) @ self.axes.astype(np.float64)
-        x -= self._origin
-        y = self.reconstruct(codes)
+        x, y = self.project(X), self.reconstruct(codes)
         squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
         return np.sqrt(np.maximum(squared, 0.0))
 

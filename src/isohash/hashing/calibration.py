@@ -124,6 +124,11 @@ class Calibration:
         )
         return Estimate(middle, low, np.where(beyond, np.inf, high), beyond)
 
+    def code_distance(self, distance: ArrayLike) -> NDArray[np.float64]:
+        """The code distance at which `estimate` gives a distance: its inverse, any shape."""
+        code = np.interp(np.asarray(distance, np.float64), self.estimates, self.distances)
+        return np.asarray(code * code if self.squared else code)
+
     def ties(self, distances: ArrayLike) -> NDArray[np.int64]:
         """Group numbers of one query's ascending code distances (k,): equal numbers are ties.
 
