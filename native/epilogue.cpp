@@ -206,7 +206,7 @@ int64_t isohash_threshold_turns(const isohash_projections *in, const float *half
     const isohash::ThresholdRow encode = isohash::best_threshold_row(in->portable);
     const int64_t row_bytes = (in->m + 7) / 8;
     return isohash::each_row(*in, [&](int64_t row, isohash::Places &borderline) {
-        encode(in->values + row * in->m, half_widths, in->m, in->tolerance,
+        encode(in->values + row * in->m, half_widths, in->m, in->tolerances[row],
                packed + row * row_bytes, row * in->m, borderline);
     });
 }
@@ -214,7 +214,7 @@ int64_t isohash_threshold_turns(const isohash_projections *in, const float *half
 int64_t isohash_wrap_symbols(const isohash_projections *in, int32_t q, uint8_t *symbols) {
     const isohash::WrapRow encode = isohash::best_wrap_row(in->portable);
     return isohash::each_row(*in, [&](int64_t row, isohash::Places &borderline) {
-        encode(in->values + row * in->m, in->m, q, in->tolerance, symbols + row * in->m,
+        encode(in->values + row * in->m, in->m, q, in->tolerances[row], symbols + row * in->m,
                row * in->m, borderline);
     });
 }

@@ -96,7 +96,7 @@ int isohash_tables_topk(const struct isohash_tables *index, const struct isohash
 
 /* ---- from projections to codes ----
  *
- * One pass over `n` rows of `m` projections. Where a value lies within `tolerance` of a threshold,
+ * One pass over `n` rows of `m` projections. Where a value is within its row's tolerance of a threshold,
  * rounding of the projection could have moved it to the other side: its place row * m + column is
  * reported in `borderline`, in rising order, for the caller to settle. At most `capacity` places
  * are written; the number found is returned, or -1 where memory ran out.
@@ -104,7 +104,7 @@ int isohash_tables_topk(const struct isohash_tables *index, const struct isohash
 struct isohash_projections {
     const float *values;
     int64_t n, m;
-    float tolerance;
+    const float *tolerances; /* one a row */
     int32_t threads;
     int32_t portable; /* not 0: without vector instructions */
     int64_t capacity;

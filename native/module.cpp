@@ -246,25 +246,27 @@ PyObject *tables_topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return none_unless(failed);
 }
 
-// The arguments that both encoders begin with: values, m, tolerance, threads, portable, borderline.
+// The arguments that both encoders begin with: values, m, tolerances, threads, portable,
+// borderline.
 constexpr Py_ssize_t n_projection_args = 6;
 
 struct ProjectionArgs {
     isohash_projections in{};
-    View values, borderline;
+    View values, tolerances, borderline;
 
     bool read(PyObject *const *args) {
         int64_t threads, portable;
         if (!values.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, in.m) ||
             !read_int(args[3], 1, 1024, threads) || !read_int(args[4], 0, 1, portable) ||
-            !borderline.take(args[5], true))
+            !tolerances.take(args[2], false) || !borderline.take(args[5], true))
             return false;
-        in.tolerance = static_cast<float>(PyFloat_AsDouble(args[2]));
-        if (PyErr_Occurred()) return false;
         const int64_t row_bytes = in.m * static_cast<int64_t>(sizeof(float));
         if (values.bytes() % row_bytes) return refuse("a row is incomplete");
         in.values = values.as<const float>();
         in.n = values.bytes() / row_bytes;
+        if (tolerances.bytes() != in.n * static_cast<int64_t>(sizeof(float)))
+            return refuse("one tolerance per row is needed");
+        in.tolerances = tolerances.as<const float>();
         in.threads = static_cast<int32_t>(threads);
         in.portable = static_cast<int32_t>(portable);
         in.borderline = borderline.as<int64_t>();
@@ -331,7 +333,7 @@ PyMethodDef methods[] = {
 };
 
 // Which arguments the functions take: isohash/native.py uses no other build than its own.
-constexpr long interface_number = 2;
+constexpr long interface_number = 3;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

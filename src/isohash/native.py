@@ -6,6 +6,7 @@ Arrays are C-contiguous; the caller has checked their meaning, the extension che
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/module.cpp; an extension left over from another version is not used.
-INTERFACE = 2
+INTERFACE = 3
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -37,6 +38,7 @@ METRICS = {
 ABSENT, READY, WRONG = 0, 1, 2
 
 MAX_CODES = 2**32 - 1
+LARGEST_WRAPPED_Q = 256  # of `wrap_symbols`
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,13 @@ class Scan:
             queries,
             codes,
         )
+
+
+def default_threads() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 def available() -> bool:
@@ -146,64 +155,73 @@ class Tables:
         return distances, positions, touched
 
 
+# Projections with their rows' tolerances become codes; (row, column) of each doubtful one follow.
+Doubtful = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
 def threshold_turns(
     turns: NDArray[np.float32],
     half_widths: NDArray[np.float32],
-    tolerance: float,
-    threads: int = 1,
+    tolerances: NDArray[np.float32],
+    threads: int | None = None,
     portable: bool = False,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint8], Doubtful]:
     """Bits `|u - round(u)| < half_widths` of projections in turns, packed as by numpy.packbits.
 
     Args:
         turns: shape (n, m), float32.
         half_widths: shape (m,), float32; the half-width in turns of each bit's set arc.
-        tolerance: a value this close to its threshold, or closer, is borderline.
-        threads: how many share the rows.
+        tolerances: shape (n,), float32; how close to its threshold a value is doubtful.
+        threads: how many share the rows; None: the cores this process may use.
         portable: without vector instructions; the result is the same.
 
     Returns:
-        The packed bits (n, ceil(m / 8)), and the (row, bit) of every borderline value, shape
-        (b, 2), for the caller to settle in exact arithmetic.
+        The packed bits (n, ceil(m / 8)), and the rows and the columns of doubtful values, for the
+        caller to settle in exact arithmetic.
     """
     packed = np.empty((len(turns), -(-turns.shape[1] // 8)), dtype=np.uint8)
     half_widths = np.ascontiguousarray(half_widths, dtype=np.float32)
-    borderline = _borderline(
-        _native.threshold_turns, turns, tolerance, threads, portable, half_widths, packed
+    doubtful = _doubtful(
+        _native.threshold_turns, turns, tolerances, threads, portable, half_widths, packed
     )
-    return packed, borderline
+    return packed, doubtful
 
 
 def wrap_symbols(
-    scaled: NDArray[np.float32], q: int, tolerance: float, threads: int = 1, portable: bool = False
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    scaled: NDArray[np.float32],
+    q: int,
+    tolerances: NDArray[np.float32],
+    threads: int | None = None,
+    portable: bool = False,
+) -> tuple[NDArray[np.uint8], Doubtful]:
     """Symbols `floor(u) mod q` of projections scaled to one unit a symbol, shape (n, m), uint8.
 
-    A value within `tolerance` of a whole number is borderline, as is one of 2^23 or more in size
-    or not finite; their (row, column) are returned as by `threshold_turns`. `q` is at most 256.
+    A value within its row's tolerance of a whole number is doubtful, as is one of 2^23 or more in
+    size or not finite; they are returned as by `threshold_turns`. `q` is at most 256.
     """
     symbols = np.empty(scaled.shape, dtype=np.uint8)
-    borderline = _borderline(_native.wrap_symbols, scaled, tolerance, threads, portable, q, symbols)
-    return symbols, borderline
+    doubtful = _doubtful(_native.wrap_symbols, scaled, tolerances, threads, portable, q, symbols)
+    return symbols, doubtful
 
 
-def _borderline(
+def _doubtful(
     encode: Callable[..., int],
     values: NDArray[np.float32],
-    tolerance: float,
-    threads: int,
+    tolerances: NDArray[np.float32],
+    threads: int | None,
     portable: bool,
     *rest: Any,
-) -> NDArray[np.int64]:
-    """Calls the extension, again with more room where more was borderline than expected."""
+) -> Doubtful:
+    """Calls the extension, again with more room where more was doubtful than expected."""
     if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(f"float32 rows are needed, got {values.dtype} of shape {values.shape}")
     values = np.ascontiguousarray(values)
-    columns = values.shape[1]
+    tolerances = np.ascontiguousarray(tolerances, dtype=np.float32)
+    columns, n_threads = values.shape[1], threads or default_threads()
     room = 1024 + values.size // 1000
     while True:
         places = np.empty(room, dtype=np.int64)
-        count = encode(values, columns, tolerance, threads, int(portable), places, *rest)
+        count = encode(values, columns, tolerances, n_threads, int(portable), places, *rest)
         if count <= room:
-            return np.stack(np.divmod(places[:count], columns), axis=1)
+            return np.divmod(places[:count].astype(np.intp, copy=False), columns)
         room = count

@@ -28,12 +28,12 @@ def test_bits_follow_their_definition_and_doubtful_ones_are_reported(
     rng: np.random.Generator, n: int, m: int, threads: int, portable: bool
 ) -> None:
     turns, half_widths = near_the_thresholds(rng, n, m)
-    tolerance = np.float32(2e-6)
-    packed, borderline = native.threshold_turns(turns, half_widths, tolerance, threads, portable)
+    tolerances = rng.choice([1e-6, 2e-6], n).astype(np.float32)
+    packed, doubtful = native.threshold_turns(turns, half_widths, tolerances, threads, portable)
     away = np.abs(turns.astype(np.float64) - np.round(turns.astype(np.float64)))
     np.testing.assert_array_equal(packed, np.packbits(away < half_widths, axis=1))
     margin = np.abs(away.astype(np.float32) - half_widths)
-    np.testing.assert_array_equal(borderline, np.argwhere(margin <= tolerance))
+    np.testing.assert_array_equal(doubtful, np.nonzero(margin <= tolerances[:, None]))
 
 
 @pytest.mark.parametrize(("threads", "portable"), WAYS)
@@ -45,30 +45,37 @@ def test_symbols_wrap_exactly(
     scaled = (rng.normal(0, 1, (4, 1003)) * size).astype(np.float32)
     whole = rng.random(scaled.shape) < 0.3
     scaled[whole] = np.round(scaled[whole] / q) * q
-    symbols, borderline = native.wrap_symbols(scaled, q, 1e-4, threads, portable)
+    tolerances = np.full(4, 1e-4, np.float32)
+    symbols, found = native.wrap_symbols(scaled, q, tolerances, threads, portable)
     inside = np.abs(scaled) < 2**23
     expected = np.floor(scaled.astype(np.float64)).astype(np.int64) % q
     np.testing.assert_array_equal(symbols, np.where(inside, expected, 0))
     doubtful = (np.abs(scaled - np.round(scaled)) <= np.float32(1e-4)) | ~inside
-    np.testing.assert_array_equal(borderline, np.argwhere(doubtful))
+    np.testing.assert_array_equal(found, np.nonzero(doubtful))
 
 
 @pytest.mark.parametrize("portable", [False, True])
 def test_what_is_not_a_number_is_left_to_the_caller(portable: bool) -> None:
     bad = np.array([[np.nan, np.inf, -np.inf, 0.3] * 5], dtype=np.float32)
-    bits = native.threshold_turns(bad, np.full(20, 0.2, np.float32), 1e-6, 1, portable)[1]
-    symbols = native.wrap_symbols(bad, 7, 1e-6, 1, portable)[1]
-    expected = np.argwhere(~np.isfinite(bad))
+    tolerances = np.array([1e-6], np.float32)
+    bits = native.threshold_turns(bad, np.full(20, 0.2, np.float32), tolerances, 1, portable)[1]
+    symbols = native.wrap_symbols(bad, 7, tolerances, 1, portable)[1]
+    expected = np.nonzero(~np.isfinite(bad))
     np.testing.assert_array_equal(bits, expected)
     np.testing.assert_array_equal(symbols, expected)
 
 
 def test_more_borderline_values_than_expected_are_all_reported() -> None:
     zeros = np.zeros((40, 500), np.float32)
-    _, borderline = native.wrap_symbols(zeros, 4, 0.1)
-    assert len(borderline) == zeros.size
+    _, (rows, columns) = native.wrap_symbols(zeros, 4, np.full(40, 0.1))
+    assert len(rows) == len(columns) == zeros.size
+
+
+def test_a_tolerance_is_needed_for_every_row() -> None:
+    with pytest.raises(ValueError, match="one tolerance per row"):
+        native.wrap_symbols(np.zeros((2, 2), np.float32), 4, np.zeros(3))
 
 
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(ValueError, match="float64"):
-        native.wrap_symbols(np.zeros((2, 2)), 4, 0.1)  # type: ignore[arg-type]
+        native.wrap_symbols(np.zeros((2, 2)), 4, np.zeros(2))  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash import native
 from isohash.errors import InputError
 from isohash.hashing.closed_forms import disagreement
 from isohash.hashing.directions import draw_frequencies, draw_unit
@@ -174,6 +175,9 @@ def wrap_threshold_pack(
     `u` (n, m) is overwritten. Returns packed (n, ceil(m/8)) in the layout of `numpy.packbits` and
     the rows and columns where the comparison is within `bounds` (n,) of a tie.
     """
+    if native.available():
+        packed, (rows, columns) = native.threshold_turns(u, thresholds, bounds)
+        return packed, rows, columns
     with np.errstate(invalid="ignore"):  # an overflowed projection is NaN here: too close to call
         u -= np.rint(u)
     np.abs(u, out=u)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash import native
 from isohash.errors import InputError
 from isohash.hashing.closed_forms import dithered_table_mean, lee_table
 from isohash.hashing.directions import draw_frequencies, orthogonal_directions
@@ -238,6 +239,9 @@ def floor_modulo(
     u: NDArray[np.float32], q: int, bounds: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint16], NDArray[np.intp], NDArray[np.intp]]:
     """Symbols floor(u) mod q of u (n, m), and the rows and columns too close to an integer."""
+    if native.available() and q <= native.LARGEST_WRAPPED_Q:
+        symbols, (rows, columns) = native.wrap_symbols(u, q, bounds)
+        return symbols.astype(np.uint16), rows, columns
     with np.errstate(invalid="ignore"):  # an overflowed projection is settled exactly afterwards
         near = ~(np.abs(u - np.rint(u)) > bounds[:, None])
         whole = np.where(near, 0.0, np.floor(u))

@@ -55,7 +55,7 @@ def engine_info() -> EngineInfo:
     return EngineInfo(
         current_level(),
         available_levels(),
-        default_threads(),
+        native.default_threads(),
         native.available(),
         tuple(warnings),
     )
@@ -81,17 +81,10 @@ def current_level() -> str:
     return forced
 
 
-def default_threads() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def checked_threads(threads: int | None) -> int:
     """`threads`, or the default for None."""
     if threads is None:
-        return default_threads()
+        return native.default_threads()
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     return min(int(threads), MAX_THREADS)

@@ -1,0 +1,40 @@
+"""Codes are the same bits whether compiled kernels or NumPy wrap the projections."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from isohash import native
+from isohash.hashing.cosine import CosineHash
+from isohash.hashing.lee import LeeHash
+from isohash.kernels.radial import RadialKernel
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="no compiled extension")
+
+
+def rows_near_ties(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Rows of very different lengths: far from the origin many values are too close to call."""
+    return (rng.standard_normal((n, 20)) * np.geomspace(1, 1e6, n)[:, None]).astype(np.float32)
+
+
+def codes_of(hash_: CosineHash | LeeHash, X: np.ndarray, monkeypatch, compiled: bool) -> np.ndarray:
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "available", lambda: compiled)
+        return hash_.encode(X).packed
+
+
+@pytest.mark.parametrize("dither", [True, False])
+def test_bits_do_not_depend_on_who_packs_them(rng, monkeypatch, dither: bool) -> None:
+    hash_ = CosineHash.draw(RadialKernel([0.05]), 20, 203, 3, dither=dither)
+    X = rows_near_ties(rng, 150)
+    compiled, plain = (codes_of(hash_, X, monkeypatch, way) for way in (True, False))
+    np.testing.assert_array_equal(compiled, plain)
+
+
+@pytest.mark.parametrize("q", [3, 16, 256, 1000])
+def test_symbols_do_not_depend_on_who_wraps_them(rng, monkeypatch, q: int) -> None:
+    hash_ = LeeHash.draw(20, 101, q, 2.0, 3)
+    X = rows_near_ties(rng, 150)
+    compiled, plain = (codes_of(hash_, X, monkeypatch, way) for way in (True, False))
+    np.testing.assert_array_equal(compiled, plain)
