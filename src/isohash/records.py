@@ -61,7 +61,8 @@ class Case:
     """One plan of one patient, free of identity. Absent parts are None or empty.
 
     `patient` groups the cases of one patient (a pseudonym); `label` is a known class or family,
-    where there is one. `dose` and `structures` lie on the CT grid.
+    where there is one. `dose` and `structures` lie on the CT grid. `facts` are plain values known
+    of plan and dose, such as `n_fractions` and `technique`, by which cases can be filtered.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Case:
     warnings: tuple[str, ...] = ()
     patient: str = ""
     label: str | None = None
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.patient:

@@ -23,7 +23,8 @@ def plane(z=0.0, x=0.0, y=0.0, orientation=AXIAL, spacing=(2.0, 1.0), rows=4, co
 
 
 def test_slices_are_ordered_by_place_and_spaced_by_it():
-    order, affine = stack([plane(z) for z in (7.5, -2.5, 2.5, 12.5)])
+    order, ladder = stack([plane(z) for z in (7.5, -2.5, 2.5, 12.5)])
+    affine = ladder.affine
     np.testing.assert_array_equal(order, [1, 2, 0, 3])
     np.testing.assert_allclose(affine[:3, 0], [0, 0, 5])
     np.testing.assert_allclose(affine[:3, 1], [0, 2, 0])  # between rows: down
@@ -41,7 +42,9 @@ TILTED = (1.0, 0.0, 0.0, 0.0, np.cos(0.2), np.sin(0.2))
         ([plane(z) for z in (0, 3, 6, 12, 15)], r"one distance is 6.000 mm \(at 6.00 mm"),
         ([plane(z) for z in (0, 3, 6, 11, 16)], "missing or uneven"),
         ([plane(z) for z in (0, 6, 9, 12, 15)], "missing or uneven"),
-        ([plane(z) for z in (*range(0, 90, 3), *np.arange(90, 180, 3.05))], "missing or uneven"),
+        ([plane(z) for z in (*range(0, 90, 3), *range(99, 180, 3))], "missing or uneven"),
+        ([plane(z) for z in (*range(0, 90, 3), *range(102, 180, 15))], "missing or uneven"),
+        ([plane(z) for z in (*range(0, 30, 3), 31, *range(34, 60, 3))], "missing or uneven"),
         ([plane(z) for z in (0, 3, 3.001, 6)], "same place"),
         ([plane(0), plane(3, rows=5)], "differ in size"),
         ([plane(0), plane(3, spacing=(1.0, 1.0))], "differ in PixelSpacing"),
@@ -65,16 +68,17 @@ def test_what_is_no_stack_is_refused(planes, message):
 
 @pytest.mark.parametrize("digits", [1, 2, 3])
 def test_rounded_positions_are_still_even(digits):
-    _, affine = stack([plane(round(-30.0 + 1.25 * k, digits)) for k in range(49)])
-    assert affine[2, 0] == pytest.approx(1.25, abs=1e-12)
+    _, ladder = stack([plane(round(-30.0 + 1.25 * k, digits)) for k in range(49)])
+    assert ladder.levels is None
+    assert ladder.affine[2, 0] == pytest.approx(1.25, abs=1e-12)
 
 
 def test_tilted_slices_that_step_along_their_normal_are_a_turned_stack():
     normal = np.cross(TILTED[:3], TILTED[3:])
     planes = [Plane(tuple(4.0 * k * normal), TILTED, (2.0, 1.0), 4, 6) for k in (2, 0, 1)]
-    order, affine = stack(planes)
+    order, ladder = stack(planes)
     np.testing.assert_array_equal(order, [1, 2, 0])
-    np.testing.assert_allclose(affine[:3, 0], 4.0 * normal, atol=1e-12)
+    np.testing.assert_allclose(ladder.affine[:3, 0], 4.0 * normal, atol=1e-12)
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,9 +122,11 @@ FEET = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # feet first supine: the normal points t
     ],
 )
 def test_both_conventions_of_grid_frame_offsets_are_read(first, offsets, step):
-    affine = frame_stack(first, offsets)
-    np.testing.assert_allclose(affine[:3, 0], step)
-    np.testing.assert_allclose(affine[:3, 3], first.position)
+    ladder, backwards = frame_stack(first, offsets)
+    assert backwards == (offsets[1] < offsets[0])
+    last = (len(offsets) - 1) * backwards  # the ladder's first plane is then the last frame
+    np.testing.assert_allclose(ladder.step, np.multiply(step, -1 if backwards else 1))
+    np.testing.assert_allclose(ladder.affine[:3, 3], first.position + np.multiply(step, last))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +209,7 @@ def test_a_slice_that_cannot_be_understood_is_refused_by_name(ct_folder, values,
         ({"PixelSpacing": [1, 0]}, "positive mm"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "scout"),
         ({"SOPInstanceUID": None}, "SOPInstanceUID is missing"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "enhanced"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "0 functional groups"),
         ({"SOPClassUID": "1.2.3.4"}, "neither CT nor"),
     ],
 )

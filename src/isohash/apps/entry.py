@@ -112,6 +112,7 @@ def _with_dvh(case: Case) -> dict[str, Volume]:
 def _facts(coded: CodedCase, names: list[str]) -> dict[str, Any]:
     case = coded.case
     return {
+        **case.facts,
         "patient": case.patient,
         "label": case.label,
         "prescription_gy": case.prescription_gy,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def find_dicom(
     key = load_key()
     found = []
     for case in link(scan(files, key, skipped, progress), skipped):
+        if not case.patient:  # an export that names nobody: one frame of reference is one patient
+            place = case.frame_uid or case.files[0].series_uid
+            case = replace(case, patient=pseudonym(key, "patient", "frame", place))
         name = pseudonym(key, "case", *case.identity)
         folder = case.files[0].path.parent
         found.append(Found(name, _fingerprint(case.files), str(folder), partial(_read, name, case)))

@@ -11,35 +11,36 @@ from isohash.dosimetry.resample import resample
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.dicom_link import BY_POSITION, CaseFiles
-from isohash.sources.dicom_plan import check_beams, read_plan
+from isohash.sources.dicom_plan import Plan, check_beams, read_plan
 from isohash.sources.dicom_scan import Instance
 from isohash.sources.dicom_structures import read_structures
 from isohash.sources.dicom_volumes import read_ct, read_dose
 
+LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
 BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
 
 
 def read_files(name: str, files: CaseFiles) -> Case:
     """The case that `files` make up, under its pseudonym `name`."""
     warnings = list(files.warnings)
-    plan = read_plan(files.plan) if files.plan is not None else None
-    if plan is not None:
-        check_beams(plan, files.doses)
-    ct = read_ct(files.ct) if files.ct else None
+    plan = read_plan(files.plan) if files.plan is not None else Plan()
+    warnings += plan.warnings
+    check_beams(plan, files.doses)
+    ct, ladder = read_ct(files.ct) if files.ct else (None, None)
     dose, reach = _dose_on(ct, files.doses, warnings)
     grid = ct or dose
     assert grid is not None
     structures: dict[str, Volume] = {}
     if files.structures is not None:
-        anywhere = BY_POSITION in warnings
-        structures = read_structures(
-            files.structures, grid, None if anywhere else files.frame_uid, warnings
-        )
+        frame = None if BY_POSITION in warnings else files.frame_uid or None
+        structures = read_structures(files.structures, grid, frame, warnings, ladder)
     if reach is not None:
         warnings += _uncovered(structures, reach)
-    prescription = plan.prescription_gy if plan is not None else None
+    prescription = plan.prescription_gy
     if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
         warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
+    if dose is not None and prescription is not None:
+        warnings += _implausible(float(dose.array.max()), prescription, plan.n_fractions)
     return Case(
         id=name,
         ct=ct,
@@ -48,7 +49,30 @@ def read_files(name: str, files: CaseFiles) -> Case:
         prescription_gy=prescription,
         warnings=tuple(warnings),
         patient=files.patient,
+        facts=_facts(files, plan),
     )
+
+
+def _facts(files: CaseFiles, plan: Plan) -> dict[str, str | int | float]:
+    """What is known of plan and dose; days are shifted by the patient's own secret number."""
+    days = {
+        "imaged_on": min((file.day for file in files.ct if file.day), default=""),
+        "planned_on": "" if files.plan is None else files.plan.day,
+        "dose_type": files.doses[0].dose_type if files.doses else "",
+        "dose_of": files.doses[0].summation if files.doses else "",
+    }
+    return {**plan.facts, **{name: fact for name, fact in days.items() if fact}}
+
+
+def _implausible(highest_gy: float, prescription_gy: float, n_fractions: int | None) -> list[str]:
+    """A dose that hardly belongs to its prescription: of one fraction, scaled, or of another."""
+    ratio = highest_gy / prescription_gy
+    if LEAST_MAXIMUM <= ratio <= GREATEST_MAXIMUM:
+        return []
+    told = f"the dose reaches {highest_gy:.3g} Gy where {prescription_gy:g} Gy are prescribed"
+    if n_fractions and LEAST_MAXIMUM <= ratio * n_fractions <= GREATEST_MAXIMUM:
+        return [f"{told}: it seems to be the dose of one of {n_fractions} fractions"]
+    return [told]
 
 
 def _dose_on(

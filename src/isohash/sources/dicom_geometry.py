@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ SAME_POSITION_MM = 0.01
 DRIFT_MM = 0.1  # sideways drift over a whole stack that is still no gantry tilt
 UNEVEN = 0.02  # share of the slice distance by which a plane may lie off the even ladder
 UNEVEN_MM = 0.06  # and in mm, for positions rounded to 0.1
+PIECE = 3  # equal distances in a row that make a piece of a stack whose spacing changes
+WIDEST_STEP_MM = 10.0  # beyond it too much lies between two planes to be interpolated
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,57 @@ class Plane:
         return affine
 
 
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Parallel planes one behind the other: the first, and the step from each to the next.
+
+    Where the distances change, `levels` are the mm of each plane along the normal, and `step` is
+    the finest of them.
+    """
+
+    first: Plane
+    step: NDArray[np.float64]
+    levels: NDArray[np.float64] | None = None
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Affine of the even stack: of the planes, or of the grid that they are resampled to."""
+        return self.first.affine(self.step)
+
+    def even(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """The planes (n, rows, columns) on the even grid, interpolated linearly if need be."""
+        if self.levels is None:
+            return planes
+        finest = float(np.linalg.norm(self.step))
+        n = int(np.floor(self.levels[-1] / finest + UNEVEN)) + 1
+        at = np.interp(finest * np.arange(n), self.levels, np.arange(len(self.levels)))
+        low = np.minimum(at.astype(np.intp), len(planes) - 2)
+        weight = (at - low).astype(np.float32)
+        result = np.empty((n, *planes.shape[1:]), planes.dtype)
+        for k in range(n):  # slice by slice: float copies of a whole CT would be large
+            mixed = (1 - weight[k]) * planes[low[k]] + weight[k] * planes[low[k] + 1]
+            result[k] = np.rint(mixed) if planes.dtype.kind == "i" else mixed
+        return result
+
+    def straight(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (n, 3) in mm moved along the normal so that plane k lies at k even steps."""
+        if self.levels is None:
+            return points
+        finest, normal = float(np.linalg.norm(self.step)), self.first.normal
+        along = (points - np.array(self.first.position)) @ normal
+        k = np.clip(np.searchsorted(self.levels, along) - 1, 0, len(self.levels) - 2)
+        low, high = self.levels[k], self.levels[k + 1]
+        even = finest * (k + (along - low) / (high - low))
+        moved: NDArray[np.float64] = points + np.outer(even - along, normal)
+        return moved
+
+
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Order of the planes along their normal and the affine of the ordered stack.
+def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], Ladder]:
+    """Order of the planes along their normal, and where they lie.
 
     Raises InputError for mixed orientations or sizes, duplicates, gaps and gantry tilt.
     """
@@ -84,17 +131,18 @@ def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], NDArray[np.float64
     positions = np.array([plane.position for plane in planes])
     along = positions @ first.normal
     order = np.argsort(along, kind="stable")
-    _check_steps(np.diff(along[order]), along[order])
     path = positions[order] - positions[order[0]]
     sideways = path - np.outer(path @ first.normal, first.normal)
     drift = float(np.linalg.norm(sideways, axis=1).max())
-    if drift > DRIFT_MM:
+    if drift > DRIFT_MM and np.diff(along[order]).min() >= SAME_POSITION_MM:
         raise InputError(
             f"the slices shift sideways by {drift:.2f} mm over the stack (gantry tilt); "
             "export it resampled without tilt"
         )
-    step = path[-1] / (len(planes) - 1)
-    return order, planes[order[0]].affine(step)
+    levels = _ladder(along[order])
+    if levels is not None:
+        return order, Ladder(planes[order[0]], float(np.diff(levels).min()) * first.normal, levels)
+    return order, Ladder(planes[order[0]], path[-1] / (len(planes) - 1))
 
 
 def _check_same(first: Plane, plane: Plane) -> None:
@@ -111,18 +159,34 @@ def _check_same(first: Plane, plane: Plane) -> None:
         raise InputError("ImagePositionPatient is not finite")
 
 
-def _check_steps(steps: NDArray[Any], along: NDArray[Any]) -> None:
+def _ladder(along: NDArray[Any]) -> NDArray[np.float64] | None:
+    """None if the planes are evenly spaced; their mm from the first if only piece by piece."""
+    steps = np.diff(along)
     usual = float(np.median(steps))
     if steps.min() < SAME_POSITION_MM:
         at = along[int(steps.argmin())]
         raise InputError(f"two slices lie at the same place ({at:.2f} mm along the normal)")
-    if _unevenness(along) > _allowed(usual):
+    if _unevenness(along) <= _allowed(usual):
+        return None
+    if not _in_pieces(steps):
         which = int(np.argmax(np.abs(steps - usual)))
         raise InputError(
             f"slices are missing or uneven: one distance is {steps[which]:.3f} mm "
             f"(at {along[which]:.2f} mm along the normal), most are {usual:.3f}; "
             "export the whole series"
         )
+    levels: NDArray[np.float64] = along - along[0]
+    return levels
+
+
+def _in_pieces(steps: NDArray[Any]) -> bool:
+    """Whether the distances change only now and then, as where a scan protocol goes on coarser.
+
+    A missing slice is one long step between short ones; each piece must have some alike in a row.
+    """
+    changes = np.abs(np.diff(steps)) > np.maximum(2 * UNEVEN_MM, UNEVEN * steps[1:])
+    pieces = np.split(steps, np.flatnonzero(changes) + 1)
+    return min(map(len, pieces)) >= PIECE and steps.max() <= WIDEST_STEP_MM
 
 
 def _allowed(step_mm: float) -> float:
@@ -135,11 +199,12 @@ def _unevenness(along: NDArray[Any]) -> float:
     return float(np.abs(along - ladder).max())
 
 
-def frame_stack(plane: Plane, offsets: Sequence[float]) -> NDArray[np.float64]:
-    """Affine of a multi-frame dose grid from its first plane and GridFrameOffsetVector.
+def frame_stack(plane: Plane, offsets: Sequence[float]) -> tuple[Ladder, bool]:
+    """The planes of a multi-frame dose grid, and whether their frames are in reverse order.
 
-    Two conventions exist (PS3.3 C.8.8.3.2): offsets from the first plane along the normal,
-    beginning with 0, or, for axial planes only, the patient's z of every plane.
+    `offsets` is GridFrameOffsetVector. Two conventions exist (PS3.3 C.8.8.3.2): offsets from the
+    first plane along the normal, beginning with 0, or, for axial planes only, the patient's z of
+    every plane.
     """
     plane.check()
     values = np.asarray(offsets, dtype=np.float64)
@@ -147,14 +212,21 @@ def frame_stack(plane: Plane, offsets: Sequence[float]) -> NDArray[np.float64]:
         raise InputError("the dose grid has one plane only, which is no volume")
     if not np.isfinite(values).all():
         raise InputError("GridFrameOffsetVector is not finite")
-    steps = np.diff(values)
-    usual = float(steps.mean())
-    if abs(usual) < SAME_POSITION_MM or _unevenness(values) > _allowed(usual):
-        raise InputError(
-            f"the planes of the dose grid are uneven ({steps.min():.3f} to {steps.max():.3f} mm)"
-        )
-    relative = abs(values[0]) < SAME_POSITION_MM
-    absolute = abs(values[0] - plane.position[2]) < SAME_POSITION_MM
+    signs = np.sign(np.diff(values))
+    if (signs == 0).any() or signs.min() != signs.max():
+        raise InputError("the planes of the dose grid are uneven: offsets repeat or turn back")
+    direction = _offset_direction(plane, float(values[0]))
+    steps = values - values[0]
+    if signs[0] > 0:
+        return _dose_ladder(plane, steps, direction), False
+    last = replace(plane, position=_moved(plane.position, steps[-1] * direction))
+    return _dose_ladder(last, (steps - steps[-1])[::-1], direction), True
+
+
+def _offset_direction(plane: Plane, first: float) -> NDArray[np.float64]:
+    """Unit vector along which offsets grow, given the first of them."""
+    relative = abs(first) < SAME_POSITION_MM
+    absolute = abs(first - plane.position[2]) < SAME_POSITION_MM
     axial = abs(abs(plane.normal[2]) - 1) < COSINE_TOLERANCE
     if relative and absolute and axial and plane.normal[2] < 0:
         raise InputError(
@@ -162,12 +234,34 @@ def frame_stack(plane: Plane, offsets: Sequence[float]) -> NDArray[np.float64]:
             "lies at z = 0 and the normal points to the feet)"
         )
     if relative:
-        return plane.affine(usual * plane.normal)
+        return plane.normal
     if absolute and axial:
-        return plane.affine(np.array([0.0, 0.0, usual]))
+        return np.array([0.0, 0.0, 1.0])
     raise InputError(
-        f"GridFrameOffsetVector begins with {values[0]:g}: neither 0 nor the z of the first plane"
+        f"GridFrameOffsetVector begins with {first:g}: neither 0 nor the z of the first plane"
     )
+
+
+def _dose_ladder(
+    plane: Plane, levels: NDArray[np.float64], direction: NDArray[np.float64]
+) -> Ladder:
+    """The ladder from a first plane and ascending levels along `direction`."""
+    usual = float(np.diff(levels).mean())
+    if _unevenness(levels) <= _allowed(usual):
+        return Ladder(plane, usual * direction)
+    steps = np.diff(levels)
+    if not _in_pieces(steps):
+        raise InputError(
+            f"the planes of the dose grid are uneven ({steps.min():.3f} to {steps.max():.3f} mm)"
+        )
+    return Ladder(plane, float(steps.min()) * direction, levels)
+
+
+def _moved(
+    position: tuple[float, float, float], by: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    x, y, z = (np.array(position) + by).tolist()
+    return x, y, z
 
 
 def canonical(array: NDArray[Any], affine: NDArray[np.float64]) -> Volume:

@@ -12,18 +12,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from isohash.errors import InputError
-from isohash.sources.dicom_geometry import stack
+from isohash.sources.dicom_doses import SEVERAL, choose_doses
 from isohash.sources.dicom_scan import Instance
+from isohash.sources.dicom_series import UNNAMED, volume_of, with_frames
 from isohash.sources.found import Skipped
 
-SUMS = ("PLAN", "FRACTION", "BEAM")  # DoseSummationType, in the order of preference
 BY_POSITION = "structures are linked by position only: every contour lies in a slice of the CT"
 NO_VOLUME = "one slice only"
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case and what had to be assumed to join them."""
+    """The files of one case and what had to be assumed to join them.
+
+    `frame_uid` is empty where the CT names no frame of reference.
+    """
 
     patient: str
     frame_uid: str
@@ -49,18 +52,17 @@ class CaseFiles:
 def link(instances: Iterable[Instance], skipped: list[Skipped]) -> list[CaseFiles]:
     """Join instances to cases; what belongs to none goes to `skipped` with the reason."""
     frames: dict[tuple[str, str], list[Instance]] = defaultdict(list)
-    unique = _without_copies(instances, skipped)
+    unique = with_frames(_without_copies(instances, skipped), skipped)
     for instance in unique:
-        if instance.kind in ("CT", "RTDOSE") and not instance.frame_uid:
-            skipped.append(Skipped(str(instance.path), "has no FrameOfReferenceUID to link it by"))
-        elif instance.kind in ("CT", "RTDOSE"):
+        if instance.kind in ("CT", "RTDOSE"):
             frames[instance.patient, instance.frame_uid].append(instance)
     others = [instance for instance in unique if instance.kind in ("RTSTRUCT", "RTPLAN")]
     cases = []
     for (patient, frame), members in frames.items():
         mine = [other for other in others if other.patient == patient]
         beside = frozenset(uid for who, uid in frames if who == patient and uid != frame)
-        cases += _Frame(patient, frame, members, mine, beside, skipped).cases()
+        foreign = any(uid == frame and who != patient for who, uid in frames)
+        cases += _Frame(patient, frame, members, mine, beside, foreign, skipped).cases()
     used = {file.path for case in cases for file in case.files}
     listed = {skip.path for skip in skipped}
     for instance in unique:
@@ -76,7 +78,7 @@ def _without_copies(instances: Iterable[Instance], skipped: list[Skipped]) -> li
     for instance in instances:
         known = first.setdefault(instance.sop_uid, instance)
         if known is not instance:
-            same = (known.size, known.plane) == (instance.size, instance.plane)
+            same = (known.size, known.planes) == (instance.size, instance.planes)
             what = "a copy of" if same else "has the SOPInstanceUID of, but differs from,"
             skipped.append(Skipped(str(instance.path), f"{what} {known.path.name}"))
     return list(first.values())
@@ -92,30 +94,32 @@ class _Frame:
         members: Sequence[Instance],
         others: Sequence[Instance],
         other_frames: frozenset[str],
+        foreign: bool,
         skipped: list[Skipped],
     ) -> None:
-        self.other_frames = other_frames
+        self.other_frames, self.foreign = other_frames, foreign
         self.patient, self.frame_uid, self.skipped = patient, frame_uid, skipped
+        self.doses = [instance for instance in members if instance.kind == "RTDOSE"]
+        self.structures = [other for other in others if other.kind == "RTSTRUCT"]
+        self.plans = [other for other in others if other.kind == "RTPLAN"]
         self.series: dict[str, list[Instance]] = defaultdict(list)
         self.broken: dict[str, str] = {}
+        self.notes: dict[str, list[str]] = {}  # on a series, by its UID
         for instance in members:
             if instance.kind == "CT":
                 self.series[instance.series_uid].append(instance)
         for uid, slices in list(self.series.items()):
             try:
-                stack([slice_.plane for slice_ in slices if slice_.plane is not None])
+                volume = volume_of(slices, self.structures)
+                self.series[uid], self.notes[uid] = volume.slices, volume.notes
+                self._skip(volume.left_out, volume.reason)
             except InputError as error:
                 self._skip(slices, f"CT series of {len(slices)} slices: {error}")
                 del self.series[uid]
                 self.broken[uid] = str(error)
-        self.doses = [instance for instance in members if instance.kind == "RTDOSE"]
-        self.structures = [other for other in others if other.kind == "RTSTRUCT"]
-        self.plans = [other for other in others if other.kind == "RTPLAN"]
 
     def cases(self) -> list[CaseFiles]:
         """All cases of this frame of reference."""
-        if not self.doses:
-            return [self._undosed(slices) for slices in self.series.values()]
         groups: dict[str, list[Instance]] = defaultdict(list)
         plans = {plan.sop_uid: plan for plan in self.plans}
         for dose in self.doses:
@@ -128,10 +132,13 @@ class _Frame:
                 self._skip(doses, str(error))
         if cases:
             self._skip_unplanned(cases)
-        return cases
+            return cases
+        return [self._undosed(slices) for slices in self.series.values()]
 
     def _plan_uid(self, dose: Instance) -> str:
         """The plan a dose belongs to: the first reference that is not its structure set."""
+        if dose.summation == SEVERAL:
+            return dose.sop_uid
         structure_uids = {structure.sop_uid for structure in self.structures}
         plan_uids = {plan.sop_uid for plan in self.plans}
         refers = sorted(dose.refers_to - structure_uids)
@@ -141,9 +148,10 @@ class _Frame:
 
     def _undosed(self, slices: list[Instance]) -> CaseFiles:
         structures, warnings = self._structures_of(slices, frozenset())
-        return CaseFiles(
-            self.patient, self.frame_uid, tuple(slices), (), structures, None, tuple(warnings)
-        )
+        notes = self.notes[slices[0].series_uid]
+        if self.doses:
+            notes = [*notes, "the dose beside this CT cannot be used; the skipped files say why"]
+        return self._case(slices, (), structures, None, (*notes, *warnings))
 
     def _dosed(self, doses: list[Instance], plan: Instance | None) -> CaseFiles:
         chosen, warnings = choose_doses(doses)
@@ -157,10 +165,29 @@ class _Frame:
         structures, also = self._structures_of(slices, refers)
         if plan is None:
             also.append("no plan file: prescription and fractions are not known from a plan")
+        notes = self.notes[slices[0].series_uid] if slices else []
+        return self._case(slices, chosen, structures, plan, (*notes, *warnings, *more, *also))
+
+    def _case(
+        self,
+        slices: Sequence[Instance],
+        doses: tuple[Instance, ...],
+        structures: Instance | None,
+        plan: Instance | None,
+        warnings: Iterable[str],
+    ) -> CaseFiles:
+        unnamed = self.frame_uid.startswith(UNNAMED)
+        if unnamed:
+            warnings = (*warnings, "no FrameOfReferenceUID: linked by references between the files")
         return CaseFiles(
-            self.patient, self.frame_uid, tuple(slices), chosen, structures, plan,
-            (*warnings, *more, *also),
-        )  # fmt: skip
+            self.patient,
+            "" if unnamed else self.frame_uid,
+            tuple(slices),
+            doses,
+            structures,
+            plan,
+            tuple(warnings),
+        )
 
     def _ct_of(self, refers: frozenset[str]) -> tuple[list[Instance], list[str]]:
         """The CT series that a plan was made on."""
@@ -168,6 +195,8 @@ class _Frame:
             unusable = [reason for reason in self.broken.values() if NO_VOLUME not in reason]
             if unusable:
                 raise InputError(f"the CT of this dose cannot be used: {unusable[0]}")
+            if self.foreign:
+                raise InputError("the CT of this dose carries another PatientID")
             return [], ["no CT volume in the dose's frame of reference: the dose keeps its grid"]
         if len(self.series) == 1 and not self.broken:
             return next(iter(self.series.values())), []
@@ -226,31 +255,3 @@ class _Frame:
 
     def _skip(self, instances: Iterable[Instance], reason: str) -> None:
         self.skipped += [Skipped(str(instance.path), reason) for instance in instances]
-
-
-def choose_doses(doses: Sequence[Instance]) -> tuple[tuple[Instance, ...], list[str]]:
-    """The doses to add up for one plan, and how that was decided.
-
-    One PLAN dose is taken as it is; else all FRACTION doses, else all BEAM doses are added. A
-    physical dose is preferred to an effective one and the two are never added.
-    """
-    warnings = []
-    kinds = {dose.dose_type for dose in doses}
-    if len(kinds) > 1 and "PHYSICAL" in kinds:
-        doses = [dose for dose in doses if dose.dose_type == "PHYSICAL"]
-        warnings.append("physical dose taken; an effective dose is there as well")
-    elif "EFFECTIVE" in kinds:
-        warnings.append("dose is effective (weighted by biological effect), not physical")
-    for summation in SUMS:
-        chosen = tuple(dose for dose in doses if dose.summation == summation)
-        if chosen and summation == "PLAN" and len(chosen) > 1:
-            raise InputError(f"{len(chosen)} PLAN doses of one plan: which is valid is not said")
-        if chosen:
-            beams = [beam for dose in chosen for beam in dose.beams]
-            if summation == "BEAM" and len(beams) > len(set(beams)):
-                raise InputError("two doses are of the same beam, and nothing says which is valid")
-            if summation != "PLAN":
-                warnings.append(f"dose is the sum of {len(chosen)} {summation} dose(s)")
-            return chosen, warnings
-    kinds_seen = ", ".join(sorted({dose.summation or "none" for dose in doses}))
-    raise InputError(f"DoseSummationType {kinds_seen} is no dose of a whole plan")

@@ -21,6 +21,7 @@ PIXEL_TAGS = [
     "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ModalityLUTSequence", "PixelData", "DoseGridScaling", "DoseUnits", "DoseType",
     "GridFrameOffsetVector", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 

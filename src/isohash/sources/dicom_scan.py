@@ -8,7 +8,7 @@ needed to link files, which stay in memory.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,10 +23,13 @@ from pydicom.tag import BaseTag, Tag
 
 from isohash.errors import InputError
 from isohash.sources.dicom_geometry import Plane
-from isohash.sources.identity import pseudonym
+from isohash.sources.identity import is_placeholder, pseudonym, shifted_date
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+MULTI_FRAME_CT = (
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+)
 RT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
@@ -39,18 +42,19 @@ SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
-    "PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "FrameOfReferenceUID",
+    "PatientID", "PatientName", "PatientBirthDate", "FrameOfReferenceUID",
     "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
-    "Columns", "NumberOfFrames", "SeriesNumber", "AcquisitionNumber", "DoseSummationType",
-    "DoseType", "DoseUnits", "ReferencedRTPlanSequence", "ReferencedStructureSetSequence",
-    "ReferencedDoseSequence", "ReferencedFrameOfReferenceSequence", "StructureSetDate",
-    "StructureSetTime", "RTPlanDate", "RTPlanTime", "InstanceCreationDate", "InstanceCreationTime",
+    "Columns", "NumberOfFrames", "DoseSummationType", "DoseType", "DoseUnits",
+    "ReferencedRTPlanSequence", "ReferencedStructureSetSequence", "ReferencedDoseSequence",
+    "ReferencedFrameOfReferenceSequence", "StructureSetDate", "StructureSetTime", "RTPlanDate",
+    "RTPlanTime", "InstanceCreationDate", "InstanceCreationTime", "AcquisitionDate", "SeriesDate",
+    "StudyDate", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file, by its header."""
+    """One DICOM file, by its header. `patient` is empty if the file names nobody."""
 
     path: Path
     size: int
@@ -61,12 +65,14 @@ class Instance:
     series_uid: str
     frame_uid: str
     patient: str
-    plane: Plane | None = None
-    when: str = ""  # date and time of making, to tell the newer of two
+    planes: tuple[Plane, ...] = ()  # one per frame of a CT; the first of a dose grid
+    day: str = ""  # of imaging or planning, shifted: not the real one
+    when: str = ""  # shifted date and time of making, to tell the newer of two
     refers_to: frozenset[str] = frozenset()  # UIDs of RT objects, frames and series
     images: frozenset[str] = frozenset()  # UIDs of the slices that structures were drawn on
     summation: str = ""
     dose_type: str = ""
+    units: str = ""
     beams: frozenset[int] = frozenset()  # numbers of the beams that a BEAM dose is of
 
 
@@ -85,6 +91,7 @@ def read_header(file: Path, key: bytes) -> Instance:
         raise InputError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
     dataset = read_dataset(file, specific_tags=TAGS, stop_before_pixels=True)
     kind = _kind(dataset)
+    patient = _patient(dataset, key)
     return Instance(
         path=file,
         size=status.st_size,
@@ -94,13 +101,15 @@ def read_header(file: Path, key: bytes) -> Instance:
         study_uid=_text(dataset, "StudyInstanceUID"),
         series_uid=_text(dataset, "SeriesInstanceUID", required=True),
         frame_uid=_text(dataset, "FrameOfReferenceUID"),
-        patient=_patient(dataset, key),
-        plane=plane_of(dataset) if kind in ("CT", "RTDOSE") else None,
-        when=_when(dataset),
+        patient=patient,
+        planes=_planes(dataset, kind),
+        day=_day(dataset, kind, key, patient),
+        when=_when(dataset, key, patient),
         refers_to=frozenset(_references(dataset)),
         images=frozenset(_images(dataset)),
         summation=_text(dataset, "DoseSummationType"),
         dose_type=_text(dataset, "DoseType"),
+        units=_text(dataset, "DoseUnits"),
         beams=frozenset(_beams(dataset)),
     )
 
@@ -175,6 +184,39 @@ def plane_of(dataset: Dataset) -> Plane:
     return plane
 
 
+def frame_planes(dataset: Dataset) -> tuple[Plane, ...]:
+    """The geometry of every frame of a multi-frame image (PS3.3 C.7.6.16)."""
+    (rows,), (columns,) = numbers(dataset, "Rows", 1), numbers(dataset, "Columns", 1)
+    planes = []
+    for group in frame_groups(dataset):
+        x, y, z = numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)
+        turn = numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+        row_mm, column_mm = numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2)
+        a, b, c, d, e, f = turn
+        plane = Plane((x, y, z), (a, b, c, d, e, f), (row_mm, column_mm), int(rows), int(columns))
+        plane.check()
+        planes.append(plane)
+    return tuple(planes)
+
+
+def frame_groups(dataset: Dataset) -> Iterator[Callable[[str], Dataset]]:
+    """For each frame a function from the name of a functional group to its item.
+
+    A group is looked for in the frame's own items, then in those that all frames share.
+    """
+    (shared,) = value(dataset, "SharedFunctionalGroupsSequence") or (Dataset(),)
+    frames = value(dataset, "PerFrameFunctionalGroupsSequence") or ()
+    if len(frames) != (value(dataset, "NumberOfFrames") or 1):
+        raise InputError(f"{len(frames)} functional groups, not one for each frame")
+    for frame in frames:
+
+        def group(name: str, frame: Dataset = frame) -> Dataset:
+            items = value(frame, name) or value(shared, name) or (Dataset(),)
+            return items[0]
+
+        yield group
+
+
 @cache
 def _tag(keyword: str) -> BaseTag:
     return Tag(keyword)
@@ -203,9 +245,7 @@ def _kind(dataset: Dataset) -> str:
     sop_class = _text(dataset, "SOPClassUID")
     if sop_class in RT_CLASSES:
         return RT_CLASSES[sop_class]
-    if sop_class == ENHANCED_CT:
-        raise InputError("enhanced (multi-frame) CT; export it as single slices")
-    if sop_class != CT_STORAGE:
+    if sop_class not in (CT_STORAGE, *MULTI_FRAME_CT):
         name = pydicom.uid.UID(sop_class).name if sop_class else ""
         known = name if name and name != sop_class else "no known storage class"
         raise InputError(f"neither CT nor dose, structures or plan ({known})")
@@ -225,19 +265,38 @@ def _text(dataset: Dataset, keyword: str, required: bool = False) -> str:
 
 
 def _patient(dataset: Dataset, key: bytes) -> str:
-    """The pseudonym: of the patient's number if there is one, else of name and date of birth."""
-    if number := _text(dataset, "PatientID"):
-        return pseudonym(key, "patient", number, _text(dataset, "IssuerOfPatientID"))
-    name, birth = _text(dataset, "PatientName"), _text(dataset, "PatientBirthDate")
-    if name:
-        return pseudonym(key, "patient", "named", name, birth)
-    return pseudonym(key, "patient", "study", _text(dataset, "StudyInstanceUID"))
+    """The pseudonym: of the patient's number if there is one, else of name and date of birth.
+
+    Not of the number's issuer: archives add it to images, planning systems drop it.
+    """
+    number, name = _text(dataset, "PatientID"), _text(dataset, "PatientName")
+    if not is_placeholder(number):
+        return pseudonym(key, "patient", number)
+    if not is_placeholder(name):
+        return pseudonym(key, "patient", "named", name, _text(dataset, "PatientBirthDate"))
+    return ""
 
 
-def _when(dataset: Dataset) -> str:
+def _planes(dataset: Dataset, kind: str) -> tuple[Plane, ...]:
+    if kind not in ("CT", "RTDOSE"):
+        return ()
+    if kind == "CT" and _text(dataset, "SOPClassUID") in MULTI_FRAME_CT:
+        return frame_planes(dataset)
+    return (plane_of(dataset),)
+
+
+def _day(dataset: Dataset, kind: str, key: bytes, patient: str) -> str:
+    own = {"RTPLAN": "RTPlanDate", "RTSTRUCT": "StructureSetDate"}.get(kind, "AcquisitionDate")
+    for keyword in (own, "SeriesDate", "StudyDate"):
+        if day := shifted_date(key, patient, _text(dataset, keyword)):
+            return day
+    return ""
+
+
+def _when(dataset: Dataset, key: bytes, patient: str) -> str:
     for prefix in ("StructureSet", "RTPlan", "InstanceCreation"):
-        if date := _text(dataset, f"{prefix}Date"):
-            return date + _text(dataset, f"{prefix}Time")
+        if day := shifted_date(key, patient, _text(dataset, f"{prefix}Date")):
+            return f"{day} {_text(dataset, f'{prefix}Time')}"
     return ""
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from isohash.dosimetry.names import canonical_name
-from isohash.dosimetry.structures import rasterise
+from isohash.dosimetry.structures import Rasterised, rasterise
 from isohash.errors import InputError
 from isohash.records import Volume
+from isohash.sources.dicom_geometry import Ladder, canonical
 from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
 from isohash.sources.phi import NUMBERS, PERSON_KEYWORDS, personal_words, words
 
@@ -22,31 +25,39 @@ Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
 
 def read_structures(
-    file: Instance, grid: Volume, frame_uid: str | None, warnings: list[str]
+    file: Instance,
+    grid: Volume,
+    frame_uid: str | None,
+    warnings: list[str],
+    ladder: Ladder | None = None,
 ) -> dict[str, Volume]:
     """Masks by name on `grid`; what is empty, open or elsewhere leaves a warning.
 
+    `ladder` is given where `grid` was resampled from uneven planes: contours are then drawn on
+    those planes, and the shares inside are resampled like the CT.
     With `frame_uid` None the frame of reference cannot be compared; then every contour must lie in
     a slice of the grid, within its borders, or all structures are left out.
     """
     dataset = read_dataset(file.path, specific_tags=TAGS)
     drawn = _drawn(dataset, _names(dataset, frame_uid, warnings), warnings)
+    canvas = _Canvas.of(grid, ladder)
+    drawn = {name: [canvas.place(c) for c in contours] for name, contours in drawn.items()}
     every = [contour for contours in drawn.values() for contour in contours]
-    if frame_uid is None and not _in_slices(grid, every):
+    if frame_uid is None and not canvas.holds(every):
         warnings.append("structures left out: their contours do not lie in the slices of the CT")
         return {}
-    step = _step(grid, every)
-    shape = (grid.array.shape[0], grid.array.shape[1], grid.array.shape[2])
+    step = canvas.step(every)
     structures: dict[str, Volume] = {}
     for name, contours in drawn.items():
         try:
-            result = rasterise(contours, grid.affine, shape, step)
+            result = rasterise(contours, canvas.affine, canvas.shape, step)
         except InputError as error:
             warnings.append(f"structure {name} left out: {error}")
             continue
         warnings += [f"structure {name}: {note}" for note in result.notes]
-        if result.mask.any():
-            structures[name] = Volume(result.mask, grid.affine)
+        mask = canvas.mask(result)
+        if mask.any():
+            structures[name] = Volume(mask, grid.affine)
         else:
             warnings.append(f"structure {name} left out: it holds no voxel of the grid")
     return structures
@@ -122,21 +133,48 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     return points.reshape(-1, 3)
 
 
-def _in_slices(grid: Volume, contours: Contours) -> bool:
-    """Whether every contour lies in a slice of the grid and within its borders."""
-    to_index = np.linalg.inv(grid.affine)
-    for points in contours:
-        at = points @ to_index[:3, :3].T + to_index[:3, 3]
-        if np.abs(at[:, 0] - np.rint(at[:, 0])).max() > OFF_SLICE:
-            return False
-        if (at < -0.5).any() or (at > np.array(grid.array.shape) - 0.5).any():
-            return False
-    return True
+@dataclass(frozen=True, eq=False)
+class _Canvas:
+    """What contours are drawn on: the grid itself, or the uneven planes it was resampled from."""
 
+    affine: NDArray[np.float64]
+    shape: tuple[int, int, int]
+    ladder: Ladder | None = None
 
-def _step(grid: Volume, contours: Contours) -> float | None:
-    """The usual distance in mm between the planes of all contours, along the grid's slices."""
-    along = grid.affine[:3, 0] / np.linalg.norm(grid.affine[:3, 0])
-    levels = np.unique(np.round([float(points[0] @ along) for points in contours], 2))
-    steps = np.diff(levels)
-    return float(np.median(steps)) if steps.size else None
+    @classmethod
+    def of(cls, grid: Volume, ladder: Ladder | None) -> _Canvas:
+        if ladder is None or ladder.levels is None:
+            z, y, x = grid.array.shape
+            return cls(grid.affine, (z, y, x))
+        shape = (len(ladder.levels), ladder.first.rows, ladder.first.columns)
+        return cls(ladder.affine, shape, ladder)
+
+    def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points where they lie on the canvas."""
+        return points if self.ladder is None else self.ladder.straight(points)
+
+    def mask(self, result: Rasterised) -> NDArray[np.bool_]:
+        """The mask on the grid."""
+        if self.ladder is None:
+            return result.mask
+        even = canonical(self.ladder.even(result.shares), self.ladder.affine)
+        inside: NDArray[np.bool_] = even.array >= 0.5
+        return inside
+
+    def holds(self, contours: Contours) -> bool:
+        """Whether every contour lies in a slice and within its borders."""
+        to_index = np.linalg.inv(self.affine)
+        for points in contours:
+            at = points @ to_index[:3, :3].T + to_index[:3, 3]
+            if np.abs(at[:, 0] - np.rint(at[:, 0])).max() > OFF_SLICE:
+                return False
+            if (at < -0.5).any() or (at > np.array(self.shape) - 0.5).any():
+                return False
+        return True
+
+    def step(self, contours: Contours) -> float | None:
+        """The usual distance in mm between the planes of all contours, along the slices."""
+        along = self.affine[:3, 0] / np.linalg.norm(self.affine[:3, 0])
+        levels = np.unique(np.round([float(points[0] @ along) for points in contours], 2))
+        steps = np.diff(levels)
+        return float(np.median(steps)) if steps.size else None

@@ -21,18 +21,18 @@ def instance_to_json(instance: Instance) -> dict[str, Any]:
     """All fields; sets become sorted lists."""
     fields = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     fields["path"] = str(instance.path)
-    fields["plane"] = None if instance.plane is None else dataclasses.astuple(instance.plane)
+    fields["planes"] = [dataclasses.astuple(plane) for plane in instance.planes]
     return {**fields, **{name: sorted(fields[name]) for name in _SETS}}
 
 
 def instance_from_json(fields: dict[str, Any]) -> Instance:
     """The inverse of `instance_to_json`."""
-    plane = fields["plane"]
-    if plane is not None:
-        position, orientation, spacing, rows, columns = plane
-        plane = Plane(tuple(position), tuple(orientation), tuple(spacing), rows, columns)
+    planes = tuple(
+        Plane(tuple(position), tuple(orientation), tuple(spacing), rows, columns)
+        for position, orientation, spacing, rows, columns in fields["planes"]
+    )
     sets = {name: frozenset(fields[name]) for name in _SETS}
-    return Instance(**{**fields, **sets, "path": Path(fields["path"]), "plane": plane})
+    return Instance(**{**fields, **sets, "path": Path(fields["path"]), "planes": planes})
 
 
 def files_to_json(files: CaseFiles) -> dict[str, Any]:
@@ -75,6 +75,7 @@ def case_to_message(case: Case) -> tuple[dict[str, Any], list[NDArray[Any]]]:
         "patient": case.patient,
         "prescription_gy": case.prescription_gy,
         "warnings": list(case.warnings),
+        "facts": dict(case.facts),
         "ct": _volume_to(case.ct, blobs),
         "dose": _volume_to(case.dose, blobs),
     }
@@ -95,6 +96,7 @@ def case_from_message(header: dict[str, Any], blobs: list[bytes]) -> Case:
         },
         prescription_gy=header["prescription_gy"],
         warnings=tuple(header["warnings"]),
+        facts=header["facts"],
         patient=header["patient"],
     )
 

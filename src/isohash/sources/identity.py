@@ -4,14 +4,20 @@ HMAC-SHA256 under a key of 32 random bytes. The key lies in a file of its own, o
 readable by its owner alone: `$ISOHASH_KEY_FILE`, or `isohash/pseudonym.key` in the user's folder of
 settings. It is made on first use. Who holds the key can compute the pseudonym of a known patient;
 who does not can neither compute nor invert one.
+
+Dates are moved by a number of days that follows from key and patient: the days between two dates of
+one patient stay, the dates themselves lie two centuries back, so that nobody takes them for real
+ones and no real date of another patient can turn up by chance.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import stat
 import sys
@@ -21,6 +27,13 @@ from isohash.errors import InputError
 
 KEY_BYTES = 32
 NAME_BYTES = 10  # 80 bits, 16 letters: a million patients collide with chance below 1e-12
+SHIFT_DAYS = (73_000, 10_000)  # least shift into the past, and how many more days are possible
+FIRST_YEAR = 1900  # dates before it are placeholders
+# What anonymisers put where a patient's number or name was; it tells nobody from anybody.
+PLACEHOLDER = re.compile(
+    r"|0+|x+|(de ?identified|anonym[a-z]*|anon|unknown|unbekannt|inconnu|none|null|na|no ?name"
+    r"|no ?id|removed|redacted|withheld|empty|blank|patient|patient ?id|patient ?name)( ?0*)"
+)
 
 
 def key_path() -> Path:
@@ -49,6 +62,29 @@ def pseudonym(key: bytes, kind: str, *identity: str) -> str:
     message = "\0".join((kind, *identity)).encode()
     digest = hmac.new(key, message, hashlib.sha256).digest()[:NAME_BYTES]
     return f"{kind}-{base64.b32encode(digest).decode().lower()}"
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a patient's number or name stands for nobody, as in many anonymised exports."""
+    return PLACEHOLDER.fullmatch(re.sub(r"[\W_]+", " ", text.lower()).strip()) is not None
+
+
+def shifted_date(key: bytes, patient: str, date: str) -> str:
+    """A DICOM date as a day (YYYY-MM-DD) moved by the patient's own secret number of days.
+
+    Empty if the text is no date of FIRST_YEAR or later.
+    """
+    digits = date.replace(".", "")
+    try:
+        day = dt.date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+    except ValueError:
+        return ""
+    if len(digits) != 8 or day.year < FIRST_YEAR:
+        return ""
+    least, spread = SHIFT_DAYS
+    digest = hmac.new(key, f"shift\0{patient}".encode(), hashlib.sha256).digest()
+    days = least + int.from_bytes(digest[:8], "big") % spread
+    return (day - dt.timedelta(days=days)).isoformat()
 
 
 def _read(path: Path) -> bytes:
