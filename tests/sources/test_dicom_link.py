@@ -9,42 +9,12 @@ import pydicom.data
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import generate_uid
 
+from dicom_sets import change, new_uid, part, reasons
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.dicom_writer import WriteOptions, write_dicom
 from isohash.sources.reading import find, read_case
-
-
-def change(path, to=None, **values):
-    """Rewrite a DICOM file with other values (None deletes), perhaps as a new file."""
-    dataset = pydicom.dcmread(path)
-    for keyword, value in values.items():
-        if value is None:
-            delattr(dataset, keyword)
-        else:
-            setattr(dataset, keyword, value)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.save_as(to or path)
-    return to or path
-
-
-def new_uid():
-    """Fresh by number, so that tests stay the same from run to run."""
-    new_uid.count += 1
-    return generate_uid(entropy_srcs=[str(new_uid.count)])
-
-
-new_uid.count = 0
-
-
-def part(folder, kind, number=0):
-    return folder / f"{kind}.{number:04d}.dcm"
-
-
-def reasons(findings):
-    return [skip.reason for skip in findings.skipped]
 
 
 def assert_dose_is_skipped(folder, reason):

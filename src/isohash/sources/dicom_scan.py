@@ -38,6 +38,7 @@ RT_CLASSES = {
 }
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
 PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
+META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
 SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
@@ -137,7 +138,8 @@ def _check_syntax(head: bytes) -> None:
     """Refuse what may expand without bound, or hides whether it does."""
     if DEFLATED in head:
         raise InputError("deflated transfer syntax, which may expand without bound")
-    if head[128:132] == b"DICM" and SYNTAX_TAG not in head:
+    meta = head[132:] if head[128:132] == b"DICM" else head
+    if meta[:2] == META_GROUP and SYNTAX_TAG not in head:
         raise InputError("names no transfer syntax in its first 4096 bytes")
 
 

@@ -8,12 +8,14 @@ SHORT_LENGTHS = tuple(bytes([n, 0]) for n in range(0, 66, 2))  # of an implicit-
 
 
 def looks_like_dicom(file: Path) -> bool:
-    """Whether the file begins like DICOM: with the magic word, or with a group 0008 element."""
+    """Whether the file begins like DICOM: the magic word, or an element of group 0002 or 0008."""
     try:
         with file.open("rb") as stream:
             head = stream.read(132)
     except OSError:
         return False
     if head[128:132] == b"DICM":
+        return True
+    if head[:6] == b"\x02\x00\x00\x00UL":  # file meta information without the preamble
         return True
     return head[:2] == b"\x08\x00" and head[4:6] in (b"UI", b"CS", b"UL", *SHORT_LENGTHS)
