@@ -99,7 +99,7 @@ class _Writer:
             self._image(dataset, affine, k, pixels.shape)
             dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
             dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, 0, "HU"
-            dataset.KVP, dataset.AcquisitionNumber = None, None
+            dataset.KVP, dataset.AcquisitionNumber, dataset.Laterality = None, None, ""
             dataset.PatientPosition = self.options.position
             dataset.InstanceNumber = k + 1
             self._pixels(dataset, pixels, bits=16, signed=True)
@@ -158,7 +158,7 @@ class _Writer:
         self._save(dataset, "RS", 0)
 
     def write_plan(self, prescription_gy: float) -> None:
-        """A plan without beams that holds the prescription."""
+        """A plan without beams that holds the prescription and what the case's facts say."""
         dataset = self._dataset(PLAN_STORAGE, "RTPLAN", "plan", 0)
         dataset.RTPlanLabel = "isohash"
         dataset.RTPlanGeometry = "PATIENT" if self.case.structures else "TREATMENT_DEVICE"
@@ -167,6 +167,14 @@ class _Writer:
         target.DoseReferenceNumber, target.DoseReferenceStructureType = 1, "SITE"
         target.DoseReferenceType, target.TargetPrescriptionDose = "TARGET", _ds(prescription_gy)
         dataset.DoseReferenceSequence = Sequence([target])
+        facts = self.case.facts
+        if "n_fractions" in facts:
+            group = Dataset()
+            group.FractionGroupNumber, group.NumberOfFractionsPlanned = 1, facts["n_fractions"]
+            group.NumberOfBeams = group.NumberOfBrachyApplicationSetups = 0
+            dataset.FractionGroupSequence = Sequence([group])
+        dataset.ApprovalStatus = facts.get("approval", "UNAPPROVED")
+        dataset.PlanIntent = facts.get("intent", "RESEARCH")
         if self.case.structures:
             uid = self.uid("instance", "structures", 0)
             dataset.ReferencedStructureSetSequence = _refer(STRUCTURE_STORAGE, uid)
