@@ -123,7 +123,7 @@ class _Writer:
         )
         if self.options.absolute_offsets:
             steps = affine[2, 3] + affine[2, 0] * np.arange(len(planes))
-        dataset.NumberOfFrames = len(planes)
+        dataset.InstanceNumber, dataset.NumberOfFrames = 1, len(planes)
         dataset.FrameIncrementPointer = 0x3004000C
         dataset.GridFrameOffsetVector = [_ds(step) for step in steps]
         dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
@@ -174,6 +174,8 @@ class _Writer:
             group.NumberOfBeams = group.NumberOfBrachyApplicationSetups = 0
             dataset.FractionGroupSequence = Sequence([group])
         dataset.ApprovalStatus = facts.get("approval", "UNAPPROVED")
+        if dataset.ApprovalStatus != "UNAPPROVED":
+            dataset.ReviewDate, dataset.ReviewTime, dataset.ReviewerName = DATE, TIME, ""
         dataset.PlanIntent = facts.get("intent", "RESEARCH")
         if self.case.structures:
             uid = self.uid("instance", "structures", 0)
