@@ -1,8 +1,11 @@
 """Identity: the key is safe, pseudonyms are stable, and nothing of a person leaves the reader."""
 
+import gzip
+import json
 import os
 import stat
 import threading
+import zlib
 
 import numpy as np
 import pydicom
@@ -11,6 +14,7 @@ import pytest
 from isohash.errors import InputError
 from isohash.sources.dicom_writer import WriteOptions, write_dicom
 from isohash.sources.identity import load_key, pseudonym
+from isohash.sources.phi import names_somebody, without_person
 from isohash.sources.phi_scan import phi_scan
 from isohash.sources.reading import find
 
@@ -130,6 +134,26 @@ def test_pseudonyms_keep_parts_apart():
     assert pseudonym(key, "case", "a").startswith("case-")
 
 
+PERSONAL = {"quimby", "josephine", "7734099", "小東", "heart"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Quimby PTV", "ptv_quimby1", "JQUIMBY boost", "GTV 2024-01-12", "CTV_20240112", "PTV 12.1.24",
+     "GTV 12Jan2024", "PTV 7734099", "王 小東 GTV", "Heart boost", "ring 120124"],
+)  # fmt: skip
+def test_a_name_with_a_person_a_number_or_a_date_is_not_let_out(name):
+    assert names_somebody(name, PERSONAL)
+    assert not names_somebody(without_person(name, PERSONAL), PERSONAL)
+
+
+@pytest.mark.parametrize(
+    "name", ["Heart", "Parotid_R", "PTV_7000", "PTV 50.4", "z_ring 1_2_60", "opt 2 mm", "脊髄", ""]
+)
+def test_a_name_of_anatomy_is_let_out(name):
+    assert not names_somebody(name, PERSONAL)
+
+
 @pytest.fixture
 def archive(tmp_path, rng):
     folder = tmp_path / "archive"
@@ -164,9 +188,71 @@ def test_a_planted_value_is_found_wherever_it_lies(archive, named, planted, elem
     data[at : at + len(planted) + 2] = b" " + planted + b" "
     target.write_bytes(data)
     leaks = phi_scan(archive, named)
-    assert element in {leak.element for leak in leaks}
+    assert element in {leak.element.removeprefix("Referenced") for leak in leaks}
     assert all(leak.file == "segments/0.bin" for leak in leaks)
     assert all(at <= leak.offset <= at + len(planted) + 2 for leak in leaks)
+
+
+@pytest.fixture
+def laden(tmp_path, case):
+    """Identity in odd places: nested, in other scripts, in labels, in comments and dates."""
+    folder = tmp_path / "laden"
+    for path in write_dicom(case, folder, WriteOptions(identity="x")):
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.PatientName = "Wang^XiaoDong=王^小東=ワン^シャオドン"
+        dataset.StudyDate = dataset.ReviewDate = "20191224"
+        request = pydicom.Dataset()
+        request.RequestingPhysician = "Überström^Åke"
+        request.ReasonForTheRequestedProcedure = "x"
+        request.ScheduledProcedureStepDescription = "second opinion for cousin Mildred"
+        dataset.RequestAttributesSequence = pydicom.Sequence([request])
+        if dataset.Modality == "RTSTRUCT":
+            dataset.StructureSetLabel = "Thursday gang"
+            dataset.StructureSetROISequence[2].ROIName = "PTV60"
+            dataset.RTROIObservationsSequence[2].ROIObservationLabel = "PTV60"
+            dataset.RTROIObservationsSequence[1].ROIInterpreter = "Blenkinsop"
+        if dataset.Modality == "RTPLAN":
+            dataset.RTPlanLabel = "Left hip 2nd try"
+            dataset.DoseReferenceSequence[0].DoseReferenceDescription = "as Dr. Who wants it"
+        dataset.save_as(path)
+    return folder
+
+
+def test_what_is_kept_of_a_laden_set_holds_nothing(laden, archive):
+    (archive / "kept.json").write_text(all_text(find(laden)))
+    assert phi_scan(archive, laden) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        json.dumps("Åke Überström").encode(),
+        "überström".encode("latin-1"),
+        "小東".encode(),
+        "小東".encode("utf-16-le"),
+        json.dumps("小東").encode(),
+        "wang, xiaodong".encode("utf-16-le"),
+        "XIAODONG".encode("utf-16-be"),
+        zlib.compress(b"drawn for xiaodong by hand"),
+        gzip.compress(b"drawn for xiaodong by hand"),
+        b"on 2019-12-24 at noon",
+        b"on 20191224 at noon",
+        b"second opinion for cousin Mildred",
+        b"asked Blenkinsop, who agreed",
+        b"Thursday gang",
+        b"Left hip 2nd try",
+        b"as Dr. Who wants it",
+    ],
+)
+def test_leaks_are_found_in_every_guise(laden, archive, planted):
+    target = archive / "segments" / "0.bin"
+    data = bytearray(target.read_bytes())
+    data[5000 : 5000 + len(planted) + 32] = bytes(16) + planted + bytes(16)
+    target.write_bytes(data)
+    leaks = phi_scan(archive, laden)
+    assert leaks
+    assert all(5000 <= leak.offset <= 5032 + len(planted) for leak in leaks)
 
 
 def test_a_value_in_a_file_name_or_across_two_pieces_is_found(archive, named, monkeypatch):

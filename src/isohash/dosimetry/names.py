@@ -1,8 +1,9 @@
 """Names of structures: one canonical name for the many spellings of one organ.
 
 Canonical names follow the pattern of AAPM TG-263 (Parotid_R, SpinalCord). A name is cut into words
-("RT PAROTID", "Parotid_R" and "RightParotid" all hold right and parotid), the side is taken out,
-and the rest is looked up, first in the user's own table, then in the one below. Targets keep their
+("RT PAROTID", "Parotid_R" and "RightParotid" all hold right and parotid), accents and the side are
+taken out, and the rest is looked up, first in the user's own table, then in the one below, which
+knows English, Latin and the usual German, French, Italian and Spanish words. Targets keep their
 dose level: "PTV 70", "ptv_7000" and "PTV70" are PTV_70.
 """
 
@@ -11,58 +12,147 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from isohash.errors import InputError
 
-SIDES = {"right": "R", "rt": "R", "r": "R", "left": "L", "lt": "L", "l": "L"}
+SIDES = {
+    "right": "R", "rt": "R", "r": "R", "left": "L", "lt": "L", "l": "L",
+    "rechts": "R", "re": "R", "droit": "R", "droite": "R", "derecho": "R", "derecha": "R",
+    "destro": "R", "destra": "R", "dx": "R", "links": "L", "li": "L", "gauche": "L",
+    "izquierdo": "L", "izquierda": "L", "izq": "L", "sinistro": "L", "sinistra": "L", "sx": "L",
+}  # fmt: skip
 TARGETS = ("ptv", "ctv", "gtv", "itv")
+HIGHEST_GY = 200.0  # a number behind a target beyond it is no dose
 FILLERS = {"the", "of", "organ", "gland", "glnd", "struct", "structure", "roi", "contour"}
 
 # canonical name without side -> spellings, as words in alphabetical order
 KNOWN: dict[str, tuple[str, ...]] = {
-    "BODY": ("body", "external", "skin outline", "outline", "patient outline", "contour externe"),
-    "Bladder": ("bladder", "vesica", "urinary bladder"),
-    "Bone_Mandible": ("mandible", "mandibula", "jaw", "bone mandible", "lower jaw"),
+    "BODY": (
+        "body",
+        "external",
+        "skin outline",
+        "outline",
+        "patient outline",
+        "contour externe",
+        "external contour",
+        "aussenkontur",
+        "patientenkontur",
+        "koerper",
+        "korper",
+        "contorno",
+    ),
+    "Bladder": ("bladder", "vesica", "urinary bladder", "harnblase", "vessie", "vejiga", "vescica"),
+    "Bone_Mandible": (
+        "mandible",
+        "mandibula",
+        "jaw",
+        "bone mandible",
+        "lower jaw",
+        "unterkiefer",
+        "mandibule",
+        "mandibola",
+    ),
     "Bowel": ("bowel", "intestine", "bowel bag"),
     "BrachialPlex": ("brachial plexus", "brachialplex", "plexus"),
-    "Brain": ("brain", "cerebrum"),
-    "Brainstem": ("brainstem", "brain stem", "bs", "truncus"),
+    "Brain": ("brain", "cerebrum", "gehirn", "hirn", "cerveau", "encephale", "cerebro"),
+    "Brainstem": (
+        "brainstem",
+        "brain stem",
+        "bs",
+        "truncus",
+        "hirnstamm",
+        "tronc cerebral",
+        "tronco encefalico",
+        "tronco cerebral",
+        "tronco",
+    ),
     "Breast": ("breast", "mamma"),
     "Cochlea": ("cochlea",),
     "Duodenum": ("duodenum",),
-    "Esophagus": ("esophagus", "oesophagus", "eso", "esoph", "oesoph"),
-    "Eye": ("eye", "globe", "orbit"),
-    "Femur_Head": ("femoral head", "femur head", "fem head", "head femur"),
+    "Esophagus": (
+        "esophagus",
+        "oesophagus",
+        "eso",
+        "esoph",
+        "oesoph",
+        "osophagus",
+        "speiserohre",
+        "oesophage",
+        "esofago",
+    ),
+    "Eye": ("eye", "globe", "orbit", "auge", "bulbus", "oeil", "ojo", "occhio"),
+    "Femur_Head": (
+        "femoral head",
+        "femur head",
+        "fem head",
+        "head femur",
+        "femurkopf",
+        "huftkopf",
+        "hueftkopf",
+        "tete femorale",
+        "cabeza femoral",
+        "testa femorale",
+    ),
     "Glnd_Lacrimal": ("lacrimal",),
     "Glnd_Submand": ("submandibular", "submand", "smg", "submandibula"),
     "Glnd_Thyroid": ("thyroid",),
-    "Heart": ("heart", "cor"),
-    "Kidney": ("kidney", "ren"),
-    "Larynx": ("larynx", "voice box"),
-    "Lens": ("lens",),
+    "Heart": ("heart", "cor", "herz", "coeur", "corazon", "cuore"),
+    "Kidney": ("kidney", "ren", "niere", "rinon"),
+    "Larynx": ("larynx", "voice box", "kehlkopf", "laringe"),
+    "Lens": ("lens", "linse", "cristallin", "cristallino", "cristalino"),
     "Lips": ("lips", "lip"),
-    "Liver": ("liver", "hepar"),
-    "Lung": ("lung", "pulmo"),
+    "Liver": ("liver", "hepar", "leber", "foie", "higado", "fegato"),
+    "Lung": ("lung", "pulmo", "lunge", "poumon", "pulmon", "polmone"),
     "Cavity_Oral": ("oral cavity", "mouth", "cavity oral"),
     "OpticChiasm": ("chiasm", "optic chiasm", "chiasma", "optic chiasma", "opticchiasm"),
-    "OpticNrv": ("optic nerve", "optic nrv", "opticnrv", "opticnerve"),
-    "Parotid": ("parotid", "parotis", "par"),
+    "OpticNrv": (
+        "optic nerve",
+        "optic nrv",
+        "opticnrv",
+        "opticnerve",
+        "sehnerv",
+        "nerf optique",
+        "nervio optico",
+        "nervo ottico",
+        "nervus opticus",
+    ),
+    "Parotid": ("parotid", "parotis", "par", "parotide", "parotida", "ohrspeicheldruse"),
     "PenileBulb": ("penile bulb", "penilebulb"),
     "Pharynx": ("pharynx", "pharyngeal constrictors", "constrictors", "pcm"),
     "Pituitary": ("pituitary", "hypophysis"),
-    "Prostate": ("prostate",),
-    "Rectum": ("rectum",),
+    "Prostate": ("prostate", "prostata"),
+    "Rectum": ("rectum", "rektum", "recto", "retto"),
     "SeminalVes": ("seminal vesicles", "seminalves", "sv", "seminal ves"),
     "Spc_Bowel": ("bowel space",),
-    "SpinalCanal": ("spinal canal", "canal", "spinalcanal"),
-    "SpinalCord": ("spinal cord", "cord", "spinalcord", "myelon", "medulla", "sc"),
+    "SpinalCanal": ("spinal canal", "canal", "spinalcanal", "spinalkanal", "canal medullaire"),
+    "SpinalCord": (
+        "spinal cord",
+        "cord",
+        "spinalcord",
+        "myelon",
+        "medulla",
+        "sc",
+        "ruckenmark",
+        "rueckenmark",
+        "moelle",
+        "moelle epiniere",
+        "medula",
+        "medula espinal",
+        "midollo",
+        "midollo spinale",
+    ),
     "Stomach": ("stomach", "gaster"),
     "Tongue": ("tongue",),
     "Trachea": ("trachea",),
 }
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,7 +175,7 @@ def canonical_name(name: str, aliases: Mapping[str, str] | None = None) -> str |
     and punctuation.
     """
     words = _words(name)
-    own = {" ".join(_words(key)): value for key, value in (aliases or {}).items()}
+    own = _own(aliases)
     if (whole := " ".join(words)) in own:
         return own[whole]
     if target := _target(words):
@@ -122,10 +212,35 @@ def load_aliases(path: str | Path) -> dict[str, str]:
     return table
 
 
+def renamed(structures: Mapping[str, T], aliases: Mapping[str, str]) -> dict[str, T]:
+    """The structures under the names of the user's own table; the others keep theirs.
+
+    Of two that would get one name the second keeps its own.
+    """
+    own = _own(aliases)
+    result: dict[str, T] = {}
+    for name, structure in structures.items():
+        wanted = own.get(" ".join(_words(name)), name)
+        taken = wanted in result or (wanted != name and wanted in structures)
+        result[name if taken else wanted] = structure
+    return result
+
+
+def _own(aliases: Mapping[str, str] | None) -> dict[str, str]:
+    return {" ".join(_words(key)): value for key, value in (aliases or {}).items()}
+
+
 def _words(name: str) -> list[str]:
-    """Lower-case words: cut at punctuation, at camel-case borders and between text and digits."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])", " ", name)
-    words = re.split(r"[^a-z0-9.]+", spaced.lower())
+    """Lower-case words without accents: cut at punctuation, at camel-case borders and at digits."""
+    plain = "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", name)
+        if not unicodedata.combining(letter)
+    )
+    spaced = re.sub(
+        r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])", " ", plain
+    )
+    words = re.split(r"[^\w.]+|_", spaced.casefold())
     return [stripped for word in words if (stripped := word.strip("."))]
 
 
@@ -138,7 +253,8 @@ def _target(words: list[str]) -> str | None:
         return words[0].upper()
     if len(rest) == 1 and re.fullmatch(r"[0-9]+(\.[0-9]+)?", rest[0]):
         level = float(rest[0])
-        return f"{words[0].upper()}_{level / 100 if level >= 1000 else level:g}"
+        level = level / 100 if level >= 1000 else level
+        return f"{words[0].upper()}_{level:g}" if level <= HIGHEST_GY else None
     return None
 
 

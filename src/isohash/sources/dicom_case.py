@@ -17,6 +17,7 @@ from isohash.sources.dicom_structures import read_structures
 from isohash.sources.dicom_volumes import read_ct, read_dose
 
 LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
+LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in PTV1
 BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
 
 
@@ -138,4 +139,4 @@ def _prescription_from_names(structures: dict[str, Volume]) -> float | None:
         canonical = canonical_name(name) or ""
         if canonical.startswith("PTV_"):
             levels.append(float(canonical.removeprefix("PTV_")))
-    return max((level for level in levels if 1 <= level <= 200), default=None)
+    return max((level for level in levels if level >= LEAST_LEVEL), default=None)

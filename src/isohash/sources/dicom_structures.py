@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.structures import Rasterised, rasterise
 from isohash.errors import InputError
 from isohash.records import Volume
 from isohash.sources.dicom_geometry import Ladder, canonical
 from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
-from isohash.sources.phi import NUMBERS, PERSON_KEYWORDS, personal_words, words
+from isohash.sources.phi import names_somebody, personal_words, without_person
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OFF_SLICE = 0.05  # slices: contours further from a slice than this were drawn on another CT
 MAX_POINTS = 1 << 24
-TAGS = ["StructureSetROISequence", "ROIContourSequence", *PERSON_KEYWORDS, *NUMBERS]
 
 Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
@@ -38,7 +36,7 @@ def read_structures(
     With `frame_uid` None the frame of reference cannot be compared; then every contour must lie in
     a slice of the grid, within its borders, or all structures are left out.
     """
-    dataset = read_dataset(file.path, specific_tags=TAGS)
+    dataset = read_dataset(file.path)
     drawn = _drawn(dataset, _names(dataset, frame_uid, warnings), warnings)
     canvas = _Canvas.of(grid, ladder)
     drawn = {name: [canvas.place(c) for c in contours] for name, contours in drawn.items()}
@@ -85,11 +83,9 @@ def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict
 def _harmless(name: str, number: int, personal: set[str], warnings: list[str]) -> str:
     """The name without control characters, or a number in its place if it names a person."""
     name = "".join(letter for letter in name if letter.isprintable()).strip()[:64]
-    if personal & set(words(name)):
+    if names_somebody(name, personal):
         warnings.append(f"structure {number}: its name held identity and was replaced")
-        return canonical_name(" ".join(w for w in name.split() if w.lower() not in personal)) or (
-            f"ROI {number}"
-        )
+        return without_person(name, personal) or f"ROI {number}"
     return name or f"ROI {number}"
 
 

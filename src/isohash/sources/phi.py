@@ -1,75 +1,161 @@
 """Which DICOM elements tell who a patient is, and the words that their values are made of.
 
-The list follows the confidentiality profile of PS3.15 annex E for the objects read here: persons,
-numbers, addresses, institutions, devices, dates and the UIDs of instances. Free text that a planner
-typed (names of structures) is compared with these words before it may leave the reader.
+The lists follow the confidentiality profile of PS3.15 annex E for the objects read here: persons,
+numbers, places, devices, free text, dates and the UIDs of instances, wherever they are nested. Text
+that a planner typed (names of structures) is compared with the words of persons and numbers, and
+searched for dates, before it may leave the reader.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
-from isohash.dosimetry.names import VOCABULARY
+from isohash.dosimetry.names import canonical_name
 
 NUMBERS = (
     "PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID",
     "DeviceSerialNumber", "PatientTelephoneNumbers", "IssuerOfPatientID", "MilitaryRank",
     "MedicalRecordLocator", "RequestedProcedureID", "ScheduledProcedureStepID",
+    "PerformedProcedureStepID", "ServiceEpisodeID", "DetectorID", "GantryID", "PlateID",
+    "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest",
 )  # fmt: skip
 PLACES = (
     "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName",
     "PatientAddress", "RegionOfResidence", "CountryOfResidence", "CurrentPatientLocation",
-    "PatientInstitutionResidence", "TreatmentMachineName",
+    "PatientInstitutionResidence", "TreatmentMachineName", "PerformedStationName",
+    "PerformedLocation", "RequestingService", "SourceApplicationEntityTitle",
 )  # fmt: skip
 TEXTS = (
-    "PatientComments", "StudyDescription", "SeriesDescription", "ImageComments",
+    "PatientComments", "StudyDescription", "SeriesDescription", "ImageComments", "StudyComments",
     "AdditionalPatientHistory", "RequestedProcedureDescription", "ProtocolName", "RTPlanLabel",
-    "RTPlanName", "RTPlanDescription", "StructureSetLabel", "StructureSetName",
+    "RTPlanName", "RTPlanDescription", "StructureSetLabel", "StructureSetName", "VisitComments",
     "StructureSetDescription", "Occupation", "EthnicGroup", "PatientReligiousPreference",
+    "AdmittingDiagnosesDescription", "AcquisitionComments", "ReasonForStudy", "DoseComment",
+    "DoseReferenceDescription", "PrescriptionDescription", "BeamName", "BeamDescription",
+    "FractionGroupDescription", "ROIDescription", "ROIGenerationDescription",
+    "ROIObservationDescription", "ROIObservationLabel", "ContentDescription", "Allergies",
+    "MedicalAlerts", "SpecialNeeds", "PatientState", "DerivationDescription",
+    "PerformedProcedureStepDescription", "ScheduledProcedureStepDescription",
 )  # fmt: skip
-DATES = ("PatientBirthDate", "PatientBirthTime", "StudyDate", "SeriesDate", "AcquisitionDate",
-         "ContentDate", "InstanceCreationDate", "StructureSetDate", "RTPlanDate")  # fmt: skip
-UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
-PERSON_KEYWORDS = (
-    "PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName",
-    "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName",
-    "NameOfPhysiciansReadingStudy", "PhysiciansOfRecord", "RequestingPhysician", "ReviewerName",
-    "ResponsiblePerson", "ROIInterpreter",
-)  # fmt: skip
+FREE_TEXT = ("LO", "LT", "SH", "ST", "UC", "UT", "UR")  # types of private elements that may tell
+OF_THE_STANDARD = "1.2.840.10008."  # UIDs below it name classes and syntaxes, not instances
+BULKY = ("ContourData", "ContourSequence", "PixelData", "GridFrameOffsetVector")
+DEEPEST = 12  # nested sequences beyond it are not followed
 SHORTEST = 3  # letters: shorter words are initials and articles, and turn up everywhere
+SHORTEST_WRITTEN_WHOLE = 2  # where a sign stands for a syllable or a word
+WITHIN = 5  # letters from which a person's word also counts within another word
 HARMLESS = {
     "anonymous", "anonymized", "anon", "unknown", "none", "null", "test", "phantom", "patient",
     "the", "and", "for", "isohash",
 }  # fmt: skip
 
 _WORD = re.compile(r"[^\W_]+")
+_MONTHS = "jan|feb|mar|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
+_NUMBER_OR_DATE = re.compile(
+    r"\d{6,}"  # numbers of patients, dates without separators
+    r"|(?<!\d)(19|20)\d\d[-./_ ](0?[1-9]|1[0-2])[-./_ ](0?[1-9]|[12]\d|3[01])(?!\d)"
+    r"|(?<!\d)(0?[1-9]|[12]\d|3[01])[-./](0?[1-9]|[12]\d|3[01])[-./](\d{4}|\d\d)(?!\d)"
+    rf"|(?<!\d)\d?\d[-._ ]?({_MONTHS})[a-z]*[-._ ]?(\d{{4}}|\d\d)(?!\d)",
+    re.IGNORECASE,
+)
 
 
 def words(text: str) -> Iterator[str]:
-    """Lower-case words of at least `SHORTEST` letters or digits that may tell something.
-
-    Words of anatomy are passed over even where they are somebody's name.
-    """
+    """Lower-case words that are long enough to tell something."""
     for word in _WORD.findall(text.lower()):
-        if len(word) >= SHORTEST and word not in HARMLESS and word not in VOCABULARY:
+        shortest = SHORTEST_WRITTEN_WHOLE if ord(word[0]) >= 0x2E80 else SHORTEST
+        if len(word) >= shortest and word not in HARMLESS:
             yield word
 
 
-def texts_of(dataset: Dataset, keywords: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(keyword, value) of the elements present, every value of a list by itself."""
-    for keyword in keywords:
-        found = dataset.get(keyword)
-        if found is None or found == "":
-            continue
-        several = isinstance(found, Iterable) and not isinstance(found, str | bytes)
-        single = [found] if keyword in PERSON_KEYWORDS or not several else list(found)
-        yield from ((keyword, str(item)) for item in single if str(item).strip())
+def identifying(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+    """(kind, keyword, value) of whatever identifies, at any depth; values of a list one by one.
+
+    Kinds are `person`, `number`, `text`, `date` and `uid`. Values that cannot be decoded are
+    passed over: they cannot have been read either.
+    """
+    for keyword, vr, item in _elements(dataset, DEEPEST):
+        if vr == "PN":
+            yield "person", keyword, item
+        elif vr in ("DA", "DT") and re.match(r"\d{8}", item):
+            yield "date", keyword, item[:8]
+        elif vr == "UI" and not item.startswith(OF_THE_STANDARD):
+            yield "uid", keyword, item
+        elif keyword in NUMBERS:
+            yield "number", keyword, item
+        elif keyword in (*PLACES, *TEXTS) or (keyword == "private element" and vr in FREE_TEXT):
+            yield "text", keyword, item
 
 
 def personal_words(dataset: Dataset) -> set[str]:
     """Words of the persons and numbers in a data set."""
-    pairs = texts_of(dataset, (*PERSON_KEYWORDS, *NUMBERS))
-    return {word for _, text in pairs for word in words(text)}
+    return {
+        word
+        for kind, _, text in identifying(dataset)
+        if kind in ("person", "number")
+        for word in words(text)
+    }
+
+
+def names_somebody(name: str, personal: set[str]) -> bool:
+    """Whether a name of a structure may tell of a person: a word, a number or a date of theirs.
+
+    A name that is anatomy as a whole does not, even where somebody is called like an organ.
+    """
+    if canonical_name(name) is not None:
+        return False
+    if personal & set(words(name)) or _NUMBER_OR_DATE.search(name):
+        return True
+    low = name.lower()
+    return any(word in low for word in personal if len(word) >= WITHIN)
+
+
+def without_person(name: str, personal: set[str]) -> str:
+    """What of such a name is anatomy, or nothing."""
+    left = _NUMBER_OR_DATE.sub(" ", name)
+    return canonical_name(" ".join(w for w in left.split() if w.lower() not in personal)) or ""
+
+
+def _elements(dataset: Dataset, depth: int) -> Iterator[tuple[str, str, str]]:
+    """(keyword, VR, one value as text) of all elements, sequences unfolded."""
+    for tag in list(dataset.keys()):
+        vr = _vr(dataset, tag)
+        keyword = "private element" if tag.is_private else _keyword(tag)
+        if vr in ("OB", "OW", "UN", "DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "CS", "TM"):
+            continue
+        if keyword in BULKY:
+            continue
+        try:
+            value = dataset[tag].value
+        except Exception:  # noqa: BLE001 - conversion of arbitrary bytes
+            continue
+        if vr == "SQ":
+            for item in value or () if depth else ():
+                yield from _elements(item, depth - 1)
+            continue
+        several = not isinstance(value, str | bytes) and vr != "PN" and hasattr(value, "__iter__")
+        for one in value if several else [value]:
+            if text := str(one or "").strip():
+                yield keyword, vr, text
+
+
+def _vr(dataset: Dataset, tag: BaseTag) -> str:
+    """The type of an element without converting it; in implicit files it is looked up."""
+    vr = dataset.get_item(tag).VR
+    if vr is None or vr == "UN":
+        try:
+            return "LO" if tag.is_private else dictionary_VR(tag)
+        except KeyError:
+            return "UN"
+    return str(vr)
+
+
+def _keyword(tag: BaseTag) -> str:
+    from pydicom.datadict import keyword_for_tag
+
+    return keyword_for_tag(tag) or "unknown element"
