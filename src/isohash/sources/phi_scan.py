@@ -87,13 +87,15 @@ def collect(source: Path, progress: Progress | None = None) -> Needles:
     files = sorted(path for path in source.rglob("*") if path.is_file() and looks_like_dicom(path))
     needles: Needles = {}
     structures: set[str] = set()
+    seen: set[str] = set()
     for done, file in enumerate(files):
         try:
             with quietly():
                 dataset = read_dataset(file, stop_before_pixels=True)
                 structures |= _structures(dataset)
                 for keyword, text in _values(dataset):
-                    if text not in needles:
+                    if text not in seen:
+                        seen.add(text)
                         for written in _spellings(text):
                             needles.setdefault(written, (keyword, file.name))
         except InputError:
