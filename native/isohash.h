@@ -96,13 +96,15 @@ int isohash_tables_topk(const struct isohash_tables *index, const struct isohash
 
 /* ---- from projections to codes ----
  *
- * One pass over `n` rows of `m` projections. Where a value is within its row's tolerance of a threshold,
- * rounding of the projection could have moved it to the other side: its place row * m + column is
- * reported in `borderline`, in rising order, for the caller to settle. At most `capacity` places
- * are written; the number found is returned, or -1 where memory ran out.
+ * One pass over `n` rows of `m` values, each a product plus its column's offset. Where a value is
+ * within its row's tolerance of a threshold, rounding of the product could have moved it to the
+ * other side: its place row * m + column is reported in `borderline`, in rising order, for the
+ * caller to settle. At most `capacity` places are written; the number found is returned, or -1
+ * where memory ran out.
  * The result does not depend on the processor: every step is exact or a single IEEE operation. */
 struct isohash_projections {
-    const float *values;
+    const float *products; /* (n, m) */
+    const float *offsets;  /* (m,) */
     int64_t n, m;
     const float *tolerances; /* one a row */
     int32_t threads;
@@ -119,6 +121,11 @@ int64_t isohash_threshold_turns(const struct isohash_projections *in, const floa
 /* symbols[row, column] = floor(value) mod q, 2 <= q <= 256. Values beyond 2^23 in size, infinite
  * or not a number are reported as borderline, with symbol 0. */
 int64_t isohash_wrap_symbols(const struct isohash_projections *in, int32_t q, uint8_t *symbols);
+
+/* out[i] = sum over j of a[rows[i], j] * b[columns[i], j], in double precision: a product of two
+ * floats is exact, the order of summation is not fixed. `a` and `b` have rows of `d` floats. */
+void isohash_dots(const float *a, const float *b, int64_t d, const int64_t *rows,
+                  const int64_t *columns, int64_t n, double *out);
 
 #ifdef __cplusplus
 }

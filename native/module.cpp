@@ -246,24 +246,26 @@ PyObject *tables_topk(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return none_unless(failed);
 }
 
-// The arguments that both encoders begin with: values, m, tolerances, threads, portable,
-// borderline.
-constexpr Py_ssize_t n_projection_args = 6;
+// The arguments that both encoders begin with: products, m, tolerances, threads, portable,
+// borderline, offsets.
+constexpr Py_ssize_t n_projection_args = 7;
 
 struct ProjectionArgs {
     isohash_projections in{};
-    View values, tolerances, borderline;
+    View products, tolerances, borderline, offsets;
 
     bool read(PyObject *const *args) {
         int64_t threads, portable;
-        if (!values.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, in.m) ||
+        if (!products.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, in.m) ||
             !read_int(args[3], 1, 1024, threads) || !read_int(args[4], 0, 1, portable) ||
-            !tolerances.take(args[2], false) || !borderline.take(args[5], true))
+            !tolerances.take(args[2], false) || !borderline.take(args[5], true) || !offsets.take(args[6], false))
             return false;
         const int64_t row_bytes = in.m * static_cast<int64_t>(sizeof(float));
-        if (values.bytes() % row_bytes) return refuse("a row is incomplete");
-        in.values = values.as<const float>();
-        in.n = values.bytes() / row_bytes;
+        if (products.bytes() % row_bytes || offsets.bytes() != row_bytes)
+            return refuse("a row is incomplete");
+        in.products = products.as<const float>();
+        in.offsets = offsets.as<const float>();
+        in.n = products.bytes() / row_bytes;
         if (tolerances.bytes() != in.n * static_cast<int64_t>(sizeof(float)))
             return refuse("one tolerance per row is needed");
         in.tolerances = tolerances.as<const float>();
@@ -284,7 +286,7 @@ PyObject *threshold_turns(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ProjectionArgs all;
     View half_widths, packed;
     if (!has_args(n, n_projection_args + 2) || !all.read(args) ||
-        !half_widths.take(args[6], false) || !packed.take(args[7], true) ||
+        !half_widths.take(args[7], false) || !packed.take(args[8], true) ||
         !is_array(half_widths, all.in.m, sizeof(float)) ||
         !is_array(packed, all.in.n * ((all.in.m + 7) / 8), 1))
         return nullptr;
@@ -300,14 +302,40 @@ PyObject *wrap_symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ProjectionArgs all;
     View symbols;
     int64_t q;
-    if (!has_args(n, n_projection_args + 2) || !all.read(args) || !read_int(args[6], 2, 256, q) ||
-        !symbols.take(args[7], true) || !is_array(symbols, all.in.n * all.in.m, 1))
+    if (!has_args(n, n_projection_args + 2) || !all.read(args) || !read_int(args[7], 2, 256, q) ||
+        !symbols.take(args[8], true) || !is_array(symbols, all.in.n * all.in.m, 1))
         return nullptr;
     int64_t count;
     Py_BEGIN_ALLOW_THREADS
     count = isohash_wrap_symbols(&all.in, static_cast<int32_t>(q), symbols.as<uint8_t>());
     Py_END_ALLOW_THREADS
     return count_or_no_memory(count);
+}
+
+bool all_below(const View &numbers, int64_t end) {
+    const int64_t *first = numbers.as<const int64_t>();
+    for (int64_t i = 0; i < numbers.bytes() / 8; i++)
+        if (first[i] < 0 || first[i] >= end) return refuse("a row does not exist");
+    return true;
+}
+
+// dots(a, b, d, rows, columns, out)
+PyObject *dots(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    View a, b, rows, columns, out;
+    int64_t d;
+    if (!has_args(n, 6) || !a.take(args[0], false) || !b.take(args[1], false) ||
+        !read_int(args[2], 1, INT32_MAX, d) || !rows.take(args[3], false) ||
+        !columns.take(args[4], false) || !out.take(args[5], true))
+        return nullptr;
+    const int64_t row_bytes = d * static_cast<int64_t>(sizeof(float)), pairs = out.bytes() / 8;
+    if (!is_array(rows, pairs, 8) || !is_array(columns, pairs, 8) || !is_array(out, pairs, 8) ||
+        !all_below(rows, a.bytes() / row_bytes) || !all_below(columns, b.bytes() / row_bytes))
+        return nullptr;
+    Py_BEGIN_ALLOW_THREADS
+    isohash_dots(a.as<const float>(), b.as<const float>(), d, rows.as<const int64_t>(),
+                 columns.as<const int64_t>(), pairs, out.as<double>());
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
 }
 
 template <PyObject *(*function)(PyObject *, PyObject *const *, Py_ssize_t)>
@@ -326,6 +354,7 @@ PyMethodDef methods[] = {
     method<threshold_turns>("threshold_turns",
                             "threshold_turns(*projections, half_widths, packed) -> borderline"),
     method<wrap_symbols>("wrap_symbols", "wrap_symbols(*projections, q, symbols) -> borderline"),
+    method<dots>("dots", "dots(a, b, d, rows, columns, out)"),
     method<tables_build>("tables_build", "tables_build(codes, length) -> tables"),
     method<tables_topk>("tables_topk",
                         "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
@@ -333,7 +362,7 @@ PyMethodDef methods[] = {
 };
 
 // Which arguments the functions take: isohash/native.py uses no other build than its own.
-constexpr long interface_number = 3;
+constexpr long interface_number = 4;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

@@ -21,7 +21,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/module.cpp; an extension left over from another version is not used.
-INTERFACE = 3
+INTERFACE = 4
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -160,16 +160,18 @@ Doubtful = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def threshold_turns(
-    turns: NDArray[np.float32],
+    products: NDArray[np.float32],
+    offsets: NDArray[np.float32],
     half_widths: NDArray[np.float32],
     tolerances: NDArray[np.float32],
     threads: int | None = None,
     portable: bool = False,
 ) -> tuple[NDArray[np.uint8], Doubtful]:
-    """Bits `|u - round(u)| < half_widths` of projections in turns, packed as by numpy.packbits.
+    """Bits `|u - round(u)| < half_widths` of u = products + offsets, packed as by numpy.packbits.
 
     Args:
-        turns: shape (n, m), float32.
+        products: shape (n, m), float32, in turns.
+        offsets: shape (m,), float32, in turns.
         half_widths: shape (m,), float32; the half-width in turns of each bit's set arc.
         tolerances: shape (n,), float32; how close to its threshold a value is doubtful.
         threads: how many share the rows; None: the cores this process may use.
@@ -179,49 +181,77 @@ def threshold_turns(
         The packed bits (n, ceil(m / 8)), and the rows and the columns of doubtful values, for the
         caller to settle in exact arithmetic.
     """
-    packed = np.empty((len(turns), -(-turns.shape[1] // 8)), dtype=np.uint8)
+    packed = np.empty((len(products), -(-products.shape[1] // 8)), dtype=np.uint8)
     half_widths = np.ascontiguousarray(half_widths, dtype=np.float32)
     doubtful = _doubtful(
-        _native.threshold_turns, turns, tolerances, threads, portable, half_widths, packed
+        _native.threshold_turns,
+        products,
+        offsets,
+        tolerances,
+        threads,
+        portable,
+        half_widths,
+        packed,
     )
     return packed, doubtful
 
 
 def wrap_symbols(
-    scaled: NDArray[np.float32],
+    products: NDArray[np.float32],
+    offsets: NDArray[np.float32],
     q: int,
     tolerances: NDArray[np.float32],
     threads: int | None = None,
     portable: bool = False,
 ) -> tuple[NDArray[np.uint8], Doubtful]:
-    """Symbols `floor(u) mod q` of projections scaled to one unit a symbol, shape (n, m), uint8.
+    """Symbols `floor(u) mod q` of u = products + offsets, one unit a symbol, shape (n, m), uint8.
 
     A value within its row's tolerance of a whole number is doubtful, as is one of 2^23 or more in
     size or not finite; they are returned as by `threshold_turns`. `q` is at most 256.
     """
-    symbols = np.empty(scaled.shape, dtype=np.uint8)
-    doubtful = _doubtful(_native.wrap_symbols, scaled, tolerances, threads, portable, q, symbols)
+    symbols = np.empty(products.shape, dtype=np.uint8)
+    doubtful = _doubtful(
+        _native.wrap_symbols, products, offsets, tolerances, threads, portable, q, symbols
+    )
     return symbols, doubtful
+
+
+def dots(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Scalar products of rows of `a` (n, d) with rows of `b` (m, d), in float64, in any order.
+
+    Pair i is row `rows[i]` of `a` and row `columns[i]` of `b`.
+    """
+    out = np.empty(len(rows), dtype=np.float64)
+    places = [np.ascontiguousarray(x, dtype=np.int64) for x in (rows, columns)]
+    _native.dots(a, b, a.shape[1], *places, out)
+    return out
 
 
 def _doubtful(
     encode: Callable[..., int],
-    values: NDArray[np.float32],
+    products: NDArray[np.float32],
+    offsets: NDArray[np.float32],
     tolerances: NDArray[np.float32],
     threads: int | None,
     portable: bool,
     *rest: Any,
 ) -> Doubtful:
     """Calls the extension, again with more room where more was doubtful than expected."""
-    if values.dtype != np.float32 or values.ndim != 2 or values.shape[1] == 0:
-        raise ValueError(f"float32 rows are needed, got {values.dtype} of shape {values.shape}")
-    values = np.ascontiguousarray(values)
-    tolerances = np.ascontiguousarray(tolerances, dtype=np.float32)
-    columns, n_threads = values.shape[1], threads or default_threads()
-    room = 1024 + values.size // 1000
+    if products.dtype != np.float32 or products.ndim != 2 or products.shape[1] == 0:
+        raise ValueError(f"float32 rows are needed, got {products.dtype} of shape {products.shape}")
+    plain = [np.ascontiguousarray(x, dtype=np.float32) for x in (products, tolerances, offsets)]
+    columns, n_threads = products.shape[1], threads or default_threads()
+    room = 1024 + products.size // 1000
     while True:
         places = np.empty(room, dtype=np.int64)
-        count = encode(values, columns, tolerances, n_threads, int(portable), places, *rest)
+        count = encode(
+            plain[0], columns, plain[1], n_threads, int(portable), places, plain[2], *rest
+        )
         if count <= room:
             return np.divmod(places[:count].astype(np.intp, copy=False), columns)
         room = count

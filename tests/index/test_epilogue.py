@@ -29,7 +29,11 @@ def test_bits_follow_their_definition_and_doubtful_ones_are_reported(
 ) -> None:
     turns, half_widths = near_the_thresholds(rng, n, m)
     tolerances = rng.choice([1e-6, 2e-6], n).astype(np.float32)
-    packed, doubtful = native.threshold_turns(turns, half_widths, tolerances, threads, portable)
+    offsets = rng.random(m).astype(np.float32)
+    packed, doubtful = native.threshold_turns(
+        turns - offsets, offsets, half_widths, tolerances, threads, portable
+    )
+    turns = (turns - offsets) + offsets  # as rounded
     away = np.abs(turns.astype(np.float64) - np.round(turns.astype(np.float64)))
     np.testing.assert_array_equal(packed, np.packbits(away < half_widths, axis=1))
     margin = np.abs(away.astype(np.float32) - half_widths)
@@ -46,7 +50,7 @@ def test_symbols_wrap_exactly(
     whole = rng.random(scaled.shape) < 0.3
     scaled[whole] = np.round(scaled[whole] / q) * q
     tolerances = np.full(4, 1e-4, np.float32)
-    symbols, found = native.wrap_symbols(scaled, q, tolerances, threads, portable)
+    symbols, found = native.wrap_symbols(scaled, np.zeros(1003), q, tolerances, threads, portable)
     inside = np.abs(scaled) < 2**23
     expected = np.floor(scaled.astype(np.float64)).astype(np.int64) % q
     np.testing.assert_array_equal(symbols, np.where(inside, expected, 0))
@@ -58,8 +62,8 @@ def test_symbols_wrap_exactly(
 def test_what_is_not_a_number_is_left_to_the_caller(portable: bool) -> None:
     bad = np.array([[np.nan, np.inf, -np.inf, 0.3] * 5], dtype=np.float32)
     tolerances = np.array([1e-6], np.float32)
-    bits = native.threshold_turns(bad, np.full(20, 0.2, np.float32), tolerances, 1, portable)[1]
-    symbols = native.wrap_symbols(bad, 7, tolerances, 1, portable)[1]
+    bits = native.threshold_turns(bad, np.ones(20), np.full(20, 0.2), tolerances, 1, portable)[1]
+    symbols = native.wrap_symbols(bad, np.ones(20), 7, tolerances, 1, portable)[1]
     expected = np.nonzero(~np.isfinite(bad))
     np.testing.assert_array_equal(bits, expected)
     np.testing.assert_array_equal(symbols, expected)
@@ -67,15 +71,15 @@ def test_what_is_not_a_number_is_left_to_the_caller(portable: bool) -> None:
 
 def test_more_borderline_values_than_expected_are_all_reported() -> None:
     zeros = np.zeros((40, 500), np.float32)
-    _, (rows, columns) = native.wrap_symbols(zeros, 4, np.full(40, 0.1))
+    _, (rows, columns) = native.wrap_symbols(zeros, np.zeros(500), 4, np.full(40, 0.1))
     assert len(rows) == len(columns) == zeros.size
 
 
 def test_a_tolerance_is_needed_for_every_row() -> None:
     with pytest.raises(ValueError, match="one tolerance per row"):
-        native.wrap_symbols(np.zeros((2, 2), np.float32), 4, np.zeros(3))
+        native.wrap_symbols(np.zeros((2, 2), np.float32), np.zeros(2), 4, np.zeros(3))
 
 
 def test_other_dtypes_are_refused() -> None:
     with pytest.raises(ValueError, match="float64"):
-        native.wrap_symbols(np.zeros((2, 2)), 4, np.zeros(2))  # type: ignore[arg-type]
+        native.wrap_symbols(np.zeros((2, 2)), np.zeros(2), 4, np.zeros(2))  # type: ignore[arg-type]

@@ -105,7 +105,7 @@ class CosineHash:
         return Codes(packed, self.n_bits, 2, "hamming")
 
     def _encode_block(self, block: Block) -> NDArray[np.uint8]:
-        packed, rows, columns = wrap_threshold_pack(block.u, self.thresholds, block.bounds)
+        packed, rows, columns = wrap_threshold_pack(block, self.thresholds)
         if len(rows):
             _write_bits(packed, rows, columns, self._settle(block, rows, columns))
         return packed
@@ -168,23 +168,25 @@ class CosineHash:
 
 
 def wrap_threshold_pack(
-    u: NDArray[np.float32], thresholds: NDArray[np.float32], bounds: NDArray[np.float32]
+    block: Block, thresholds: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.intp], NDArray[np.intp]]:
     """Bits |u - nearest integer| < threshold, packed, and the pairs too close to call.
 
-    `u` (n, m) is overwritten. Returns packed (n, ceil(m/8)) in the layout of `numpy.packbits` and
-    the rows and columns where the comparison is within `bounds` (n,) of a tie.
+    Returns packed (n, ceil(m/8)) in the layout of `numpy.packbits` and the rows and columns where
+    the comparison is within the block's bounds of a tie.
     """
     if native.available():
-        packed, (rows, columns) = native.threshold_turns(u, thresholds, bounds)
+        packed, (rows, columns) = native.threshold_turns(
+            block.products, block.projection.offsets, thresholds, block.bounds
+        )
         return packed, rows, columns
     with np.errstate(invalid="ignore"):  # an overflowed projection is NaN here: too close to call
-        u -= np.rint(u)
+        u = block.u - np.rint(block.u)
     np.abs(u, out=u)
     u -= thresholds
     packed = np.packbits(u < 0, axis=1)
     np.abs(u, out=u)
-    rows, columns = np.nonzero(~(u > bounds[:, None]))
+    rows, columns = np.nonzero(~(u > block.bounds[:, None]))
     return packed, rows, columns
 
 

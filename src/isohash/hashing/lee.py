@@ -164,7 +164,7 @@ class LeeHash:
         return Codes(packed, self.n_symbols, self.q, self.metric)
 
     def _encode_block(self, block: Block) -> NDArray[np.uint16]:
-        symbols, rows, columns = floor_modulo(block.u, self.q, block.bounds)
+        symbols, rows, columns = floor_modulo(block, self.q)
         if len(rows):
             symbols[rows, columns] = self._settle(block, rows, columns)
         return symbols
@@ -236,14 +236,17 @@ class LeeHash:
 
 
 def floor_modulo(
-    u: NDArray[np.float32], q: int, bounds: NDArray[np.float32]
+    block: Block, q: int
 ) -> tuple[NDArray[np.uint16], NDArray[np.intp], NDArray[np.intp]]:
-    """Symbols floor(u) mod q of u (n, m), and the rows and columns too close to an integer."""
+    """Symbols floor(u) mod q (n, m), and the rows and columns too close to an integer."""
     if native.available() and q <= native.LARGEST_WRAPPED_Q:
-        symbols, (rows, columns) = native.wrap_symbols(u, q, bounds)
+        symbols, (rows, columns) = native.wrap_symbols(
+            block.products, block.projection.offsets, q, block.bounds
+        )
         return symbols.astype(np.uint16), rows, columns
     with np.errstate(invalid="ignore"):  # an overflowed projection is settled exactly afterwards
-        near = ~(np.abs(u - np.rint(u)) > bounds[:, None])
+        u = block.u
+        near = ~(np.abs(u - np.rint(u)) > block.bounds[:, None])
         whole = np.where(near, 0.0, np.floor(u))
     rows, columns = np.nonzero(near)
     return np.mod(whole, q).astype(np.uint16), rows, columns
