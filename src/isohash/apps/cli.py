@@ -102,12 +102,14 @@ def index(
             "embeddings": embeddings,
         }
         options = {name: value for name, value in given.items() if value is not None}
+        rehashed = []
         if reuse:
             from isohash.apps.rehashing import rehash
 
-            rehash(archive, progress)
+            rehashed = rehash(archive, progress)
         report = index_source(source, archive, options, progress)
-    _print(report.to_json(), index_table(report, archive), as_json)
+    facts = {**report.to_json(), "rehashed": rehashed}
+    _print(facts, index_table(report, archive, rehashed), as_json)
     if not report.n_cases:
         raise typer.Exit(1)
 

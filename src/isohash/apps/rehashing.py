@@ -1,14 +1,17 @@
 """Learning an archive's kernel, and hashing the archive anew with it.
 
-Both work from the embeddings that the archive keeps; no source is read again. The new codes are
-written beside the old ones, case by case, and one write of the recipe makes them the archive's: a
-killed run leaves the archive as it was.
+Both work from the embeddings (or vectors) that the archive keeps; no source is read again.
+Whatever family of codes the archive had, the new ones are bits of the learned kernel, as many as
+were stored. They are written beside the old ones, case by case, and one write of the recipe makes
+them the archive's: a killed run leaves the archive as it was.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,29 @@ from isohash.apps.retrieval import VIEWS, View
 from isohash.apps.settings import Progress, settings_of, tell
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
+from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.calibration import Calibration
 from isohash.kernels.radial import RadialKernel
 
-LEARNING_ROWS = 4096
+LEARNING_ROWS = 16384  # rows of the seeded sample that a kernel is learned from
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A seeded sample of a view's embeddings (m, d) out of `n_rows`; labels where there are any."""
+
+    rows: NDArray[np.float32]
+    labels: NDArray[Any] | None
+    n_rows: int
+
+    @property
+    def n_neighbours(self) -> int:
+        """The rank within the sample of what is the `NEIGHBOUR`-th nearest in the archive.
+
+        A small archive serves the nearest tenth, as the hash's own rule does.
+        """
+        wanted = min(NEIGHBOUR, max(1, -(-self.n_rows // 10)))
+        return max(1, round(wanted * len(self.rows) / self.n_rows))
 
 
 def train_kernel(
@@ -34,76 +56,111 @@ def train_kernel(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Learn one kernel per view from the archive's embeddings and keep it there; what was found."""
+    """Learn one kernel per view from the archive's embeddings and keep it there; what was found.
+
+    Alignment takes the labels of the archive where every row has one, otherwise k-means makes
+    them. A killed run goes on from its checkpoints, which lie beside the archive until it is done.
+    """
     from isohash.kernels.learner import KernelLearner
 
-    rows = []
+    rows, folder = [], _training_folder(archive)
     with CaseStore.open(archive, writable=True) as store:
         for view in _views(store):
-            learner = KernelLearner(objective, n_particles, seed)  # type: ignore[arg-type]
-            learner.fit(_sample(store, view, seed), progress=progress)
-            particles = learner.kernel.particles
-            kept = {"objective": objective, "seed": seed, "particles": particles.tolist()}
+            sample = _sample(store, view, seed)
+            learner = KernelLearner(
+                objective,  # type: ignore[arg-type]  # checked, with its message, by the learner
+                n_particles,
+                seed,
+                n_neighbours=sample.n_neighbours,
+                dither=False,  # as `_model` draws its hash
+            )
+            labels = sample.labels if objective == "alignment" else None
+            learner.fit(sample.rows, labels, progress=progress, checkpoint=folder / view)
+            given = "archive" if labels is not None else "k-means"
+            about = {
+                "kernel": objective,
+                "labels": given if objective == "alignment" else None,
+                **asdict(learner.diagnostics_),
+            }
+            kept = {**about, "seed": seed, "particles": learner.kernel.particles.tolist()}
             store.put_file(f"kernel-{view}", json.dumps(kept).encode())
-            rows.append({"view": view, **asdict(learner.diagnostics_)})
+            rows.append({"view": view, **about})
+    shutil.rmtree(folder, ignore_errors=True)  # checkpoints have served
     return rows
 
 
-def rehash(archive: str | Path, progress: Progress | None = None) -> int:
-    """Hash all cases with the learned kernels; the number of cases hashed."""
+def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+    """Hash all of an archive with its learned kernels; a row per view says what it now has."""
     with CaseStore.open(archive, writable=True) as store:
-        recipe = store.recipe
-        generation = recipe.get("generation", 0) + 1
-        models = {
-            view: _model(store, view, seed=recipe["settings"]["seed"]) for view in _views(store)
-        }
+        recipe, views = store.recipe, _views(store)
+        old, settings = recipe.get("generation", 0), recipe["settings"]
+        models = {view: _model(store, view, settings["seed"]) for view in views}
         for view, model in models.items():
-            for name, data in model_files(view, model, generation).items():
+            for name, data in model_files(view, model, old + 1).items():
                 store.put_file(name, data)
         ids = store.ids()
         for done, case_id in enumerate(ids):
             tell(progress, done, len(ids), f"hashing {case_id}")
-            arrays = _with_codes(store.arrays(case_id), models, generation)
+            arrays = _with_codes(store.arrays(case_id), models, old + 1)
             store.put(case_id, store.metadata(case_id), arrays, store.fingerprint(case_id))
-        learned = {
-            view: json.loads(store.read_file(f"kernel-{view}"))["objective"] for view in models
-        }
-        store.set_recipe({**recipe, "generation": generation, "kernel": learned})
-        return len(ids)
+        learned = {view: _kept_kernel(store, view)["kernel"] for view in views}
+        changed = {"generation": old + 1, "kernel": learned, "settings": {**settings, "q": 2}}
+        store.set_recipe({**recipe, **changed})
+        return [
+            {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}
+            for view, model in models.items()
+        ]
 
 
 def _views(store: CaseStore) -> list[View]:
     near = store.recipe["near"]
-    if store.recipe["kind"] != "cases":
-        raise InputError("kernels are learned for archives of cases; this one holds vectors")
     if not settings_of(store.recipe)["embeddings"]:
         raise InputError(
             "the archive keeps no embeddings to learn from or to hash anew (it was made with "
             "--no-embeddings); index the source into a new archive"
         )
-    return [view for view in VIEWS if view in near]
+    views = ["vector"] if store.recipe["kind"] == "vectors" else VIEWS
+    return [view for view in views if view in near]
 
 
-def _sample(store: CaseStore, view: View, seed: int) -> NDArray[np.float32]:
-    column = store.gather(f"embedding.{view}").array
-    rows = np.random.default_rng(seed).permutation(len(column))[:LEARNING_ROWS]
-    return np.asarray(column[np.sort(rows)], dtype=np.float32)
+def _training_folder(archive: str | Path) -> Path:
+    path = Path(archive).absolute()
+    return path.with_name(f".{path.name}.kernel")
+
+
+def _source(view: View) -> str:
+    """The array that the view's codes are made from."""
+    return view if view == "vector" else f"embedding.{view}"
+
+
+def _sample(store: CaseStore, view: View, seed: int) -> Sample:
+    if not len(store):
+        raise InputError(f"{store.path} holds nothing to learn from; run isohash index first")
+    column = store.gather(_source(view)).array
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(column))[:LEARNING_ROWS])
+    rows = np.asarray(column[chosen], dtype=np.float32)
+    if not all("label" in store.array_names(name) for name in store.ids()):
+        return Sample(rows, None, len(column))
+    return Sample(rows, store.gather("label").array[chosen], len(column))
+
+
+def _kept_kernel(store: CaseStore, view: View) -> Mapping[str, Any]:
+    if f"kernel-{view}" not in store.file_names():
+        raise InputError(f"no kernel was learned for {view}; run isohash train kernel first")
+    kept: Mapping[str, Any] = json.loads(store.read_file(f"kernel-{view}"))
+    return kept
 
 
 def _model(store: CaseStore, view: View, seed: int) -> HashModel:
-    """The archive's hash of a view, drawn anew for the kernel that was learned for it."""
+    """A hash of as many stored bits as the archive's, drawn for the view's learned kernel."""
     from isohash.hashing.kernel_hasher import KernelHasher
 
-    if f"kernel-{view}" not in store.file_names():
-        raise InputError(f"no kernel was learned for {view}; run isohash train kernel first")
+    kernel = RadialKernel(_kept_kernel(store, view)["particles"])
     recipe = store.recipe
-    if recipe["settings"]["q"] != 2:
-        raise InputError("learned kernels serve binary codes; this archive has q-ary ones")
-    kernel = RadialKernel(json.loads(store.read_file(f"kernel-{view}"))["particles"])
     old = load_model(view, recipe["near"][view], store.read_file, recipe.get("generation", 0))
-    bits = recipe["settings"]["bits"]
-    hasher = KernelHasher(bits, kernel=kernel, dither=False, random_state=seed)
-    drawn = hasher.fit(_sample(store, view, seed)).hash_
+    n_bits = recipe["settings"]["bits"]
+    hasher = KernelHasher(n_bits, kernel=kernel, dither=False, random_state=seed)
+    drawn = hasher.fit(_sample(store, view, seed).rows).hash_
     return HashModel(drawn, Calibration.of(drawn), old.near)
 
 
@@ -114,7 +171,7 @@ def _with_codes(
     present = [codes_name(view, generation - 1) for view in models]
     kept = {n: a for n, a in arrays.items() if not n.startswith("codes.") or n in present}
     for view, model in models.items():
-        if f"embedding.{view}" in kept:
-            embeddings = np.asarray(kept[f"embedding.{view}"], dtype=np.float32)
+        if _source(view) in kept:
+            embeddings = np.asarray(kept[_source(view)], dtype=np.float32)
             kept[codes_name(view, generation)] = model.hash.encode(embeddings).packed
     return kept

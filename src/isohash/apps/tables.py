@@ -58,9 +58,17 @@ def demo_table(result: DemoResult) -> Group:
     )
 
 
-def index_table(report: IndexReport, archive: Path) -> Group:
-    """Found, indexed, unchanged, and every skipped file with its reason."""
+def index_table(
+    report: IndexReport, archive: Path, rehashed: Sequence[Mapping[str, Any]] = ()
+) -> Group:
+    """Found, indexed, unchanged, hashed anew, and every skipped file with its reason."""
     lines = [
+        Text(
+            f"{one['view']}: hashed anew with the learned {one['kernel']} kernel, "
+            f"{one['bits']} bits ({one['hash']})."
+        )
+        for one in rehashed
+    ] + [
         Text(
             f"{report.n_found} cases found ({report.kind}): {len(report.indexed)} indexed, "
             f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "

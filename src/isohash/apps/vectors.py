@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, matches_of
+from isohash.apps.entry import codes_name
 from isohash.apps.fitting import fit_model
-from isohash.apps.pipeline import load_model, model_files
+from isohash.apps.pipeline import HashModel, load_model, model_files
 from isohash.apps.reranking import n_candidates
 from isohash.apps.retrieval import Level, Pair, Ranked
 from isohash.apps.settings import (
@@ -33,7 +34,6 @@ from isohash.apps.where import parse_where
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report
 from isohash.errors import InputError
-from isohash.hashing.drawn import load_hash
 from isohash.index.flat import FlatIndex
 from isohash.index.two_stage import CANDIDATES, rerank
 from isohash.records import Codes, Vectors
@@ -77,7 +77,7 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
 
 
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
-    drawn, dim = load_hash(store.read_file("hash-vector")), store.recipe["dim"]
+    drawn, dim = load_vector_model(store).hash, store.recipe["dim"]
     indexed, unchanged, skipped = [], [], list(findings.skipped)
     keep = settings_of(store.recipe)["embeddings"]
     for done, found in enumerate(findings.found):
@@ -107,7 +107,8 @@ def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: b
     # the first rows go last: an interrupted file is then read again
     for first in reversed(range(0, max(1, len(codes)), ROWS)):
         rows = slice(first, first + ROWS)
-        arrays: dict[str, NDArray[Any]] = {"codes.vector": codes.packed[rows]}
+        codes_column = codes_name("vector", store.recipe.get("generation", 0))
+        arrays: dict[str, NDArray[Any]] = {codes_column: codes.packed[rows]}
         if keep:
             arrays["vector"] = vectors.array[rows]
         if vectors.labels is not None:
@@ -125,6 +126,13 @@ def _read(found: Found) -> Vectors:
     if not isinstance(vectors, Vectors):
         raise InputError(f"{found.path} is a case, not a table of vectors")
     return vectors
+
+
+def load_vector_model(store: CaseStore) -> HashModel:
+    """The hash that an archive of vectors has at present."""
+    recipe = store.recipe
+    generation = recipe.get("generation", 0)
+    return load_model("vector", recipe["near"]["vector"], store.read_file, generation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +155,7 @@ class VectorArchive:
 
     def __init__(self, store: CaseStore) -> None:
         self.store = store
-        self.model = load_model("vector", store.recipe["near"]["vector"], store.read_file)
+        self.model = load_vector_model(store)
 
     def __enter__(self) -> VectorArchive:
         return self
@@ -183,7 +191,8 @@ class VectorArchive:
 
     @cached_property
     def _codes(self) -> Codes:
-        return self.model.codes(self.store.gather("codes.vector").array)
+        name = codes_name("vector", self.store.recipe.get("generation", 0))
+        return self.model.codes(self.store.gather(name).array)
 
     def name(self, position: int) -> str:
         """`FILE:ROW` of a position in the index."""
