@@ -25,6 +25,13 @@ def test_the_gradient_equals_finite_differences(gamma, pairs, rng):
     np.testing.assert_allclose(objective.gradient(xi, pairs), slopes, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("gamma", [1.0, math.inf])
+def test_the_gradient_belongs_to_the_measure_and_not_to_the_number_of_particles(gamma, pairs, rng):
+    xi, objective = rng.uniform(0.05, 3.0, 9), Alignment(gamma)
+    many = objective.gradient(np.repeat(xi, 100), pairs)
+    np.testing.assert_allclose(many, np.repeat(objective.gradient(xi, pairs), 100), rtol=1e-9)
+
+
 def test_the_value_is_the_squared_risk_without_its_constant(pairs, rng):
     gamma, xi = 0.7, rng.uniform(0.1, 2.0, 6)
     k = np.array([np.mean(np.exp(-xi * s)) for s in pairs.squared_distances])

@@ -37,10 +37,11 @@ def test_series_and_integral_meet(dither):
     assert below == pytest.approx(above, abs=1e-10)
 
 
+@pytest.mark.parametrize("n_bits", [30, 1024, math.inf])
 @pytest.mark.parametrize("dither", [True, False])
-def test_the_gradient_equals_finite_differences(dither, rng):
+def test_the_gradient_equals_finite_differences(dither, n_bits, rng):
     pairs, xi, h = distances(np.exp(rng.uniform(-1, 1, 60))), rng.uniform(0.1, 4.0, 7), 1e-4
-    objective = Isometry(dither)
+    objective = Isometry(dither, n_bits)
     slopes = [
         7 * (objective.value(xi + e, pairs) - objective.value(xi - e, pairs)) / (2 * h)
         for e in h * np.eye(7)
@@ -51,13 +52,35 @@ def test_the_gradient_equals_finite_differences(dither, rng):
     )
 
 
+def test_the_gradient_belongs_to_the_measure_and_not_to_the_number_of_particles(rng):
+    pairs, xi = distances(np.exp(rng.uniform(-1, 1, 60))), rng.uniform(0.1, 4.0, 7)
+    many = Isometry().gradient(np.repeat(xi, 50), pairs)
+    np.testing.assert_allclose(many, np.repeat(Isometry().gradient(xi, pairs), 50), rtol=1e-9)
+
+
+def test_distances_that_no_code_can_read_count_for_nothing(rng):
+    near, xi, objective = np.exp(rng.uniform(-1, 1, 60)), rng.uniform(0.1, 4.0, 7), Isometry()
+    half = distances(np.concatenate([near, np.full(60, 1e6)]))
+    np.testing.assert_allclose(
+        2.0 * objective.gradient(xi, half), objective.gradient(xi, distances(near)), rtol=1e-6
+    )
+    nothing = objective.value(xi, distances(1e6))
+    assert nothing == pytest.approx(math.log(objective.n_bits), abs=1e-6)
+
+
+def test_n_bits_must_be_positive():
+    with pytest.raises(InputError, match="n_bits"):
+        Isometry(n_bits=0)
+
+
 @pytest.mark.parametrize(
     ("dither", "best", "information"), [(True, 0.65, 0.218), (False, 0.9, 0.395)]
 )
 def test_at_one_distance_the_known_bandwidth_is_best(dither, best, information):
     """Information per bit about log r: .218 with random thresholds, .395 without."""
     found = minimize_scalar(
-        lambda u: Isometry(dither).value(np.array([math.exp(u)]), distances(1.0)), (-2.0, 1.0)
+        lambda u: Isometry(dither, math.inf).value(np.array([math.exp(u)]), distances(1.0)),
+        (-2.0, 1.0),
     )
     assert math.exp(found.x) == pytest.approx(best, rel=0.05)
     assert math.exp(-found.fun) == pytest.approx(information, abs=1e-3)

@@ -13,6 +13,7 @@ from isohash import KernelLearner
 from isohash.errors import InputError
 from isohash.kernels.alignment import LabelledPairs, mean_alignment
 from isohash.kernels.diagnostics import effective_sample_size, settled
+from isohash.kernels.isometry import Isometry, NeighbourPairs
 from isohash.kernels.multiplier import smallest_feasible
 from isohash.kernels.pseudo_labels import cluster_labels
 
@@ -46,6 +47,38 @@ def test_isometry_serves_the_distance_of_the_kth_neighbour(rng):
         assert learner.converged
 
 
+def two_scales(n, rng, factor):
+    """Two coarse and two fine clusters in 8 dimensions, `factor` apart in width."""
+    centres, member = 12.0 * rng.standard_normal((4, 8)), rng.integers(0, 4, n)
+    width = np.where(np.arange(4) < 2, 1.0, 1.0 / factor)
+    return centres[member] + width[member, None] * rng.standard_normal((n, 8))
+
+
+def test_data_of_two_scales_get_a_mixture_that_no_single_bandwidth_equals(rng):
+    points = two_scales(1500, rng, factor=100.0)
+    settings = {"n_particles": 60, "n_steps": 1000, "n_neighbours": 20}
+    learner = KernelLearner("isometry", **settings).fit(points)
+    judge, objective = NeighbourPairs(points, 20, rng).draw(20_000, rng), Isometry()
+    grid = np.geomspace(1e-3, 1e4, 120)
+    single = min(objective.value(np.array([xi]), judge) for xi in grid)
+    assert objective.value(learner.kernel.particles, judge) < single - 0.1
+    fine = np.log10(learner.kernel.particles) > 2.0
+    assert 0.1 < fine.mean() < 0.9
+    # In each cluster distances are 100 times those of the other: squared, four decades.
+    gap = np.median(np.log10(learner.kernel.particles[fine]))
+    gap -= np.median(np.log10(learner.kernel.particles[~fine]))
+    assert 3.5 < gap < 4.5
+
+
+def test_bounds_cover_what_the_distances_can_use(rng):
+    points = two_scales(600, rng, factor=100.0)
+    wide = KernelLearner("isometry", n_neighbours=20, **QUICK).fit(points).bounds_
+    assert wide[1] / wide[0] > 1e4
+    given = KernelLearner("isometry", n_neighbours=20, bounds=(0.1, 2.0), **QUICK).fit(points)
+    assert given.bounds_ == (0.1, 2.0)
+    assert (np.abs(given.history.particles - np.log(0.2) / 2) <= np.log(20.0) / 2 + 1e-9).all()
+
+
 def test_the_kernel_scales_with_the_data(two_classes):
     points, labels = two_classes
     near = KernelLearner(**QUICK).fit(points, labels).kernel.particles
@@ -73,8 +106,29 @@ def test_a_step_means_the_same_for_any_number_of_particles(two_classes):
     assert means[0] == pytest.approx(means[1], rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("beta", "share", "epsilon", "boundary"),
+    [
+        (math.inf, 0.3, 0.0, "project"),
+        (20.0, 0.5, 0.0, "reflect"),
+        (20.0, 0.9, 0.0, "project"),
+        (math.inf, 0.3, 0.05, "project"),
+        (20.0, 0.5, 0.05, "reflect"),
+    ],
+)
+def test_no_run_ends_outside_the_ball(two_classes, beta, share, epsilon, boundary):
+    """Sorting judges: the entropic distance exceeds the exact one, so both must hold."""
+    settings = QUICK | {"n_steps": 60, "beta": beta, "boundary": boundary}
+    far = KernelLearner(**settings).fit(*two_classes).diagnostics_.wasserstein
+    radius = max(share * far, 0.35)  # epsilon alone keeps 0.3 between equal particles
+    held = KernelLearner(radius=radius, epsilon=epsilon, **settings).fit(*two_classes)
+    first, last = np.sort(held.history.particles[[0, -1]], axis=1)
+    exact = math.sqrt(np.mean((last - first) ** 2))
+    assert exact <= held.diagnostics_.wasserstein + 1e-9 <= radius + 1e-9
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.05])
-def test_the_particles_stay_in_the_ball(two_classes, epsilon):
+def test_the_ball_is_nearly_filled(two_classes, epsilon):
     points, labels = two_classes
     settings = QUICK | {"n_steps": 80}
     free = KernelLearner(**settings).fit(points, labels).diagnostics_
@@ -171,6 +225,21 @@ def test_clusters_are_ranked_by_size(rng):
     for rank, size in enumerate(sizes):
         assert cluster_labels(points, 3, rank, seed=0).sum() == size
     assert sorted(np.bincount(cluster_labels(points, 3, "all", seed=0))) == [10, 30, 60]
+
+
+def test_default_pseudo_labels_do_as_well_as_the_true_ones(rng):
+    """Ten blobs: k-means' one cluster against the rest leads where their labels would."""
+    labels = rng.integers(0, 10, 2500)
+    points = 3.0 * rng.standard_normal((10, 12))[labels] + rng.standard_normal((2500, 12))
+    learner = KernelLearner(n_particles=30, n_steps=800)
+    assert (learner.n_clusters, learner.cluster, learner.label_subset) == (10, 0, 2000)
+    judge = LabelledPairs(points, labels).draw(50_000, rng)
+    without = mean_alignment(learner.fit(points).kernel.particles, judge)
+    given = mean_alignment(learner.fit(points, labels).kernel.particles, judge)
+    best = max(mean_alignment(np.array([xi]), judge) for xi in np.geomspace(1e-4, 1.0, 60))
+    assert given > best - 0.01
+    assert without > best - 0.03  # 0.5 is between no kernel (0) and a perfect one (1)
+    assert best > 0.3
 
 
 def test_labels_come_from_the_stated_subset_only(rng, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def particles_at(time, n, rng, beta=20.0, eta=0.02):
 
 def test_particles_approach_the_density_like_the_root_of_their_number(rng):
     solution = solve(times=[2.0], n_cells=400, time_step=0.01)
-    numbers, repeats = np.array([50, 200, 800, 3200]), 10
+    numbers, repeats = np.array([50, 158, 500, 1581, 5000]), 8
     logs = np.array([
         [math.log(wasserstein_to_particles(solution, 0, particles_at(2.0, n, rng)))
          for _ in range(repeats)] for n in numbers
@@ -137,16 +138,18 @@ def test_particles_approach_the_density_like_the_root_of_their_number(rng):
     x = np.log(numbers) - np.log(numbers).mean()
     slope = (x @ logs.mean(axis=1)) / (x @ x)
     deviation = math.sqrt(logs.var(axis=1, ddof=1).mean() / repeats / (x @ x))
-    assert abs(slope + 0.5) <= 5 * deviation
+    # 3.5 deviations of a slope from 40 runs: false alarms once in 2 000, and no other law fits.
+    assert abs(slope + 0.5) <= 3.5 * deviation
     assert deviation < 0.04
 
 
 def test_particles_reach_the_gibbs_density_too(rng):
-    solution = solve(times=[300.0], time_step=0.5, beta=20.0)
     early = solve(times=[0.0])
+    rest, _ = gibbs_density(early.potential, early.grid, beta=20.0)
+    at_rest = replace(early, density=rest[None, :])
     xi = particles_at(30.0, 2000, rng, eta=0.05)
     # W_1 of an N-sample is below E sqrt(F(1 - F) / N) integrated: at most 2 / sqrt(N) here.
-    assert wasserstein_to_particles(solution, 0, xi) < 3 * 2 / math.sqrt(2000)
+    assert wasserstein_to_particles(at_rest, 0, xi) < 2 / math.sqrt(2000)
     assert wasserstein_to_particles(early, 0, xi) > 3 * 2 / math.sqrt(2000)
 
 

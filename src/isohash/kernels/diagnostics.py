@@ -1,17 +1,57 @@
-"""Whether a recorded trace has settled, and how many independent values it holds."""
+"""What became of a training run: whether it settled, and how many independent values it holds."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isohash.kernels.particles import History
 
 FEWEST_RECORDS = 8
 # Settled: the last quarter moved the objective by less than this share of the whole way, or by
 # less than three standard errors of the difference of the last two quarters.
 SHARE_OF_WAY = 0.01
 STANDARD_ERRORS = 3.0
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What became of a training run.
+
+    `objective` and `start` are the objective on the fixed evaluation pairs at the end and at the
+    beginning; `wasserstein` is the distance to the initial particles in the run's coordinate;
+    `boundary_share` is hits per particle and step; `effective_sample_size` counts independent
+    records in the second half of the trace of the objective; `reference_distance` is the unit.
+    """
+
+    converged: bool
+    n_steps: int
+    objective: float
+    start: float
+    wasserstein: float
+    multiplier: float
+    boundary_share: float
+    effective_sample_size: float
+    reference_distance: float
+
+    @classmethod
+    def of(cls, history: History, multiplier: float, reference_distance: float) -> Diagnostics:
+        """Read them off what was recorded."""
+        n_steps, n_particles = int(history.steps[-1]), history.particles.shape[1]
+        return cls(
+            converged=settled(history.objective),
+            n_steps=n_steps,
+            objective=float(history.objective[-1]),
+            start=float(history.objective[0]),
+            wasserstein=float(history.wasserstein[-1]),
+            multiplier=multiplier,
+            boundary_share=float(history.boundary_hits.sum() / n_steps / n_particles),
+            effective_sample_size=effective_sample_size(history.objective[len(history) // 2 :]),
+            reference_distance=reference_distance,
+        )
 
 
 def settled(trace: NDArray[np.float64]) -> bool:

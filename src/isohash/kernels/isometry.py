@@ -6,17 +6,19 @@ order, the relative variance
 
     V(r) / n,    V(r) = P(r) (1 - P(r)) / (r P'(r))^2,
 
-and the objective is the mean of log V over the distances that matter: those from a point to its
-neighbours of ranks k to 10 k, spread evenly on a logarithmic scale. The k nearest must be told
-from those behind them, and not from each other. The logarithm of V keeps the few distances that no
-bit can read, far beyond the bandwidth, from deciding alone.
+and the objective is the mean of -log(1/V + 1/n) over the distances that matter: those from a
+point to its neighbours of ranks k to 10 k, spread evenly on a logarithmic scale. The k nearest must
+be told from those behind them, and not from each other. Up to a constant and a factor of -2 this is
+the information, log(1 + n/V) / 2, that a code of n bits carries about the logarithm of a distance
+(as a Gaussian channel, prior of variance 1). For V much less than n it is log V; distances that n
+bits cannot read in any case, far beyond the bandwidth, count for nothing instead of deciding alone.
 
 Every radial kernel makes the expected code distance increase with r. A kernel that is wide enough
 makes it follow r linearly, but its bits hardly ever differ; V weighs the slope and the spread.
 
 At one single distance 1/V is a convex function of the measure (a sum of two perspectives
-a^2/b + a^2/(1-b)), so one bandwidth is best there; a mixture wins only where
-the distances span a factor of 20 or more.
+a^2/b + a^2/(1-b)), so one bandwidth is best there; a mixture wins only where the distances
+spread far (docs/kernel-learning.md measures how far).
 """
 
 from __future__ import annotations
@@ -102,29 +104,43 @@ def _looked_up(u: NDArray[np.float64], dither: bool) -> list[NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Isometry:
-    """Mean log relative variance of the distance read off one bit, as an `Objective`."""
+    """Minus the mean log(1/V + 1/n_bits) of the distance read off a code, as an `Objective`.
+
+    V is the relative variance of one bit's reading; n_bits = inf makes it the mean of log V.
+    """
 
     dither: bool = True
+    n_bits: float = 1024
+
+    def __post_init__(self) -> None:
+        if not self.n_bits > 0:
+            raise InputError(f"n_bits must be positive (inf is legal), got {self.n_bits}")
 
     def value(self, xi: NDArray[np.float64], pairs: Pairs) -> float:
-        """Mean of log V(r); exp of it, over n_bits, is the squared relative error of a distance."""
+        """The objective of the particles `xi` (N,) over the distances of the pairs."""
         total, curve = 0.0, _curve(self.dither)
         for block in pairs.blocks(len(xi)):
             u = _logarithms(xi, block)
-            p, slope = curve(u).mean(axis=1), 2.0 * curve(u, 1).mean(axis=1)
-            slope = np.maximum(slope, TINY)
-            total += float(np.sum(np.log(p) + np.log1p(-p) - 2.0 * np.log(slope)))
+            information = _information(curve(u).mean(axis=1), 2.0 * curve(u, 1).mean(axis=1))
+            total -= float(np.sum(np.log(information + 1.0 / self.n_bits)))
         return total / len(pairs)
 
     def gradient(self, xi: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:
-        """N d log V / d xi_k, averaged over the pairs."""
+        """N d value / d xi_k, averaged over the pairs."""
         total = np.zeros_like(xi)
         for block in pairs.blocks(len(xi)):
             terms, first, second = _looked_up(_logarithms(xi, block), self.dither)
-            p = terms.mean(axis=1)
-            slope = np.maximum(2.0 * first.mean(axis=1), TINY)  # r P'
-            total += (1.0 / p - 1.0 / (1.0 - p)) @ first - (4.0 / slope) @ second
+            p, slope = terms.mean(axis=1), 2.0 * first.mean(axis=1)  # slope is r P'
+            information = _information(p, slope)
+            readable = information / (information + 1.0 / self.n_bits)
+            total += (readable * (1.0 / p - 1.0 / (1.0 - p))) @ first
+            total -= (readable * 4.0 / np.maximum(slope, TINY)) @ second
         return total / len(pairs) / np.maximum(xi, TINY)
+
+
+def _information(p: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1/V of one bit on log r: r P' squared over P (1 - P), never quite 0."""
+    return np.maximum(slope, TINY) ** 2 / (p * (1.0 - p)) + TINY
 
 
 def _logarithms(xi: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,13 +20,15 @@ from sklearn.base import BaseEstimator
 from isohash.errors import InputError
 from isohash.kernels import checkpoint as checkpoints
 from isohash.kernels.alignment import Alignment, LabelledPairs, Objective, Pairs
-from isohash.kernels.diagnostics import effective_sample_size, settled
+from isohash.kernels.coordinates import InLogarithm, ScaledPairs, interval_of
+from isohash.kernels.diagnostics import Diagnostics
 from isohash.kernels.isometry import Isometry, NeighbourPairs
 from isohash.kernels.langevin import Boundary, Interval, Langevin
 from isohash.kernels.multiplier import smallest_feasible
 from isohash.kernels.particles import History, PairSource, Problem, Run, Schedule, State
 from isohash.kernels.pseudo_labels import ClusterChoice, cluster_labels
 from isohash.kernels.radial import RadialKernel
+from isohash.kernels.saved_runs import SavedRuns
 
 Progress = Callable[[int, int, str], None]
 Coordinate = Literal["auto", "linear", "log"]
@@ -37,55 +38,10 @@ Coordinate = Literal["auto", "linear", "log"]
 LINEAR_STEP_SIZE = 5.0
 LOG_STEP_SIZE = 1.0
 
-
-@dataclass(frozen=True)
-class Diagnostics:
-    """What became of a training run.
-
-    `objective` and `start` are the objective on the fixed evaluation pairs at the end and at the
-    beginning; `wasserstein` is the distance to the initial particles in the run's coordinate;
-    `boundary_share` is hits per particle and step; `effective_sample_size` counts independent
-    records in the second half of the trace of the objective; `reference_distance` is the unit.
-    """
-
-    converged: bool
-    n_steps: int
-    objective: float
-    start: float
-    wasserstein: float
-    multiplier: float
-    boundary_share: float
-    effective_sample_size: float
-    reference_distance: float
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledPairs:
-    """Pairs of another source with distances in units of `reference`."""
-
-    source: PairSource
-    reference: float
-
-    def draw(self, n: int, rng: np.random.Generator) -> Pairs:
-        """`n` pairs of the source, rescaled."""
-        pairs = self.source.draw(n, rng)
-        return Pairs(pairs.squared_distances / self.reference**2, pairs.agreements)
-
-
-@dataclass(frozen=True)
-class InLogarithm:
-    """An objective as a function of log xi, by the chain rule."""
-
-    objective: Objective
-
-    def value(self, xi: NDArray[np.float64], pairs: Pairs) -> float:
-        """The objective at exp(xi)."""
-        return self.objective.value(np.exp(xi), pairs)
-
-    def gradient(self, xi: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:
-        """Its gradient by the logarithms, mean-field scaled."""
-        bandwidths = np.exp(xi)
-        return bandwidths * self.objective.gradient(bandwidths, pairs)
+ALIGNMENT_BOUNDS = (0.01, 5.0)
+# A bandwidth serves a distance r best at xi r^2 = 0.65 (0.9 without threshold): below the first of
+# these nearly no bit differs, and above the second nearly all have lost r.
+SMALLEST_USE, LARGEST_USE = 0.1, 3.0
 
 
 class KernelLearner(BaseEstimator):
@@ -101,7 +57,8 @@ class KernelLearner(BaseEstimator):
         n_steps, batch_size: mini-batch steps and pairs per step.
         step_size, half_life, power: eta(m) = step_size / (1 + m / half_life)^power; None is 5 in
             the linear coordinate and 1 in the logarithmic one.
-        bounds: the interval of xi, in units of the inverse squared reference distance.
+        bounds: the interval of xi, in units of the inverse squared reference distance; None is
+            (0.01, 5) for alignment, and for isometry what the distances that it serves can use.
         boundary: "project" (clip) or "reflect".
         coordinate: "linear" moves xi itself, "log" its logarithm; "auto" is linear for alignment
             and log for isometry, whose gradient by xi has no bound near 0.
@@ -112,7 +69,8 @@ class KernelLearner(BaseEstimator):
         epsilon: entropic regularisation of the transport; 0 is exact.
         n_clusters, cluster, label_subset: pseudo-labels for y=None; see `cluster_labels`. K-means
             and the pairs see a random subset of at most `label_subset` points.
-        n_neighbours, dither: the rank whose distance the isometry serves, and the hash it is for.
+        n_neighbours, dither, n_bits: the rank whose distance the isometry serves, and the hash
+            that it is for: distances that no code of n_bits can read count for nothing.
         record_every, n_evaluation_pairs: how often and on how many fixed pairs to record.
     """
 
@@ -129,7 +87,7 @@ class KernelLearner(BaseEstimator):
         step_size: float | None = None,
         half_life: float = 500.0,
         power: float = 0.5,
-        bounds: tuple[float, float] = (0.01, 5.0),
+        bounds: tuple[float, float] | None = None,
         boundary: Boundary = "project",
         coordinate: Coordinate = "auto",
         initial: Literal["uniform"] | ArrayLike = "uniform",
@@ -140,6 +98,7 @@ class KernelLearner(BaseEstimator):
         label_subset: int = 2000,
         n_neighbours: int = 50,
         dither: bool = True,
+        n_bits: float = 1024,
         record_every: int = 50,
         n_evaluation_pairs: int = 4096,
     ) -> None:
@@ -164,6 +123,7 @@ class KernelLearner(BaseEstimator):
         self.label_subset = label_subset
         self.n_neighbours = n_neighbours
         self.dither = dither
+        self.n_bits = n_bits
         self.record_every = record_every
         self.n_evaluation_pairs = n_evaluation_pairs
 
@@ -205,7 +165,7 @@ class KernelLearner(BaseEstimator):
         if checkpoint is not None:
             settings = self.get_params() | {"initial": np.asarray(self.initial).tolist()}
             key = checkpoints.digest(settings, points, labels)
-            saver = _Saver(Path(checkpoint), key)
+            saver = SavedRuns(Path(checkpoint), key)
         run = partial(self._run, problem, rng.bit_generator.state, saver, progress)
         if self.radius is None:
             multiplier, final = 0.0, run(0.0)
@@ -216,7 +176,7 @@ class KernelLearner(BaseEstimator):
         self.multiplier_ = multiplier
         self.reference_distance_ = reference
         self.kernel_ = RadialKernel(self.bandwidths(final.xi))
-        self.diagnostics_ = self._diagnose(final.history)
+        self.diagnostics_ = Diagnostics.of(final.history, multiplier, reference)
         return self
 
     def bandwidths(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -239,7 +199,7 @@ class KernelLearner(BaseEstimator):
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.radius is not None and not self.radius > 0:
             raise InputError(f"radius must be positive or None, got {self.radius}")
-        lower = Interval(*self.bounds).lower
+        lower = Interval(*(self.bounds or ALIGNMENT_BOUNDS)).lower
         if lower < 0:
             raise InputError(f"the lower bound of xi must be >= 0, got {lower}")
         if lower == 0 and (self._in_logarithm() or self.objective == "isometry"):
@@ -270,19 +230,22 @@ class KernelLearner(BaseEstimator):
         self.reference_distance_ = reference
         scaled = ScaledPairs(source, reference)
         evaluation = scaled.draw(self.n_evaluation_pairs, rng)
-        objective: Objective = Isometry(self.dither)
+        self.bounds_ = self.bounds or self._default_bounds(evaluation)
+        objective: Objective = Isometry(self.dither, self.n_bits)
         if self.objective == "alignment":
             objective = Alignment(self.gamma)
         if self._in_logarithm():
             objective = InLogarithm(objective)
         return Problem(objective, scaled, evaluation, self._first_particles(rng))
 
+    def _default_bounds(self, evaluation: Pairs) -> tuple[float, float]:
+        if self.objective == "alignment":
+            return ALIGNMENT_BOUNDS
+        near, far = np.quantile(evaluation.squared_distances, [0.01, 0.99])
+        return SMALLEST_USE / float(far), LARGEST_USE / float(near)
+
     def _interval(self) -> Interval:
-        """The bounds in the run's coordinate."""
-        lower, upper = self.bounds
-        if self._in_logarithm():
-            return Interval(math.log(lower), math.log(upper))
-        return Interval(lower, upper)
+        return interval_of(self.bounds_, self._in_logarithm())
 
     def _first_particles(self, rng: np.random.Generator) -> NDArray[np.float64]:
         interval = self._interval()
@@ -291,11 +254,11 @@ class KernelLearner(BaseEstimator):
                 raise InputError(f"initial must be 'uniform' or a vector, got {self.initial!r}")
             return rng.uniform(interval.lower, interval.upper, self.n_particles)
         first = np.asarray(self.initial, dtype=np.float64)
-        lower, upper = self.bounds
+        lower, upper = self.bounds_
         if first.shape != (self.n_particles,) or not ((first >= lower) & (first <= upper)).all():
             raise InputError(
                 f"initial must hold n_particles = {self.n_particles} values within bounds "
-                f"{self.bounds}, got shape {first.shape}"
+                f"{self.bounds_}, got shape {first.shape}"
             )
         return np.log(first) if self._in_logarithm() else first.copy()
 
@@ -303,7 +266,7 @@ class KernelLearner(BaseEstimator):
         self,
         problem: Problem,
         rng_state: Mapping[str, Any],
-        saver: _Saver | None,
+        saver: SavedRuns | None,
         progress: Progress | None,
         multiplier: float,
     ) -> State:
@@ -334,54 +297,6 @@ class KernelLearner(BaseEstimator):
     def _message(self, multiplier: float, state: State) -> str:
         text = f"{self.objective} {state.history.objective[-1]:.4f}"
         return text if self.radius is None else f"h = {multiplier:.4g}, {text}"
-
-    def _diagnose(self, history: History) -> Diagnostics:
-        half = history.objective[len(history) // 2 :]
-        return Diagnostics(
-            converged=settled(history.objective),
-            n_steps=int(history.steps[-1]),
-            objective=float(history.objective[-1]),
-            start=float(history.objective[0]),
-            wasserstein=float(history.wasserstein[-1]),
-            multiplier=self.multiplier_,
-            boundary_share=float(history.boundary_hits.sum() / self.n_steps / self.n_particles),
-            effective_sample_size=effective_sample_size(half),
-            reference_distance=self.reference_distance_,
-        )
-
-
-@dataclass(frozen=True)
-class _Saver:
-    """Keeps one checkpoint per multiplier in a folder; finished ones shorten a resumed search."""
-
-    folder: Path
-    key: str
-
-    def save(self, multiplier: float, state: State) -> None:
-        """Write the state of the run with this multiplier."""
-        arrays = {f"history_{name}": column for name, column in state.history.arrays().items()}
-        arrays["xi"] = state.xi
-        if state.potentials is not None:
-            arrays["f"], arrays["g"] = state.potentials
-        header = {"digest": self.key, "step": state.step, "rng": state.rng.bit_generator.state}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        checkpoints.save(self._path(multiplier), arrays, header)
-
-    def resume(self, multiplier: float, fresh: State) -> State:
-        """The saved state of the run with this multiplier, or `fresh` where there is none."""
-        path = self._path(multiplier)
-        if not path.exists():
-            return fresh
-        arrays, header = checkpoints.load(path, self.key)
-        rng = np.random.default_rng()
-        rng.bit_generator.state = header["rng"]
-        names = vars(fresh.history)
-        history = History(**{name: arrays[f"history_{name}"] for name in names})
-        potentials = (arrays["f"], arrays["g"]) if "f" in arrays else None
-        return State(int(header["step"]), arrays["xi"], rng, history, potentials)
-
-    def _path(self, multiplier: float) -> Path:
-        return self.folder / f"multiplier-{multiplier:.17g}.npz"
 
 
 def _last_distance(state: State) -> float:
