@@ -78,6 +78,10 @@ def index(
             help="Keep embeddings, to re-rank by exact distance and to learn kernels [kept].",
         ),
     ] = None,
+    aliases: Annotated[
+        Path | None,
+        typer.Option(help='Your names of structures: a JSON file {"spelling": "TG-263 name"}.'),
+    ] = None,
     reuse: Annotated[
         bool, typer.Option("--reuse", help="First hash ARCHIVE anew with its learned kernel.")
     ] = False,
@@ -86,20 +90,24 @@ def index(
     """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
 
     SOURCE may hold DICOM (CT with RTDOSE), OpenKBP cases (pt_N.npz or the CSV folders) or vectors
-    (.npy, .npz). A killed run loses at most the case in work.
+    (.npy, .npz). A killed run loses at most the case in work. The names of structures that no table
+    knows are listed; after an edit of the file of --aliases the cases are read anew.
 
-    Example: isohash index plans/ my-archive --bits 1024
+    Example: isohash index plans/ my-archive --bits 1024 --aliases our-names.json
     """
     from isohash.apps.indexing import index_source
     from isohash.apps.tables import index_table
+    from isohash.dosimetry.names import load_aliases
 
     with progress_bar(as_json) as progress:
+        table = None if aliases is None else load_aliases(aliases)
         given = {
             "encoder": encoder,
             "bits": bits,
             "q": q,
             "seed": seed,
             "embeddings": embeddings,
+            "aliases": table,
         }
         options = {name: value for name, value in given.items() if value is not None}
         rehashed = []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, matches_of
 from isohash.apps.entry import Entry, codes_name, entry_of
+from isohash.apps.naming import named
 from isohash.apps.pipeline import Pipeline
 from isohash.apps.reranking import Embedded, n_candidates, rerank
 from isohash.apps.retrieval import (
@@ -283,6 +284,7 @@ class Archive:
             if not Path(case).exists():
                 raise InputError(f"{case} is neither a path nor the id of a case in this archive")
             case = read_case(case)
+        case = named(case, settings_of(self.recipe)["aliases"])
         return entry_of(self.pipeline.code(case), pictures)
 
 

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
 from isohash.apps.fitting import fit_encoder, fit_model
+from isohash.apps.naming import known_as, unmapped
 from isohash.apps.pipeline import Pipeline, images_of, rows_of
 from isohash.apps.retrieval import VIEWS, View
 from isohash.apps.settings import (
@@ -80,10 +81,23 @@ def index_found(
     # faster here (its threads spin while they wait), and fitted models do not depend on cores.
     with threadpool_limits(1):
         store = existing_store(archive, options)
+        aliases = _aliases(store, options)
+        findings = known_as(findings, aliases)
         if store is None:
             store = _new_store(findings, archive, options, progress)
         with store:
             return _add(findings, store, load_pipeline(store), progress)
+
+
+def _aliases(store: CaseStore | None, options: Mapping[str, Any]) -> dict[str, str]:
+    """The table of names: as given, and then kept in the archive, else the archive's own."""
+    kept = {} if store is None else settings_of(store.recipe)["aliases"]
+    given: dict[str, str] = options.get("aliases", kept)
+    if store is not None and given != kept:
+        recipe = store.recipe
+        settings = {**recipe["settings"], "aliases": given}
+        store.set_recipe({**recipe, "settings": settings})
+    return given
 
 
 def _new_store(
@@ -108,6 +122,7 @@ def _add(
         else:
             store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
             indexed.append(found.key)
+    facts = {name: store.metadata(name) for name in indexed}
     if indexed and store.info()["segments"] > MANY_SEGMENTS:
         store.compact(progress)
     return IndexReport(
@@ -117,6 +132,8 @@ def _add(
         unchanged=tuple(unchanged),
         skipped=tuple(skipped),
         n_cases=len(store),
+        warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
+        unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
     )
 
 

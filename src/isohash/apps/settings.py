@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import isohash
+from isohash.apps.naming import Unmapped
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.features.slices import SliceSettings
@@ -37,6 +38,7 @@ class IndexSettings:
     slices: SliceSettings = field(default_factory=SliceSettings)
     fit_slices: int = FIT_SLICES
     fit_cases: int = FIT_CASES
+    aliases: Mapping[str, str] = field(default_factory=dict)  # the user's names of structures
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class IndexReport:
     unchanged: tuple[str, ...]
     skipped: tuple[Skipped, ...]
     n_cases: int
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by case
+    unmapped: tuple[Unmapped, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
@@ -63,6 +67,8 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
     store = CaseStore.open(path, writable=True)
     made_with = settings_of(store.recipe)
     for name, value in options.items():
+        if name == "aliases":  # may be edited at any time
+            continue
         value = encoder_name(value) if name == "encoder" else value
         if made_with.get(name) != value:
             store.close()
@@ -75,7 +81,7 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
 
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The settings an archive was made with; older archives do not name all of them."""
-    return {"embeddings": True, **recipe["settings"]}
+    return {"embeddings": True, "aliases": {}, **recipe["settings"]}
 
 
 def encoder_name(encoder: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.archive.verify import Report
     from isohash.sources.phi_scan import Leak
 
-SKIPPED_SHOWN = 20
+LINES_SHOWN = 20
 VIEW_NAMES = {"ct": "CT", "dose": "dose", "vector": "Euclidean"}
 PIPED_WIDTH = 160
 
@@ -61,7 +61,7 @@ def demo_table(result: DemoResult) -> Group:
 def index_table(
     report: IndexReport, archive: Path, rehashed: Sequence[Mapping[str, Any]] = ()
 ) -> Group:
-    """Found, indexed, unchanged, hashed anew, and every skipped file with its reason."""
+    """Found, indexed, unchanged, hashed anew; what was skipped, is doubtful or has unknown names."""
     lines = [
         Text(
             f"{one['view']}: hashed anew with the learned {one['kernel']} kernel, "
@@ -75,15 +75,30 @@ def index_table(
             f"{archive} now holds {report.n_cases}."
         )
     ]
-    if not report.skipped:
-        return Group(*lines)
-    table = _table("Skipped", ["file", "reason"])
-    for skipped in report.skipped[:SKIPPED_SHOWN]:
-        table.add_row(Text(skipped.path, overflow="fold"), Text(skipped.reason, overflow="fold"))
-    more = len(report.skipped) - SKIPPED_SHOWN
-    if more > 0:
+    notes = [(case, note) for case, several in report.warnings.items() for note in several]
+    names = [
+        (row.name, str(row.n_cases), ", ".join(row.suggestions) or "-") for row in report.unmapped
+    ]
+    parts = (
+        _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
+        _listing("Indexed with warnings", ["case", "warning"], notes),
+        _listing("Structure names not known (see --aliases)", ["name", "cases", "near"], names),
+    )
+    return Group(*lines, *(part for part in parts if part is not None))
+
+
+def _listing(
+    title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]
+) -> RenderableType | None:
+    """The first rows as a table, and how many more there are."""
+    if not rows:
+        return None
+    table = _table(title, columns)
+    for row in rows[:LINES_SHOWN]:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    if (more := len(rows) - LINES_SHOWN) > 0:
         table.add_row(f"and {more} more", "see --json for all")
-    return Group(*lines, table)
+    return table
 
 
 def answer_table(answer: Answer) -> Group:

@@ -1,0 +1,82 @@
+"""The user's table of structure names: kept in the archive, editable, and what it leaves open."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isohash.apps.engine import Archive
+from isohash.apps.indexing import index_found
+from isohash.records import Volume
+from small_cases import OPTIONS, as_findings, phantom
+
+
+def oddly_named(member):
+    case = phantom(0, member)
+    first, *others = case.structures
+    masks = {"Our own thing": case.structures[first]} | {n: case.structures[n] for n in others}
+    return replace(case, structures=masks)
+
+
+@pytest.fixture
+def findings():
+    return as_findings({f"case{m}": lambda m=m: oddly_named(m) for m in range(3)})
+
+
+def test_unknown_names_are_told_and_an_edited_table_is_followed(tmp_path, findings):
+    archive = tmp_path / "archive"
+    first = index_found(findings, archive, OPTIONS)
+    (row,) = first.unmapped
+    assert (row.name, row.n_cases) == ("Our own thing", 3)
+    again = index_found(findings, archive, {})
+    assert len(again.unchanged) == 3
+    named = index_found(findings, archive, {"aliases": {"our OWN thing": "Parotid_L"}})
+    assert len(named.indexed) == 3
+    assert not named.unmapped
+    kept = index_found(findings, archive, {})
+    assert len(kept.unchanged) == 3
+    with Archive.open(archive) as opened:
+        assert "Parotid_L" in opened.entry("case0").facts["structures"]
+        session = opened.session(oddly_named(0))
+        assert "Parotid_L" in session.query.facts["structures"]
+
+
+def test_a_second_structure_of_one_name_keeps_its_own(tmp_path):
+    from isohash.dosimetry.names import renamed
+
+    masks = {name: Volume(np.zeros((1, 1, 1), bool), np.eye(4)) for name in "abc"}
+    result = renamed(masks, {"A": "x", "b": "x", "c": "a"})
+    assert result == {"x": masks["a"], "b": masks["b"], "c": masks["c"]}
+
+
+def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkeypatch):
+    from isohash.apps.cli import main
+    from isohash.sources.dicom_writer import write_dicom
+
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
+    for member in range(2):
+        case = phantom(0, member)
+        masks = {"parotidd left": next(iter(case.structures.values()))}
+        write_dicom(replace(case, structures=masks, prescription_gy=None), tmp_path / f"in{member}")
+    source = tmp_path / "dicom"
+    source.mkdir()
+    for member in range(2):
+        (tmp_path / f"in{member}").rename(source / str(member))
+    names = tmp_path / "names.json"
+    names.write_text("{}")
+    run(monkeypatch, main, "index", source, tmp_path / "a", "--aliases", names, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["unmapped"] == [{"name": "parotidd left", "n_cases": 2, "suggestions": ["Parotid"]}]
+    assert all("no plan file" in " ".join(notes) for notes in told["warnings"].values())
+    names.write_text('{"parotidd left": "Parotid_L"}')
+    run(monkeypatch, main, "index", source, tmp_path / "a", "--aliases", names, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["unmapped"], len(told["indexed"])) == ([], 2)
+
+
+def run(monkeypatch, main, *arguments):
+    monkeypatch.setattr("sys.argv", ["isohash", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code
