@@ -61,7 +61,7 @@ def demo_table(result: DemoResult) -> Group:
 def index_table(
     report: IndexReport, archive: Path, rehashed: Sequence[Mapping[str, Any]] = ()
 ) -> Group:
-    """Found, indexed, unchanged, hashed anew; what was skipped, is doubtful or has unknown names."""
+    """Found, indexed, hashed anew; and what was skipped, is doubtful or has unknown names."""
     lines = [
         Text(
             f"{one['view']}: hashed anew with the learned {one['kernel']} kernel, "
