@@ -8,7 +8,6 @@ import pytest
 from isohash.errors import InputError
 from isohash.features.geometry import (
     GeometrySettings,
-    common_structures,
     dvh_features,
     overlap_volume_histograms,
     shared_heights,
@@ -162,15 +161,6 @@ def test_a_case_without_structures_gives_nothing_but_nan():
     for vector in VECTORS:
         assert np.isnan(vector(case(), SETTINGS)).all()
         assert vector(case(), SETTINGS).shape == vector(case(PTV70=PTV), SETTINGS).shape
-
-
-def test_common_structures_are_those_of_a_quarter_of_the_cases():
-    cases = [case(PTV70=PTV, LeftParotid=LEFT)] * 3 + [case(PTV70=PTV, Nodule=LEFT)]
-    found = common_structures(cases, share=0.25)
-    assert found.targets == ("PTV_70",)
-    assert found.organs == ("Nodule", "Parotid_L")
-    assert common_structures(cases, share=0.5).organs == ("Parotid_L",)
-    assert GeometrySettings.from_json(found.to_json()) == found
 
 
 def test_structures_on_different_grids_are_refused():

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from isohash.apps.pipeline import HashModel
+from isohash.apps.plan_view import DoseShare, PlanRanked
 from isohash.apps.retrieval import Level, Pair, Ranked, View, Weights
 
+PLAN_UNIT = (
+    "Distance: mean difference in Gy between the dose-volume histograms that this anatomy would "
+    "get and those of the case; in brackets what it does not have, with the mean of the others."
+)
 NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
 
 
@@ -42,6 +47,9 @@ class Match:
 
     `tie` is the rank of the first result that this one cannot be told from, None where the order
     is certain.
+
+    By plan, `distance` is in Gy (see `Answer.meaning`), `shares` says of which structures, and
+    `interval` is the range of true differences seen at such a distance between past plans.
     """
 
     rank: int
@@ -52,6 +60,7 @@ class Match:
     near: Mapping[View, Near]
     pairs: tuple[Pair, ...]
     facts: Mapping[str, Any]
+    shares: tuple[DoseShare, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Answer:
 
     @property
     def by(self) -> str:
-        """`ct`, `dose` or `joint`; `vector` for plain vectors."""
+        """`ct`, `dose`, `joint` or `plan`; `vector` for plain vectors."""
         return "joint" if len(self.weights) > 1 else next(iter(self.weights))
 
     @property
@@ -102,6 +111,8 @@ class Answer:
     @property
     def meaning(self) -> str:
         """What the distances are, in one sentence for people."""
+        if self.by == "plan":
+            return PLAN_UNIT
         if self.n_reranked:
             return (
                 f"Distance: between embeddings, exact, of the {self.n_reranked} nearest by code; "
@@ -116,7 +127,12 @@ class Answer:
         """One sentence for people."""
         if self.by == "vector":
             return f"{len(self.matches)} nearest of {self.n_considered} vectors"
-        how = {"ct": "CT", "dose": "dose", "joint": "CT and dose"}[self.by]
+        how = {
+            "ct": "CT",
+            "dose": "dose",
+            "joint": "CT and dose",
+            "plan": "the plan that the anatomy would get",
+        }[self.by]
         alpha = f" (alpha {self.weights['ct']:g})" if self.by == "joint" else ""
         excluded = f", {self.n_excluded} left out" if self.n_excluded else ""
         return (
@@ -182,6 +198,22 @@ def _calibrated(
         low += weight * ends[0]
         high += weight * ends[1]
     return near, (low, high)
+
+
+def plan_match_of(
+    rank: int,
+    ranked: PlanRanked,
+    case_id: str,
+    facts: Mapping[str, Any],
+    expected: tuple[float, float, float],
+    pairs: tuple[Pair, ...],
+) -> Match:
+    """A case ranked by its plan; `expected` is what `PlanEncoder.expected_distance` says of it."""
+    near = {"plan": Near(*expected, beyond_range=False)}
+    interval = expected[1], expected[2]
+    return Match(
+        rank, case_id, ranked.distance_gy, interval, None, near, pairs, facts, ranked.shares
+    )
 
 
 def _of_view(model: HashModel, distance: float) -> tuple[Near, tuple[float, float]]:

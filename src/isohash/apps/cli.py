@@ -128,7 +128,8 @@ def query(
     case: Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")],
     k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
     by: Annotated[
-        str | None, typer.Option(help="ct, dose or joint [joint if the case has both].")
+        str | None,
+        typer.Option(help="plan, ct, dose or joint [plan if structures allow it, else joint]."),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Weight of CT against dose in a joint query.")] = 0.5,
     level: Annotated[str, typer.Option(help="case aligns all slices; slice ranks single ones.")] = (
@@ -157,6 +158,9 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Find the cases (or slices) of ARCHIVE nearest to CASE.
+
+    --by plan needs CT structures, not a dose: cases are ranked by how far their dose-volume
+    histograms lie from those that the anatomy of CASE would get.
 
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """

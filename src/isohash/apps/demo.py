@@ -21,7 +21,7 @@ FAMILIES, PER_FAMILY = 6, 11  # each query has ten relatives
 K = PER_FAMILY - 1
 # Less than the defaults: 66 phantoms need no more, and the whole must stay below a minute.
 SETTINGS = {"bits": 512, "dim": 64, "fit_slices": 768, "fit_cases": 24}
-WAYS: tuple[By, ...] = ("ct", "dose", "joint")
+WAYS: tuple[By, ...] = ("ct", "dose", "joint", "plan")
 # The self-check's promise: nine of ten neighbours by CT and dose come from the query's family.
 ENOUGH = 9.0
 
@@ -70,8 +70,9 @@ def run_demo(folder: str | Path, seed: int = 0, progress: Progress | None = None
             for by in WAYS
         }
     session = archive.session(_name(0, 0))
-    write_report(session, session.ask(5), out / "report.html")
-    write_collage(session, session.ask(K + 1), out / "collage.png")
+    write_report(session, session.ask(5, by="joint"), out / "report.html")
+    write_report(session, session.ask(5), out / "report-by-plan.html")
+    write_collage(session, session.ask(K + 1, by="joint"), out / "collage.png")
     return DemoResult(
         relatives=relatives,
         k=K,

@@ -19,6 +19,8 @@ from isohash.apps.answer import Answer, matches_of
 from isohash.apps.entry import Entry, codes_name, entry_of
 from isohash.apps.naming import named
 from isohash.apps.pipeline import Pipeline
+from isohash.apps.plan_answers import answer_by_plan, compare_plans, why_images
+from isohash.apps.plan_view import PlanColumn, PlanComparison
 from isohash.apps.reranking import Embedded, n_candidates, rerank
 from isohash.apps.retrieval import (
     VIEWS,
@@ -72,12 +74,13 @@ class Session:
         """The k nearest cases (or slices); see `Archive.query`."""
         if k < 1:
             raise InputError(f"-k must be at least 1, got {k}")
+        if by == "plan" or (by is None and level == "case" and self.plans is not None):
+            return answer_by_plan(self, k, level, where, same_patient)
         if level not in ("slice", "case"):
             raise InputError(f"--level must be slice or case, got {level!r}")
-        weights = views_of(by or self._best_by(), alpha)
+        weights = views_of(by or self.best_by_images(), alpha)
         self._check_views(weights)
-        passing = self._passing(where)
-        allowed = passing if same_patient else passing & ~self._own()
+        passing, allowed = self.asked_of(where, same_patient)
         columns, models = self.archive.columns, self.archive.pipeline.models
         question = Question(weights, k, allowed, level, query_slice)
         n = n_candidates(rerank, k, self.archive.keeps_embeddings)
@@ -96,7 +99,12 @@ class Session:
             n_reranked=min(n, int(allowed.sum())),
             linear=all(models[view].linear for view in weights),
             matches=matches,
-            warnings=(*self.query.facts["warnings"], *few, *_no_close_match(matches)),
+            warnings=(
+                *self.query.facts["warnings"],
+                *few,
+                *_no_close_match(matches),
+                *([] if by or level == "slice" else why_images(self)),
+            ),
         )
 
     def _ranked(self, question: Question, n: int) -> list[Ranked]:
@@ -108,7 +116,20 @@ class Session:
         embedded = Embedded(own, archive.store, archive.columns.ids, archive.pipeline.models)
         return rerank(self.comparison, question, n, embedded)
 
-    def _best_by(self) -> By:
+    @cached_property
+    def plans(self) -> PlanComparison | None:
+        """The doses that the query's anatomy would get against the plans of the archive."""
+        return compare_plans(self)
+
+    def asked_of(
+        self, where: str | None, same_patient: bool
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which cases pass the filter, and which of them may be answers."""
+        passing = self._passing(where)
+        return passing, passing if same_patient else passing & ~self._own()
+
+    def best_by_images(self) -> By:
+        """By what a query is ranked whose plan cannot be foreseen."""
         models, rows = self.archive.pipeline.models, self.query.table.row
         ct, dose = (view in models and bool((rows[view] >= 0).any()) for view in VIEWS)
         if ct != dose:
@@ -207,6 +228,11 @@ class Archive:
         return Entry(case_id, self.store.metadata(case_id), self.store.arrays(case_id))
 
     @cached_property
+    def plans(self) -> PlanColumn | None:
+        """The coded plans of all cases; None if the archive cannot be asked by plan."""
+        return None if self.pipeline.plan is None else PlanColumn.of(self.store)
+
+    @cached_property
     def columns(self) -> Columns:
         """The slices and codes of all cases, memory-mapped where the archive allows it."""
         ids = tuple(self.store.ids())
@@ -258,7 +284,8 @@ class Archive:
         Args:
             case: a `Case`, the id of an indexed case, or a path that holds exactly one case.
             k: how many; fewer come back, with the reason, if fewer qualify.
-            by: "ct", "dose" or "joint"; None takes joint if the query has both.
+            by: "plan", "ct", "dose" or "joint"; None takes plan for a query whose structures
+                tell what plan it would get, otherwise joint if it has both images.
             alpha: weight of CT against dose in a joint query, 0..1.
             level: "case" aligns all slices monotonically, "slice" ranks single slices.
             where: a filter on facts, such as "prescription_gy >= 60"; applied before the search.
@@ -295,7 +322,8 @@ def load_pipeline(store: CaseStore) -> Pipeline:
         raise InputError(f"this archive holds {recipe.get('kind')}; give it a source of that kind")
     settings = SliceSettings.from_json(recipe["slices"])
     generation = recipe.get("generation", 0)
-    return Pipeline.from_files(settings, recipe["near"], store.read_file, generation)
+    has_plan = "encoder" in recipe.get("plan", {})
+    return Pipeline.from_files(settings, recipe["near"], store.read_file, generation, has_plan)
 
 
 def _global_rows(

@@ -6,6 +6,8 @@
 | `slice.row.ct`, `slice.row.dose` | (n,) | row of the slice's code in that view, -1 for none |
 | `codes.ct`, `codes.dose` | (rows, bytes) | packed codes |
 | `embedding.ct`, `embedding.dose` | (rows, d) float16 | what the codes were made from |
+| `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
+| `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
 | `preview.bytes`, `preview.offset` | | each slice's CT (uint8) and dose (cGy, uint16), deflated |
 | `dvh.volume` | (structures, bins) | cumulative volume fraction at multiples of `dvh_bin_gy` |
 
@@ -57,6 +59,11 @@ class Entry:
             row={view: self.arrays[f"slice.row.{view}"] for view in VIEWS},
         )
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its slices can be shown."""
+        return "preview.bytes" in self.arrays
+
     def picture(self, slice_index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Grey CT (y, x) in the display window, and dose in Gy or None, of one slice."""
         row = int(np.flatnonzero(self.arrays["slice.index"] == slice_index)[0])
@@ -88,6 +95,7 @@ def entry_of(coded: CodedCase, pictures: bool = True, embeddings: bool = True) -
             arrays[codes_name(view, coded.generation)] = coded.codes[view].packed
             if embeddings:
                 arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
+    arrays |= coded.plan
     structures = _with_dvh(case)
     if pictures:
         arrays |= _previews(coded.slices)
@@ -118,6 +126,7 @@ def _facts(coded: CodedCase, names: list[str]) -> dict[str, Any]:
         "prescription_gy": case.prescription_gy,
         "warnings": list(case.warnings),
         "structures": names,
+        "n_structures": len(case.structures),
         "n_slices": len(coded.slices),
         "n_dose_slices": int(coded.slices.has_dose.sum()),
         "size": coded.slices.settings.size,

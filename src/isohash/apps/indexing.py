@@ -25,6 +25,7 @@ from isohash.apps.entry import Entry, entry_of
 from isohash.apps.fitting import fit_encoder, fit_model
 from isohash.apps.naming import known_as, unmapped
 from isohash.apps.pipeline import Pipeline, images_of, rows_of
+from isohash.apps.plan_fitting import choose_plan_encoder
 from isohash.apps.retrieval import VIEWS, View
 from isohash.apps.settings import (
     IndexReport,
@@ -38,6 +39,7 @@ from isohash.apps.settings import (
 )
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
+from isohash.features.measures import Measured, measure
 from isohash.features.slices import case_slices
 from isohash.records import Case
 from isohash.sources.found import Findings, Found, Skipped
@@ -134,7 +136,16 @@ def _add(
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
         unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
+        notes=_plan_notes(store.recipe),
     )
+
+
+def _plan_notes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """That the cases can be asked by plan, or why not; nothing if none has structures."""
+    plan = recipe.get("plan", {})
+    if "encoder" in plan:
+        return (f"by plan: doses foreseen by the {plan['encoder']} encoder",)
+    return (f"not by plan: {plan['missing']}",) if plan else ()
 
 
 def _sorted_out(
@@ -192,7 +203,8 @@ def fit(
 ) -> tuple[Pipeline, dict[str, Any]]:
     """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
     rng = np.random.default_rng(settings.seed)
-    sample = sample_slices(findings.found, settings, rng, progress)
+    sample, measured = sample_slices(findings.found, settings, rng, progress)
+    plan = choose_plan_encoder(measured)
     folder = _training_folder(archive)
     encoders, models = {}, {}
     for view, images in sample.items():
@@ -212,10 +224,11 @@ def fit(
         "slices": settings.slices.to_json(),
         "near": {view: model.near for view, model in models.items()},
         "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
+        "plan": plan.about,
         "fitted_on": {view: len(images.images) for view, images in sample.items()},
         "versions": versions(),
     }
-    return Pipeline(settings.slices, encoders, models), recipe
+    return Pipeline(settings.slices, encoders, models, plan=plan.encoder), recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,12 +244,16 @@ def sample_slices(
     settings: IndexSettings,
     rng: np.random.Generator,
     progress: Progress | None,
-) -> dict[View, SliceSample]:
-    """A seeded sample of slices per view, evenly spread over up to `fit_cases` readable cases."""
+) -> tuple[dict[View, SliceSample], list[Measured]]:
+    """A seeded sample of slices per view, evenly spread over up to `fit_cases` readable cases.
+
+    And what is measured of those of the cases that have structures.
+    """
     order = rng.permutation(len(found))
     wanted = min(settings.fit_cases, len(found))
     images: dict[View, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
     patients: dict[View, list[str]] = {view: [] for view in VIEWS}
+    measured: list[Measured] = []
     reasons: list[str] = []
     n_read = 0
     for at in order:
@@ -250,6 +267,8 @@ def sample_slices(
             reasons.append(str(error))
             continue
         n_read += 1
+        if case.structures:
+            measured.append(measure(case))
         for view in VIEWS:
             rows = _spread(rows_of(slices, view), -(-settings.fit_slices // wanted))
             if len(rows):
@@ -257,11 +276,12 @@ def sample_slices(
                 patients[view] += [case.patient] * len(rows)
     if not n_read:
         raise InputError(f"none of the {len(found)} cases found can be used; first: {reasons[0]}")
-    return {
+    samples = {
         view: SliceSample(np.concatenate(images[view]), np.array(patients[view]))
         for view in VIEWS
         if images[view]
     }
+    return samples, measured
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

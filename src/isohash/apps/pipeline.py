@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.apps.plan_view import plan_arrays
 from isohash.apps.retrieval import VIEWS, SliceTable, View
-from isohash.features.encoders import Encoder, load_encoder
+from isohash.features.encoders import Encoder, load_encoder, load_plan_encoder
+from isohash.features.measures import measure
+from isohash.features.plan import PlanEncoder
 from isohash.features.slices import (
     CaseSlices,
     ImageKind,
@@ -29,6 +32,9 @@ from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash, load_hash
 from isohash.records import Case, Codes
+
+PLAN_FILE = "encoder-plan"
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +87,17 @@ class HashModel:
 
 @dataclass(frozen=True, eq=False)
 class CodedCase:
-    """A case with the codes of its slices; `embeddings[view]` (rows of that view, d)."""
+    """A case with the codes of its slices; `embeddings[view]` (rows of that view, d).
+
+    `plan` is what the plan view keeps of it (`plan_view.plan_arrays`).
+    """
 
     case: Case
     slices: CaseSlices
     table: SliceTable
     codes: dict[View, Codes]
     embeddings: dict[View, NDArray[np.float32]]
+    plan: dict[str, NDArray[Any]]
     generation: int = 0
 
 
@@ -96,13 +106,15 @@ class Pipeline:
     """The encoder and the hash of each view; a view that no case has when fitting has neither.
 
     `generation` counts how often the archive was hashed anew; it marks the names of what depends
-    on the hash, so that old and new codes are never mixed.
+    on the hash, so that old and new codes are never mixed. `plan` is None where cases are not
+    compared by their plans.
     """
 
     slices: SliceSettings
     encoders: Mapping[View, Encoder]
     models: Mapping[View, HashModel]
     generation: int = 0
+    plan: PlanEncoder | None = None
 
     def code(self, case: Case) -> CodedCase:
         """Cut a case into slices, encode and hash them."""
@@ -114,9 +126,15 @@ class Pipeline:
             if len(rows[view])
         }
         codes = {view: self.models[view].hash.encode(e) for view, e in embeddings.items()}
-        return CodedCase(
-            case, slices, slice_table(slices, rows), codes, embeddings, self.generation
-        )
+        table = slice_table(slices, rows)
+        return CodedCase(case, slices, table, codes, embeddings, self._plan(case), self.generation)
+
+    def _plan(self, case: Case) -> dict[str, NDArray[Any]]:
+        if self.plan is None or not case.structures:
+            return {}
+        measured = measure(case, self.plan.settings)
+        planned = measured.doses(self.plan.settings) if measured.has_dose else None
+        return plan_arrays(self.plan.predict(measured), planned)
 
     def to_files(self) -> dict[str, bytes]:
         """The models as named blobs for an archive."""
@@ -124,6 +142,8 @@ class Pipeline:
         for view, encoder in self.encoders.items():
             files[f"encoder-{view}"] = _saved(encoder.save)
             files |= model_files(view, self.models[view], self.generation)
+        if self.plan is not None:
+            files[PLAN_FILE] = _saved(self.plan.save)
         return files
 
     @classmethod
@@ -133,14 +153,16 @@ class Pipeline:
         near: Mapping[View, float],
         read: Callable[[str], bytes],
         generation: int = 0,
+        has_plan: bool = False,
     ) -> Pipeline:
         """Load the models that `to_files` made; `near` names the views that have one."""
         views = [view for view in VIEWS if view in near]
         return cls(
             slices,
-            {view: _loaded(read(f"encoder-{view}")) for view in views},
+            {view: _loaded(read(f"encoder-{view}"), load_encoder) for view in views},
             {view: load_model(view, near[view], read, generation) for view in views},
             generation,
+            _loaded(read(PLAN_FILE), load_plan_encoder) if has_plan else None,
         )
 
 
@@ -206,8 +228,8 @@ def _saved(save: Callable[[Path], None]) -> bytes:
         return path.read_bytes()
 
 
-def _loaded(data: bytes) -> Encoder:
+def _loaded(data: bytes, load: Callable[[Path], Loaded]) -> Loaded:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "encoder"
         path.write_bytes(data)
-        return load_encoder(path)
+        return load(path)

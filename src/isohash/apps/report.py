@@ -29,7 +29,7 @@ from isohash.apps.charts import (
 from isohash.apps.engine import Archive, Session
 from isohash.apps.entry import DVH_BIN_GY, Entry
 from isohash.apps.retrieval import Pair
-from isohash.apps.tables import VIEW_NAMES, tie_text
+from isohash.apps.tables import VIEW_NAMES, shares_text, tie_text
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
 
@@ -81,6 +81,7 @@ def render(session: Session, answer: Answer) -> str:
         colour=series_colour,
         view_names=VIEW_NAMES,
         tie_text=tie_text,
+        shares_text=shares_text,
         has_labels=any(match.facts["label"] for match in answer.matches),
         version=isohash.__version__,
         provenance=_provenance(archive),
@@ -94,6 +95,8 @@ def isodose_colours(query: Entry) -> dict[float, str]:
 
 def chosen_pairs(pairs: Sequence[Pair], most: int = PAIRS_SHOWN) -> list[Pair]:
     """Evenly spread pairs, without the ends, where slices show little."""
+    if not pairs:
+        return []
     at = np.linspace(0, len(pairs) - 1, min(most, len(pairs)) + 2)[1:-1]
     return [pairs[i] for i in at.round().astype(int)]
 

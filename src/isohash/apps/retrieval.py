@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.index.alignment import Segmented, align, alignment_totals
 
-View = str  # "ct" and "dose" of a case, "vector" of plain vectors
-By = Literal["ct", "dose", "joint"]
+View = str  # "ct", "dose" and "plan" of a case, "vector" of plain vectors
+By = Literal["ct", "dose", "joint", "plan"]
 Level = Literal["slice", "case"]
 Weights = dict[View, float]
 Measure = Callable[[NDArray[Any]], NDArray[np.float64]]  # code distances -> addable distances
@@ -98,7 +98,7 @@ class Ranked:
 def views_of(by: By, alpha: float) -> Weights:
     """The weight of each view that takes part in a query by `by`."""
     if by not in get_args(By):
-        raise InputError(f"--by must be ct, dose or joint, got {by!r}")
+        raise InputError(f"--by must be ct, dose, joint or plan, got {by!r}")
     if not 0.0 <= alpha <= 1.0:
         raise InputError(f"--alpha is the weight of CT against dose in 0..1, got {alpha}")
     weights: Weights = {"ct": alpha, "dose": 1.0 - alpha} if by == "joint" else {by: 1.0}
@@ -131,6 +131,12 @@ class Comparison:
         row = joined.query_row(question.query_slice)
         order = _finite_first(costs[row], question.k)
         return [joined.single(row, column, weights, float(costs[row, column])) for column in order]
+
+    def matched(self, weights: Weights, cases: Sequence[int]) -> dict[int, tuple[Pair, ...]]:
+        """The slices of some cases matched with the query's, whatever these are ranked by."""
+        allowed = np.zeros(len(self.stored.start) - 1, dtype=bool)
+        allowed[list(cases)] = True
+        return {one.case: one.pairs for one in self.rank(Question(weights, len(cases), allowed))}
 
     def candidates(self, question: Question) -> NDArray[np.int64]:
         """Ascending positions of the cases that `rank` finds, or finds slices of."""

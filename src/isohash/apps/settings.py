@@ -53,6 +53,7 @@ class IndexReport:
     n_cases: int
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by case
     unmapped: tuple[Unmapped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""

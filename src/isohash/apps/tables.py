@@ -14,13 +14,15 @@ from rich.text import Text
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.answer import Answer, Match
     from isohash.apps.demo import DemoResult
+    from isohash.apps.plan_view import DoseShare
     from isohash.apps.settings import IndexReport
     from isohash.archive.repair import Repair
     from isohash.archive.verify import Report
     from isohash.sources.phi_scan import Leak
 
 LINES_SHOWN = 20
-VIEW_NAMES = {"ct": "CT", "dose": "dose", "vector": "Euclidean"}
+SHARES_SHOWN = 3
+VIEW_NAMES = {"ct": "CT", "dose": "dose", "plan": "plan", "vector": "Euclidean"}
 PIPED_WIDTH = 160
 
 
@@ -75,6 +77,7 @@ def index_table(
             f"{archive} now holds {report.n_cases}."
         )
     ]
+    lines += [Text(f"note: {note}") for note in report.notes]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
     names = [
         (row.name, str(row.n_cases), ", ".join(row.suggestions) or "-") for row in report.unmapped
@@ -106,6 +109,8 @@ def answer_table(answer: Answer) -> Group:
     views = list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
+    if answer.by == "plan":
+        return _plan_table(answer, labels)
     by_code = "by code, " if answer.n_reranked else ""
     near = [f"{VIEW_NAMES[view]}, {by_code}near = 1" for view in views]
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
@@ -132,6 +137,33 @@ def tie_text(answer: Answer, match: Match) -> str:
     """The ranks among which the order is not certain, such as 2-4."""
     tied = [other.rank for other in answer.matches if other.tie and other.tie == match.tie]
     return f"{tied[0]}-{tied[-1]}" if tied else ""
+
+
+def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
+    """Distance in Gy with the range of true ones, and the structures that differ most."""
+    table = _table(
+        f"{answer.query}: {answer.summary}",
+        ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
+    )
+    for match in answer.matches:
+        low, high = match.interval
+        table.add_row(
+            str(match.rank),
+            match.id,
+            f"{match.distance:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            shares_text(match.shares[:SHARES_SHOWN]),
+            *(str(match.facts.get("label") or "") for _ in labels),
+        )
+    return Group(table, Text(answer.meaning), *(Text(f"note: {one}") for one in answer.warnings))
+
+
+def shares_text(shares: Sequence[DoseShare]) -> str:
+    """Structures with their difference in Gy; in brackets where a mean stands in."""
+    told = [f"{share.structure} {share.difference_gy:.1f}" for share in shares]
+    return ", ".join(
+        text if share.known else f"({text})" for text, share in zip(told, shares, strict=True)
+    )
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

@@ -4,8 +4,7 @@
 saturated first (20 mm tanh(d / 20 mm)): whether an organ is 60 or 80 mm away hardly matters to
 the plan. Every part then has the same total variance times the square of its weight.
 
-`fit_plan` adds what the geometry says about the plan: the dose-volume histograms predicted from
-it by kernel ridge regression (Gaussian kernel) over past cases, so that near means near in plan.
+`plan` goes on from there to what the geometry says about the plan.
 """
 
 from __future__ import annotations
@@ -81,11 +80,9 @@ def case_vector(
 
 @dataclass(frozen=True, eq=False)
 class CaseEncoder:
-    """Case to one vector: raw vector -> centred and scaled -> (with a plan part) prediction.
+    """Case to one vector: raw vector -> centred and scaled.
 
-    `fill` and `scale` (p,): an absent entry takes the value `fill`, which becomes 0. With
-    `anchors` (m, p) and `coefficients` (m, v) the embedding starts with the predicted histograms
-    exp(-|x - anchor|^2 / bandwidth) @ coefficients, and the geometry follows times `mix`.
+    `fill` and `scale` (p,): an absent entry takes the value `fill`, which becomes 0.
     """
 
     name: str
@@ -93,17 +90,12 @@ class CaseEncoder:
     parts: tuple[str, ...]
     fill: Vector
     scale: Vector
-    anchors: Matrix | None = None
-    coefficients: Matrix | None = None
-    bandwidth: float = 1.0
-    mix: float = 1.0
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dim(self) -> int:
         """Length of an embedding."""
-        predicted = 0 if self.coefficients is None else self.coefficients.shape[1]
-        return predicted + len(self.fill)
+        return len(self.fill)
 
     @cached_property
     def digest(self) -> str:
@@ -116,17 +108,7 @@ class CaseEncoder:
 
     def encode_vectors(self, vectors: Matrix) -> NDArray[np.float32]:
         """Embeddings (n, dim) of raw vectors (n, p) made by `case_vector`."""
-        scaled = _scaled(vectors, self.fill, self.scale)
-        if self.anchors is None or self.coefficients is None:
-            return scaled.astype(np.float32)
-        return np.stack([self._with_prediction(row) for row in scaled]).astype(np.float32)
-
-    def _with_prediction(self, row: Vector) -> Vector:
-        """One case at a time, so that its embedding does not depend on its company."""
-        assert self.anchors is not None  # encode_vectors has asked
-        assert self.coefficients is not None
-        kernel = np.exp(-((self.anchors - row) ** 2).sum(axis=1) / self.bandwidth)
-        return np.concatenate([kernel @ self.coefficients, self.mix * row])
+        return scaled(vectors, self.fill, self.scale).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
         """Write the encoder to one safetensors file, read by `load_case_encoder`."""
@@ -138,17 +120,12 @@ class CaseEncoder:
             **self.about,
             "geometry": self.settings.to_json(),
             "parts": list(self.parts),
-            "bandwidth": self.bandwidth,
-            "mix": self.mix,
         }
         return EncoderHeader("case", self.name, self.dim, 0, settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:
-        tensors = {"fill": self.fill, "scale": self.scale}
-        if self.anchors is not None and self.coefficients is not None:
-            tensors |= {"anchors": self.anchors, "coefficients": self.coefficients}
-        return tensors
+        return {"fill": self.fill, "scale": self.scale}
 
     @classmethod
     def from_file(cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]) -> CaseEncoder:
@@ -158,8 +135,6 @@ class CaseEncoder:
             name=header.name,
             settings=GeometrySettings.from_json(about.pop("geometry")),
             parts=tuple(about.pop("parts")),
-            bandwidth=about.pop("bandwidth"),
-            mix=about.pop("mix"),
             about=about,
             **tensors,
         )
@@ -190,53 +165,8 @@ def fit_geometry(
     return CaseEncoder(name, settings, tuple(parts), fill, scale)
 
 
-def fit_plan(
-    vectors: Matrix,
-    histograms: Matrix,
-    settings: GeometrySettings,
-    parts: Sequence[str] = GEOMETRY_PARTS,
-    *,
-    ridge: float = 0.1,
-    width: float = 3.0,
-    mix: float = 0.25,
-    name: str = "plan",
-) -> CaseEncoder:
-    """Learn to predict `histograms` (n, v), NaN where absent, from raw vectors (n, p).
-
-    `histograms` are the `dvh_features` of the same cases. `width` times the median squared
-    distance is the kernel's bandwidth; `mix` weighs the geometry against the prediction.
-    """
-    if len(vectors) != len(histograms):
-        raise InputError(f"{len(vectors)} vectors but histograms of {len(histograms)} cases")
-    base = fit_geometry(vectors, settings, parts, name)
-    anchors = _scaled(vectors, base.fill, base.scale)
-    known = ~np.isnan(histograms)
-    mean = np.where(known, histograms, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    doses = np.where(known, histograms - mean, 0.0)  # an absent structure is the average one
-    squared = ((anchors[:, None] - anchors[None]) ** 2).sum(axis=2)
-    bandwidth = width * float(np.median(squared[np.triu_indices(len(anchors), 1)]))
-    if bandwidth <= 0:
-        raise InputError("all cases have the same geometry: there is nothing to learn from")
-    kernel = np.exp(-squared / bandwidth)
-    coefficients = np.linalg.solve(kernel + ridge * np.eye(len(anchors)), doses)
-    # The prediction gets total variance 1, as the geometry's widest part has.
-    total = float((kernel @ coefficients).var(axis=0).sum())
-    if total > 0:
-        coefficients /= np.sqrt(total)
-    return CaseEncoder(
-        name,
-        settings,
-        tuple(parts),
-        base.fill,
-        base.scale,
-        anchors=anchors,
-        coefficients=coefficients,
-        bandwidth=bandwidth,
-        mix=mix,
-    )
-
-
-def _scaled(vectors: Matrix, fill: Vector, scale: Vector) -> Matrix:
+def scaled(vectors: Matrix, fill: Vector, scale: Vector) -> Matrix:
+    """Raw vectors (n, p) centred and scaled; what is absent becomes 0."""
     return np.where(np.isnan(vectors), 0.0, vectors - fill) * scale
 
 

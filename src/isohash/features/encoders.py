@@ -18,6 +18,7 @@ from isohash.features.downsampled import DownsampledEncoder
 from isohash.features.encoder_file import read_encoder
 from isohash.features.onnx_encoder import OnnxEncoder
 from isohash.features.pca import PcaEncoder
+from isohash.features.plan import PlanEncoder
 
 
 class Encoder(Protocol):
@@ -61,8 +62,8 @@ def load_encoder(path: str | Path) -> Encoder:
         return OnnxEncoder.from_file(header, tensors)
     if header.kind == "downsampled":
         return DownsampledEncoder.from_file(header, tensors)
-    if header.kind == "case":
-        raise InputError(f"{path} holds an encoder of whole cases: use load_case_encoder")
+    if header.kind in ("case", "plan"):
+        raise InputError(f"{path} holds an encoder of whole cases: use load_{header.kind}_encoder")
     raise InputError(f"{path} holds an unknown kind of encoder, {header.kind!r}: update isohash")
 
 
@@ -72,3 +73,11 @@ def load_case_encoder(path: str | Path) -> CaseEncoder:
     if header.kind != "case":
         raise InputError(f"{path} holds an encoder of images: load it with load_encoder")
     return CaseEncoder.from_file(header, tensors)
+
+
+def load_plan_encoder(path: str | Path) -> PlanEncoder:
+    """The plan encoder in a file written by `PlanEncoder.save`."""
+    header, tensors = read_encoder(path)
+    if header.kind != "plan":
+        raise InputError(f"{path} holds no plan encoder, but one of kind {header.kind!r}")
+    return PlanEncoder.from_file(header, tensors)

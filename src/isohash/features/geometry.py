@@ -28,6 +28,7 @@ from isohash.dosimetry.names import canonical_name
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 
+SIGNATURE = 7  # entries of `target_signature` per structure
 GRID_MM = 3.0  # distances are measured on about this grid: finer costs time and changes little
 TARGET_PREFIXES = ("PTV", "CTV", "GTV", "ITV")
 
@@ -59,20 +60,6 @@ class GeometrySettings:
         return self.targets + self.organs
 
 
-def common_structures(cases: Iterable[Case], share: float = 0.25) -> GeometrySettings:
-    """The targets and organs that at least `share` of the cases have, in alphabetical order."""
-    count: dict[str, int] = {}
-    n_cases = 0
-    for case in cases:
-        n_cases += 1
-        for name in structures_by_name(case):
-            count[name] = count.get(name, 0) + 1
-    names = sorted(name for name, n in count.items() if n >= share * n_cases)
-    targets = tuple(name for name in names if is_target(name))
-    organs = tuple(name for name in names if not is_target(name) and name != "BODY")
-    return GeometrySettings(targets, organs)
-
-
 def is_target(name: str) -> bool:
     """Whether a canonical name is that of a target volume."""
     return name.startswith(TARGET_PREFIXES)
@@ -100,9 +87,13 @@ def signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float
     outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
     if mask.all():
         return np.full(mask.shape, -np.inf)
-    inside = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
+    # what is nearest outside an inner voxel touches the mask, so a tight box suffices
+    cut = tuple(slice(max(0, a - 1), b + 1) for a, b in _bounds(mask))
+    inside = ndimage.distance_transform_edt(mask[cut], sampling=spacing_mm)
     half = 0.5 * float(min(spacing_mm))
-    return np.where(mask, half - inside, outside - half)
+    signed: NDArray[np.float64] = outside - half
+    signed[cut] = np.where(mask[cut], half - inside, signed[cut])
+    return signed
 
 
 def overlap_volume_histograms(case: Case, settings: GeometrySettings) -> Vector:
@@ -152,7 +143,7 @@ def target_signature(case: Case, settings: GeometrySettings) -> Vector:
     along x, y and z from the centre of all targets (of all structures, where there is none).
     """
     box = _Box.around(case, settings)
-    out = np.full((len(settings.structures), 7), np.nan)
+    out = np.full((len(settings.structures), SIGNATURE), np.nan)
     if box is None:
         return out.ravel()
     points = {name: box.points_mm(name) for name in box.masks}

@@ -11,8 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from isohash.errors import InputError
-from isohash.features.case_encoders import CaseEncoder
-from isohash.features.encoders import Encoder, load_case_encoder, load_encoder
+from isohash.features.encoders import Encoder, load_encoder, load_plan_encoder
+from isohash.features.plan import PlanEncoder
 
 PLAN = "plan"
 
@@ -33,10 +33,10 @@ def shipped_encoder(name: str) -> Encoder:
 
 
 @cache
-def shipped_plan_encoder() -> CaseEncoder:
-    """The case encoder learned towards the plans of the OpenKBP training patients."""
+def shipped_plan_encoder() -> PlanEncoder:
+    """What the plans of the OpenKBP training patients teach about the doses of an anatomy."""
     with resources.as_file(_weights().joinpath(f"{PLAN}.safetensors")) as path:
-        return load_case_encoder(path)
+        return load_plan_encoder(path)
 
 
 def _weights() -> Traversable:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from isohash.features.case_encoders import CaseEncoder, case_vector, fit_plan
-from isohash.features.geometry import GeometrySettings, dvh_features
+from isohash.features.geometry import GeometrySettings
+from isohash.features.measures import measure
 from isohash.features.networks import AutoencoderSettings, Variant
+from isohash.features.plan import PlanEncoder, fit_plan
 from isohash.features.shipped import PLAN
 from isohash.features.slices import ImageKind
 from isohash.features.training import Progress, Training, TrainingSettings, train_encoder
@@ -62,14 +61,13 @@ def make_shipped(
 
 def make_shipped_plan(
     training_folder: str | Path, out: str | Path, progress: Progress | None = None
-) -> CaseEncoder:
+) -> PlanEncoder:
     """Fit the plan encoder on the OpenKBP training patients and write it into `out`."""
-    vectors, histograms = [], []
+    cases = []
     for case in read_cases(training_folder):
-        vectors.append(case_vector(case, OPENKBP_GEOMETRY))
-        histograms.append(dvh_features(case, OPENKBP_GEOMETRY))
+        cases.append(measure(case))
         if progress is not None:
-            progress(len(vectors), len(vectors), case.id)
-    encoder = fit_plan(np.array(vectors), np.array(histograms), OPENKBP_GEOMETRY, name=PLAN)
+            progress(len(cases), len(cases), case.id)
+    encoder = fit_plan(cases, OPENKBP_GEOMETRY, name=PLAN)
     encoder.save(Path(out) / f"{PLAN}.safetensors")
     return encoder
