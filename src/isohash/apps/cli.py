@@ -66,7 +66,10 @@ def index(
     source: Annotated[Path, typer.Argument(help="Folder or file of cases.", show_default=False)],
     archive: ArchivePath,
     encoder: Annotated[
-        str | None, typer.Option(help="pca (default), autoencoder, or a folder of trained ones.")
+        str | None,
+        typer.Option(
+            help="auto (default), deep, pca, autoencoder, trained ones, or FILE.onnx[#sha256=...]."
+        ),
     ] = None,
     bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
     q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,

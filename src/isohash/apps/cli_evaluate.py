@@ -156,6 +156,23 @@ def retrievals(
     print_rows(f"Retrieved slices; see {out}", rows, as_json)
 
 
+@evaluate.command("small-archives")
+def small_archives(
+    source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    as_json: Json = False,
+) -> None:
+    """How many cases PCA needs to match the shipped encoders: archives of 3 to 28 unseen patients.
+
+    Example: isohash evaluate small-archives openkbp/validation --out out/encoders
+    """
+    from isohash.evaluation.small_archives import run_small
+
+    with progress_bar(as_json) as progress:
+        rows = run_small(source, out, progress=progress)
+    print_rows(f"Small archives; see {out}", rows, as_json)
+
+
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
 

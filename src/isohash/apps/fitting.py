@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import View
 from isohash.apps.settings import IndexSettings, Progress
-from isohash.errors import InputError
-from isohash.features.encoders import Encoder, load_encoder
-from isohash.features.shipped import shipped_encoder, shipped_names
+from isohash.features.encoders import Encoder
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
@@ -35,16 +33,7 @@ def fit_encoder(
     folder: Path,
     progress: Progress | None,
 ) -> Encoder:
-    """The encoder that `settings.encoder` names.
-
-    `pca` and `autoencoder` are fitted to the images; `deep` (or another that is shipped) comes with
-    the package; anything else is the folder or the file of a trained one.
-    """
-    if settings.encoder == "pca":
-        from isohash.features.pca import fit_pca
-
-        dim = min(settings.dim, len(images) // 2) or 1
-        return fit_pca(images, dim=dim, random_state=settings.seed, name=f"pca-{view}")
+    """Principal components or an autoencoder fitted to the images, as `settings.encoder` says."""
     if settings.encoder == "autoencoder":
         from isohash.features.networks import AutoencoderSettings
         from isohash.features.training import TrainingSettings, train_autoencoder
@@ -60,17 +49,10 @@ def fit_encoder(
             progress=progress,
         )
         return training.encoder
-    if f"{view}-{settings.encoder}" in shipped_names():
-        return shipped_encoder(f"{view}-{settings.encoder}")
-    given = Path(settings.encoder)
-    if given.is_dir():
-        return load_encoder(given / f"{view}.safetensors")
-    if given.is_file():
-        return load_encoder(given)
-    raise InputError(
-        f"--encoder {settings.encoder!r} is unknown: use pca, autoencoder, one that is shipped "
-        f"({', '.join(shipped_names())}), or a folder that isohash train autoencoder wrote"
-    )
+    from isohash.features.pca import fit_pca
+
+    dim = min(settings.dim, len(images) // 2) or 1
+    return fit_pca(images, dim=dim, random_state=settings.seed, name=f"pca-{view}")
 
 
 def fit_hash(embeddings: NDArray[np.float32], bits: int, q: int, seed: int) -> DrawnHash:

@@ -20,6 +20,7 @@ import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from isohash.apps.encoder_choice import choose, named_encoders, slices_for
 from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
 from isohash.apps.fitting import fit_encoder, fit_model
@@ -136,7 +137,7 @@ def _add(
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
         unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
-        notes=_plan_notes(store.recipe),
+        notes=(*store.recipe.get("notes", ()), *_plan_notes(store.recipe)),
     )
 
 
@@ -202,16 +203,20 @@ def fit(
     findings: Findings, settings: IndexSettings, archive: str | Path, progress: Progress | None
 ) -> tuple[Pipeline, dict[str, Any]]:
     """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
+    named = named_encoders(settings.encoder)
+    settings = replace(settings, slices=slices_for(named, settings.slices))
     rng = np.random.default_rng(settings.seed)
     sample, measured = sample_slices(findings.found, settings, rng, progress)
     plan = choose_plan_encoder(measured)
     folder = _training_folder(archive)
-    encoders, models = {}, {}
+    encoders, models, notes = {}, {}, []
     for view, images in sample.items():
         tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images.images)} {view} slices")
-        encoders[view] = fit_encoder(
+        choice = choose(view, named, settings.encoder, images.images)
+        encoders[view] = choice.encoder or fit_encoder(
             view, images.images, images.patient, settings, folder, progress
         )
+        notes += [choice.note] if choice.note else []
         embeddings = encoders[view].encode(images.images)
         models[view] = fit_model(embeddings, settings.bits, settings.q, settings.seed)
     recipe = {
@@ -223,6 +228,8 @@ def fit(
         },
         "slices": settings.slices.to_json(),
         "near": {view: model.near for view, model in models.items()},
+        "encoders": {view: encoder.name for view, encoder in encoders.items()},
+        "notes": notes,
         "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
         "plan": plan.about,
         "fitted_on": {view: len(images.images) for view, images in sample.items()},

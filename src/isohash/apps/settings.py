@@ -29,7 +29,7 @@ FIT_CASES = 64
 class IndexSettings:
     """How a new archive encodes and hashes; an existing archive keeps the settings it has."""
 
-    encoder: str = "pca"
+    encoder: str = "auto"
     bits: int = 1024
     q: int = 2
     embeddings: bool = True  # kept for re-ranking and for learning kernels

@@ -23,6 +23,7 @@ from isohash.features.networks import (
     Residual,
     TransposedConv,
     Unflatten,
+    Unit,
     decoder_layers,
     encoder_layers,
 )
@@ -37,13 +38,19 @@ except ImportError as error:
 
 
 class Autoencoder(nn.Module):
-    """`encoder`: (n, 1, size, size) to (n, latent); `decoder`: back again."""
+    """`encoder`: (n, *image_shape) to (n, latent); `decoder`: back again.
 
-    def __init__(self, settings: AutoencoderSettings) -> None:
+    `heads` are what an objective needs in training only, by name.
+    """
+
+    def __init__(
+        self, settings: AutoencoderSettings, heads: Mapping[str, nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.encoder = torch_network(encoder_layers(settings))
         self.decoder = torch_network(decoder_layers(settings))
+        self.heads = nn.ModuleDict(heads or {})
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images as the latent vector remembers them."""
@@ -53,16 +60,25 @@ class Autoencoder(nn.Module):
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))); starts as the identity."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        conv = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.first = conv(channels, channels, 3, padding=1)
+        self.second = conv(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The same shape (n, channels, y, x)."""
+        """The same shape (n, channels, y, x), or with z."""
         return x + self.second(torch.relu(self.first(torch.relu(x))))
+
+
+class UnitLength(nn.Module):
+    """x / |x|."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows of length 1 (n, d)."""
+        return nn.functional.normalize(x)
 
 
 def torch_network(layers: Layers) -> nn.Sequential:
@@ -72,20 +88,24 @@ def torch_network(layers: Layers) -> nn.Sequential:
 
 def _module(layer: Layer) -> nn.Module:
     match layer:
-        case Conv(i, o, kernel, stride):
-            return nn.Conv2d(i, o, kernel, stride, (kernel - stride) // 2)
-        case TransposedConv(i, o, kernel, stride):
-            return nn.ConvTranspose2d(i, o, kernel, stride, (kernel - stride) // 2)
-        case Residual(channels):
-            return ResidualBlock(channels)
+        case Conv(i, o, kernel, stride, dims):
+            conv = nn.Conv2d if dims == 2 else nn.Conv3d
+            return conv(i, o, kernel, stride, (kernel - stride) // 2)
+        case TransposedConv(i, o, kernel, stride, dims):
+            transposed = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
+            return transposed(i, o, kernel, stride, (kernel - stride) // 2)
+        case Residual(channels, dims):
+            return ResidualBlock(channels, dims)
         case Dense(i, o):
             return nn.Linear(i, o)
         case Relu():
             return nn.ReLU()
         case Flatten():
             return nn.Flatten()
-        case Unflatten(channels, side):
-            return nn.Unflatten(1, (channels, side, side))
+        case Unflatten(channels, side, dims):
+            return nn.Unflatten(1, (channels, *dims * [side]))
+        case Unit():
+            return UnitLength()
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:
@@ -115,7 +135,7 @@ def export_encoder(
     Without the decoder the file is half as large, and cannot reconstruct. `half` rounds the
     weights to float16, which halves it as well.
     """
-    image, latent = (1, settings.size, settings.size), (settings.latent,)
+    image, latent = settings.image_shape, (settings.latent,)
     decoder = None
     if with_decoder:
         decoder = onnx_network(decoder_layers(settings), weights, "decoder", (latent, image), half)

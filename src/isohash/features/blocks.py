@@ -19,25 +19,29 @@ BLOCK = 16
 Float32 = NDArray[np.float32]
 
 
-def checked_images(images: ArrayLike, size: int) -> NDArray[np.generic]:
-    """The images as an array (n, size, size); raises InputError for any other shape."""
-    array = np.asarray(images)
-    if array.ndim != 3 or array.shape[1:] != (size, size):
+def checked_images(images: ArrayLike, size: int, *more: int) -> NDArray[np.generic]:
+    """The images as an array (n, size, size), or (n, *more); InputError for any other shape."""
+    array, shape = np.asarray(images), more or (size, size)
+    if array.shape[1:] != shape:
+        wanted = ", ".join(str(side) for side in shape)
         raise InputError(
-            f"this encoder takes images of shape (n, {size}, {size}), got {array.shape}: "
+            f"this encoder takes images of shape (n, {wanted}), got {array.shape}: "
             "make the slices with the encoder's own settings"
         )
     return array
 
 
 def in_blocks(
-    images: NDArray[np.generic], function: Callable[[Float32], Float32], shape: tuple[int, ...]
+    images: NDArray[np.generic],
+    function: Callable[[Float32], Float32],
+    shape: tuple[int, ...],
+    size: int = BLOCK,
 ) -> Float32:
-    """`function` (BLOCK, size, size) -> (BLOCK, *shape) applied to all images, in order."""
+    """`function` (size, ...) -> (size, *shape) applied to all images, in order."""
     out = np.empty((len(images), *shape), dtype=np.float32)
-    block = np.zeros((BLOCK, *images.shape[1:]), dtype=np.float32)
-    for start in range(0, len(images), BLOCK):
-        rows = min(BLOCK, len(images) - start)
+    block = np.zeros((size, *images.shape[1:]), dtype=np.float32)
+    for start in range(0, len(images), size):
+        rows = min(size, len(images) - start)
         block[:rows] = images[start : start + rows]
         block[rows:] = 0.0
         out[start : start + rows] = function(block)[:rows]

@@ -7,6 +7,8 @@ by the layer's position, so a trained network moves from one to the other as a d
 128 x 128 -> 32 x 32 -> 16 x 16 -> 8 x 8 -> latent. A first step of 4 pixels makes it cheap
 enough to train on two cores; overlapping 8 x 8 kernels leave no block edges. `deep` adds a
 residual block after every later convolution and before its mirror in the decoder.
+
+The same lists with `dims` 3 make the encoder of volumes: every kernel is a cube.
 """
 
 from __future__ import annotations
@@ -22,29 +24,32 @@ Variant = Literal["shallow", "deep"]
 
 @dataclass(frozen=True)
 class Conv:
-    """A square convolution that divides the side by `stride`; kernel - stride is even."""
+    """A convolution that divides every side by `stride`; kernel - stride is even."""
 
     inputs: int
     outputs: int
     kernel: int
     stride: int
+    dims: int = 2
 
 
 @dataclass(frozen=True)
 class TransposedConv:
-    """The mirror of `Conv`: multiplies the side by `stride`."""
+    """The mirror of `Conv`: multiplies every side by `stride`."""
 
     inputs: int
     outputs: int
     kernel: int
     stride: int
+    dims: int = 2
 
 
 @dataclass(frozen=True)
 class Residual:
-    """x + conv(relu(conv(relu(x)))) with 3 x 3 kernels: depth that starts as the identity."""
+    """x + conv(relu(conv(relu(x)))) with kernels of 3: depth that starts as the identity."""
 
     channels: int
+    dims: int = 2
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,24 @@ class Relu:
 
 @dataclass(frozen=True)
 class Flatten:
-    """(n, c, y, x) to (n, c y x)."""
+    """(n, c, y, x) to (n, c y x); volumes alike."""
 
 
 @dataclass(frozen=True)
 class Unflatten:
-    """(n, channels side side) to (n, channels, side, side)."""
+    """(n, channels side side) to (n, channels, side, side); volumes alike."""
 
     channels: int
     side: int
+    dims: int = 2
 
 
-Layer = Conv | TransposedConv | Residual | Dense | Relu | Flatten | Unflatten
+@dataclass(frozen=True)
+class Unit:
+    """x / |x|: vectors of length 1."""
+
+
+Layer = Conv | TransposedConv | Residual | Dense | Relu | Flatten | Unflatten | Unit
 Layers = tuple[Layer, ...]
 
 FIRST_KERNEL, FIRST_STRIDE = 8, 4
@@ -83,18 +94,27 @@ CHANNELS: dict[str, tuple[int, ...]] = {"shallow": (16, 32, 64), "deep": (16, 32
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """Which network: its depth, the side of its images and the length of its latent vector."""
+    """Which network: its depth, the side of its images and the length of its latent vector.
+
+    `dims` is 2 for images and 3 for volumes, `inputs` how many of them are stacked. With `unit`
+    latent vectors have length 1.
+    """
 
     variant: Variant = "shallow"
     size: int = 128
     latent: int = 128
     channels: tuple[int, ...] | None = None  # None: the variant's own
+    dims: int = 2
+    inputs: int = 1
+    unit: bool = False
 
     def __post_init__(self) -> None:
         if self.variant not in CHANNELS:
             raise InputError(f"variant must be shallow or deep, got {self.variant!r}")
         channels = tuple(self.channels or CHANNELS[self.variant])
         object.__setattr__(self, "channels", channels)
+        if self.dims not in (2, 3) or self.inputs < 1:
+            raise InputError(f"dims must be 2 or 3 and inputs positive, got {self}")
         if self.latent < 1:
             raise InputError(f"latent must be a positive length, got {self.latent}")
         step = self.size_step
@@ -106,6 +126,16 @@ class AutoencoderSettings:
         """Channels after each strided convolution."""
         assert self.channels is not None  # set by __post_init__
         return self.channels
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one input: (inputs, y, x) or (inputs, z, y, x)."""
+        return (self.inputs, *[self.size] * self.dims)
+
+    @property
+    def n_flat(self) -> int:
+        """Length of the vector before the latent one."""
+        return int(self.widths[-1] * (self.size // self.size_step) ** self.dims)
 
     @property
     def size_step(self) -> int:
@@ -123,35 +153,34 @@ class AutoencoderSettings:
 
 
 def encoder_layers(settings: AutoencoderSettings) -> Layers:
-    """Images (n, 1, size, size) to latent vectors (n, latent)."""
+    """Images (n, *image_shape) to latent vectors (n, latent)."""
     layers: list[Layer] = []
-    inputs = 1
+    inputs, dims = settings.inputs, settings.dims
     for i, outputs in enumerate(settings.widths):
         kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
-        layers.append(Conv(inputs, outputs, kernel, stride))
+        layers.append(Conv(inputs, outputs, kernel, stride, dims))
         if settings.variant == "deep" and i > 0:
-            layers.append(Residual(outputs))
+            layers.append(Residual(outputs, dims))
         layers.append(Relu())
         inputs = outputs
-    side = settings.size // settings.size_step
-    return (*layers, Flatten(), Dense(inputs * side**2, settings.latent))
+    layers += [Flatten(), Dense(settings.n_flat, settings.latent)]
+    return (*layers, Unit()) if settings.unit else tuple(layers)
 
 
 def decoder_layers(settings: AutoencoderSettings) -> Layers:
-    """Latent vectors (n, latent) to images (n, 1, size, size): the encoder read backwards."""
-    side = settings.size // settings.size_step
-    widths = settings.widths
+    """Latent vectors (n, latent) to images (n, *image_shape): the encoder read backwards."""
+    widths, dims = settings.widths, settings.dims
     layers: list[Layer] = [
-        Dense(settings.latent, widths[-1] * side**2),
+        Dense(settings.latent, settings.n_flat),
         Relu(),
-        Unflatten(widths[-1], side),
+        Unflatten(widths[-1], settings.size // settings.size_step, dims),
     ]
     for i in reversed(range(len(widths))):
-        outputs = widths[i - 1] if i else 1
+        outputs = widths[i - 1] if i else settings.inputs
         kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
         if settings.variant == "deep" and i > 0:
-            layers += [Residual(widths[i]), Relu()]
-        layers.append(TransposedConv(widths[i], outputs, kernel, stride))
+            layers += [Residual(widths[i], dims), Relu()]
+        layers.append(TransposedConv(widths[i], outputs, kernel, stride, dims))
         if i > 0:
             layers.append(Relu())
     return tuple(layers)

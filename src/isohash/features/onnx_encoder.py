@@ -2,7 +2,8 @@
 
 The network's first input is float32 (batch, 1, size, size), its first output float32
 (batch, dim); the batch axis is free or fixed to BLOCK. An autoencoder also brings its decoder,
-(batch, dim) -> (batch, 1, size, size), for reconstructions.
+(batch, dim) -> (batch, 1, size, size), for reconstructions. Networks of volumes take and give
+(batch, inputs, size, size, size).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class OnnxEncoder:
 
     def encode(self, images: ArrayLike) -> NDArray[np.float32]:
         """Float32 (n, dim); the same bytes for any batch size."""
-        return in_blocks(checked_images(images, self.size), self._embed, (self.dim,))
+        checked = checked_images(images, self.size, *self._volume)
+        return in_blocks(checked, self._embed, (self.dim,), self._block)
 
     def reconstruct(self, images: ArrayLike) -> NDArray[np.float32]:
         """The images as the embedding remembers them: float32 (n, size, size)."""
@@ -54,9 +56,11 @@ class OnnxEncoder:
             raise InputError(f"encoder {self.name} has no decoder: it cannot reconstruct images")
 
         def run(block: NDArray[np.float32]) -> NDArray[np.float32]:
-            return _run(self._decoder_session, block)[:, 0]
+            out = _run(self._decoder_session, block)
+            return out if self._volume else out[:, 0]
 
-        return in_blocks(np.asarray(embeddings), run, (self.size, self.size))
+        shape = self._volume or (self.size, self.size)
+        return in_blocks(np.asarray(embeddings), run, shape, self._block)
 
     def save(self, path: str | Path) -> None:
         """Write the encoder to one safetensors file."""
@@ -70,12 +74,24 @@ class OnnxEncoder:
         return cls(header.name, header.dim, header.size, network, decoder, header.settings)
 
     def _embed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = _run(self._session, block[:, None])
-        if out.shape != (BLOCK, self.dim):
-            raise InputError(
-                f"encoder {self.name} must give ({BLOCK}, {self.dim}) embeddings, got {out.shape}"
-            )
+        out = _run(self._session, block if self._volume else block[:, None])
+        if out.shape != (len(block), self.dim):
+            wanted = (len(block), self.dim)
+            raise InputError(f"encoder {self.name} must give {wanted} embeddings, got {out.shape}")
         return out
+
+    @property
+    def _volume(self) -> tuple[int, ...]:
+        """Shape (inputs, z, y, x) of one volume; empty for an encoder of images."""
+        network = self.settings.get("autoencoder", {})
+        if network.get("dims", 2) == 2:
+            return ()
+        return (network["inputs"], *3 * [self.size])
+
+    @property
+    def _block(self) -> int:
+        """Volumes go one by one: one fills the cache, and mostly there is only one."""
+        return 1 if self._volume else BLOCK
 
     @cached_property
     def _session(self) -> Any:

@@ -23,6 +23,7 @@ from isohash.features.networks import (
     Residual,
     TransposedConv,
     Unflatten,
+    Unit,
 )
 
 OPSET = 17
@@ -71,34 +72,37 @@ class _Writer:
 
     def layer(self, layer: Layer, value: str, name: str) -> str:
         match layer:
-            case Conv(kernel=kernel, stride=stride):
-                return self.conv("Conv", value, name, kernel, stride)
-            case TransposedConv(kernel=kernel, stride=stride):
-                return self.conv("ConvTranspose", value, name, kernel, stride)
-            case Residual():
+            case Conv(kernel=kernel, stride=stride, dims=dims):
+                return self.conv("Conv", value, name, kernel, stride, dims)
+            case TransposedConv(kernel=kernel, stride=stride, dims=dims):
+                return self.conv("ConvTranspose", value, name, kernel, stride, dims)
+            case Residual(dims=dims):
                 inner = self.node("Relu", value)
-                inner = self.conv("Conv", inner, f"{name}.first", 3, 1)
+                inner = self.conv("Conv", inner, f"{name}.first", 3, 1, dims)
                 inner = self.node("Relu", inner)
-                return self.node("Add", value, self.conv("Conv", inner, f"{name}.second", 3, 1))
+                inner = self.conv("Conv", inner, f"{name}.second", 3, 1, dims)
+                return self.node("Add", value, inner)
             case Dense():
                 return self.node("Gemm", value, *self.parameters(name), transB=1)
             case Relu():
                 return self.node("Relu", value)
             case Flatten():
                 return self.node("Flatten", value)
-            case Unflatten(channels=channels, side=side):
+            case Unflatten(channels=channels, side=side, dims=dims):
                 shape = f"{name}.shape"
-                self.tensors[shape] = np.array([-1, channels, side, side], dtype=np.int64)
+                self.tensors[shape] = np.array([-1, channels, *dims * [side]], dtype=np.int64)
                 return self.node("Reshape", value, shape)
+            case Unit():
+                return self.node("LpNormalization", value, axis=1, p=2)
 
-    def conv(self, kind: str, value: str, name: str, kernel: int, stride: int) -> str:
+    def conv(self, kind: str, value: str, name: str, kernel: int, stride: int, dims: int) -> str:
         return self.node(
             kind,
             value,
             *self.parameters(name),
-            kernel_shape=[kernel, kernel],
-            strides=[stride, stride],
-            pads=4 * [(kernel - stride) // 2 if stride > 1 else kernel // 2],
+            kernel_shape=dims * [kernel],
+            strides=dims * [stride],
+            pads=2 * dims * [(kernel - stride) // 2 if stride > 1 else kernel // 2],
         )
 
     def parameters(self, name: str) -> list[str]:

@@ -25,7 +25,9 @@ from isohash.features.autoencoder import (
     weights_of,
 )
 from isohash.features.encoder_file import read_tensors, replace_file
+from isohash.features.losses import Batch, heads_for, loss_of
 from isohash.features.networks import AutoencoderSettings
+from isohash.features.objectives import Objective, Reconstruction, objective_json
 from isohash.features.training import (
     Epoch,
     Progress,
@@ -41,7 +43,7 @@ TRIAL_STEPS = 3
 BFLOAT16_GAIN = 1.5
 
 Weights = dict[str, NDArray[np.float32]]
-Images = NDArray[np.float32]  # (n, 1, size, size)
+Images = NDArray[np.float32]  # (n, inputs, y, x) or (n, inputs, z, y, x)
 
 
 @dataclass(eq=False)
@@ -71,14 +73,20 @@ class Trainer:
         network: AutoencoderSettings,
         settings: TrainingSettings,
         progress: Progress | None,
+        objective: Objective | None = None,
+        second: NDArray[Any] | None = None,
+        labels: NDArray[np.int64] | None = None,
     ) -> None:
         self.images = images
         self.network = network
         self.settings = settings
         self.progress = progress
+        self.objective = objective or Reconstruction()
+        self.second, self.labels = second, labels
         held_out = held_out_groups(groups, settings.validation_share, settings.random_state)
         self.training, self.validation = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self.data_digest = _data_digest(images, groups)
+        self.data_digest = _data_digest(images, groups, second, labels)
+        self.layout = torch.channels_last if network.dims == 2 else torch.channels_last_3d
         self.device = _device(settings.device)
         steps = settings.max_epochs * self.steps_per_epoch
         self.total_steps = min(steps, settings.max_steps or steps)
@@ -91,10 +99,10 @@ class Trainer:
     def run(self, checkpoint: Path | None) -> State:
         """Epochs until the budget or the patience ends, from the checkpoint where there is one."""
         with _torch_settings(self.settings):
-            model = Autoencoder(self.network)
+            model = Autoencoder(self.network, heads_for(self.objective, self.network))
             state = self._resumed(checkpoint) or self._fresh(model)
             set_weights(model, state.weights)
-            model.to(self.device, memory_format=torch.channels_last)
+            model.to(self.device, memory_format=self.layout)
             adam = torch.optim.Adam(model.parameters(), lr=self.settings.learning_rate)
             _set_moments(model, adam, state)
             while not self.finished(state):
@@ -112,6 +120,7 @@ class Trainer:
         best = state.history[state.best_epoch]
         trained = {
             "settings": self.settings.to_json(),
+            "objective": objective_json(self.objective),
             "precision": state.precision,
             "data_digest": self.data_digest,
             "n_images": len(self.training),
@@ -146,7 +155,7 @@ class Trainer:
             return self.settings.precision
         if self.device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-        batch = torch.zeros(self.settings.batch_size, 1, self.network.size, self.network.size)
+        batch = torch.zeros(self.settings.batch_size, *self.network.image_shape)
         seconds = {p: _trial_seconds(model, batch, p) for p in ("float32", "bfloat16")}
         faster = seconds["float32"] > BFLOAT16_GAIN * seconds["bfloat16"]
         return "bfloat16" if faster else "float32"
@@ -158,8 +167,7 @@ class Trainer:
         for rows in self._batches(state):
             for group in adam.param_groups:
                 group["lr"] = self._learning_rate(state.step)
-            shown, wanted = self._examples(rows, state.step)
-            loss = self._loss(model, shown, wanted, state.precision)
+            loss = self._loss(model, self._examples(rows, state.step), state.precision)
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -192,29 +200,37 @@ class Trainer:
         cosine = 0.5 * (1.0 + math.cos(math.pi * step / self.total_steps))
         return self.settings.learning_rate * warm_up * cosine
 
-    def _loss(
-        self, model: Autoencoder, shown: Images, wanted: Images, precision: str
-    ) -> torch.Tensor:
-        """Mean squared difference between the images wanted and the outputs for those shown."""
+    def _loss(self, model: Autoencoder, batch: Batch, precision: str) -> torch.Tensor:
         with _autocast(self.device, precision):
-            output = model(self._tensor(shown))
-        return torch.nn.functional.mse_loss(output.float(), self._tensor(wanted))
+            return loss_of(self.objective, model, batch)
 
-    def _clean(self, rows: NDArray[np.int64]) -> Images:
-        batch = self.images[rows][:, None]
+    def _clean(self, images: NDArray[Any], rows: NDArray[np.int64]) -> Images:
+        batch = images[rows].reshape(len(rows), *self.network.image_shape)
         scale = 1.0 / 255.0 if batch.dtype == np.uint8 else 1.0
         return batch.astype(np.float32) * np.float32(scale)
 
-    def _examples(self, rows: NDArray[np.int64], step: int) -> tuple[Images, Images]:
-        """Images shown and wanted in a step; what disturbs them depends on seed and step alone."""
-        clean = self._clean(rows)
-        if self.settings.augmentation is None:
-            return clean, clean
-        rng = np.random.default_rng([self.settings.random_state, 3, step])
-        return self.settings.augmentation(clean, rng)
+    def _examples(self, rows: NDArray[np.int64], step: int | None) -> Batch:
+        """What is shown and wanted in a step; all that is random depends on seed and step alone.
+
+        Without a step, in validation, nothing is random.
+        """
+        shown = wanted = self._clean(self.images, rows)
+        second = None if self.second is None else self._clean(self.second, rows)
+        rng = None
+        if step is not None:
+            rng = np.random.default_rng([self.settings.random_state, 3, step])
+            if self.settings.augmentation is not None:
+                shown, wanted = self.settings.augmentation(shown, rng)
+        return Batch(
+            self._tensor(shown),
+            self._tensor(wanted),
+            None if second is None else self._tensor(second),
+            None if self.labels is None else self.labels[rows],
+            rng,
+        )
 
     def _tensor(self, images: Images) -> torch.Tensor:
-        return torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        return torch.from_numpy(images).to(self.device, memory_format=self.layout)
 
     def _validation_loss(self, model: Autoencoder, precision: str) -> float:
         model.eval()
@@ -223,8 +239,7 @@ class Trainer:
         with torch.no_grad():
             for start in range(0, len(self.validation), size):
                 rows = self.validation[start : start + size]
-                images = self._clean(rows)
-                loss = self._loss(model, images, images, precision)
+                loss = self._loss(model, self._examples(rows, None), precision)
                 total += loss.item() * len(rows)
         return total / len(self.validation)
 
@@ -246,6 +261,7 @@ class Trainer:
         return {
             "network": self.network.to_json(),
             "settings": self.settings.to_json(),
+            "objective": objective_json(self.objective),
             "data_digest": self.data_digest,
         }
 
@@ -282,11 +298,14 @@ class Trainer:
         return State(**parts, history=history, step=fields["step"], precision=fields["precision"])
 
 
-def _data_digest(images: NDArray[Any], groups: Sequence[str] | NDArray[Any]) -> str:
+def _data_digest(
+    images: NDArray[Any], groups: Sequence[str] | NDArray[Any], *more: NDArray[Any] | None
+) -> str:
     digest = hashlib.sha256(f"{images.dtype.str} {images.shape}\n".encode())
     digest.update("\n".join(str(group) for group in groups).encode())
-    for start in range(0, len(images), 256):  # in blocks: no copy of all the images
-        digest.update(np.ascontiguousarray(images[start : start + 256]).tobytes())
+    for array in (images, *(array for array in more if array is not None)):
+        for start in range(0, len(array), 256):  # in blocks: no copy of all the images
+            digest.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
     return digest.hexdigest()
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.features.augmentation import Augmentation
 from isohash.features.networks import AutoencoderSettings
+from isohash.features.objectives import Objective
 from isohash.features.onnx_encoder import OnnxEncoder
 from isohash.features.slices import ImageKind, SliceSettings, case_slices, encoder_input
 from isohash.records import Case
@@ -105,8 +106,15 @@ def train_autoencoder(
     about: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
+    objective: Objective | None = None,
+    second: NDArray[Any] | None = None,
+    labels: NDArray[np.int64] | None = None,
 ) -> Training:
     """Train on images (n, size, size): float in [0, 1], or uint8 standing for 0..1.
+
+    Volumes are (n, inputs, size, size, size), with a `network` of three dims. The objective is
+    the reconstruction, or another of `objectives`; `second` (a second view of every item, of the
+    same shape) and `labels` (its kind) are for the Siamese one.
 
     `groups` (n,) names each image's patient. With `checkpoint`, an interrupted training goes on
     where its last epoch ended; a checkpoint of other images or settings is refused. `about` is
@@ -115,13 +123,15 @@ def train_autoencoder(
     from isohash.features.trainer import Trainer
 
     images = np.asarray(images)
-    if images.ndim != 3 or images.shape[1] != images.shape[2] or len(images) != len(groups):
-        raise InputError(
-            f"training takes images (n, size, size) and n groups, got {images.shape} "
-            f"and {len(groups)} groups"
-        )
     network = network or AutoencoderSettings(size=images.shape[-1])
-    trainer = Trainer(images, groups, network, settings or TrainingSettings(), progress)
+    shape = images.shape if network.dims == 3 else (images.shape[0], 1, *images.shape[1:])
+    if shape[1:] != network.image_shape or len(images) != len(groups):
+        raise InputError(
+            f"training takes images (n, size, size) and n groups, or volumes (n, inputs, size, "
+            f"size, size), got {images.shape} and {len(groups)} groups for {network.image_shape}"
+        )
+    settings = settings or TrainingSettings()
+    trainer = Trainer(images, groups, network, settings, progress, objective, second, labels)
     state = trainer.run(None if checkpoint is None else Path(checkpoint))
     return trainer.result(state, name, about or {})
 

@@ -1,0 +1,120 @@
+"""Which encoder each view of a new archive gets, decided by name and by what the slices look like.
+
+`auto`, the default, takes the encoders that come with the package where they know slices like
+those of the archive, and fits principal components where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.apps.retrieval import VIEWS, View
+from isohash.errors import InputError
+from isohash.features.domain import FAR, relative_error
+from isohash.features.encoders import Encoder, load_encoder
+from isohash.features.onnx_encoder import OnnxEncoder, onnx_encoder
+from isohash.features.shipped import shipped_encoder, shipped_names
+from isohash.features.slices import SliceSettings
+
+READY = "deep"  # what `auto` takes of the shipped encoders
+FITTED = ("pca", "autoencoder")
+FIELD_MM = 512.0  # what an encoder of one's own sees, whatever the number of its pixels
+PIN = "#sha256="
+"""`mine.onnx#sha256=...` pins the file, as in the links of package indexes."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The encoder to use without fitting, or None to fit principal components; and why."""
+
+    encoder: Encoder | None
+    note: str | None = None
+
+
+def named_encoders(name: str) -> dict[View, Encoder]:
+    """The encoders by that name that need no fitting; none for `pca` and `autoencoder`.
+
+    A name is `auto`, one that is shipped (`deep`), a file of an encoder for both views, or a
+    folder with one for each. Raises InputError for any other.
+    """
+    if name in FITTED:
+        return {}
+    shipped = READY if name == "auto" else name
+    found = {v: f"{v}-{shipped}" for v in VIEWS if f"{v}-{shipped}" in shipped_names()}
+    if found:
+        return {view: shipped_encoder(full) for view, full in found.items()}
+    path, _, sha256 = name.partition(PIN)
+    given = Path(path)
+    if given.is_dir() and not sha256:
+        return _from_folder(given)
+    if given.is_file() or given.suffix in (".onnx", ".safetensors"):
+        encoder = _from_file(given, sha256 or None)
+        return dict.fromkeys(VIEWS, encoder)
+    raise InputError(
+        f"--encoder {name!r} is unknown: use auto, pca, autoencoder, one that is shipped "
+        f"({', '.join(shipped_names())}), a folder that isohash train autoencoder wrote, "
+        "or an ONNX file"
+    )
+
+
+def slices_for(encoders: Mapping[View, Encoder], default: SliceSettings) -> SliceSettings:
+    """The slices that the encoders take; all of them must take the same."""
+    wanted = {view: _slices(encoder, default) for view, encoder in encoders.items()}
+    different = set(wanted.values())
+    if len(different) > 1:
+        told = ", ".join(f"{view} {grid.to_json()}" for view, grid in wanted.items())
+        raise InputError(f"the encoders take different slices: {told}")
+    return different.pop() if different else default
+
+
+def choose(
+    view: View, encoders: Mapping[View, Encoder], name: str, images: NDArray[np.float32]
+) -> Choice:
+    """What the archive's own slices `images` make of the encoders that `name` stands for."""
+    if not encoders:
+        return Choice(None)
+    if view not in encoders:
+        raise InputError(f"--encoder {name}: there is no encoder for {view}, which the cases have")
+    encoder = encoders[view]
+    error = relative_error(encoder, images)
+    if error is None or error <= FAR:
+        return Choice(encoder)
+    far = f"{view}: encoder {encoder.name} errs {error:.1f} times as much as on its own patients"
+    if name != "auto":
+        return Choice(encoder, f"{far}: these slices are unlike them; --encoder auto may do better")
+    return Choice(None, f"{far}, so principal components were fitted to these slices instead")
+
+
+def _from_folder(folder: Path) -> dict[View, Encoder]:
+    found: dict[View, Encoder] = {}
+    for view in VIEWS:
+        for path in (folder / f"{view}.safetensors", folder / f"{view}.onnx"):
+            if path.is_file() and view not in found:
+                found[view] = _from_file(path, None)
+    if not found:
+        raise InputError(
+            f"{folder} holds no encoder: it needs ct.safetensors or ct.onnx, and the same for dose"
+        )
+    return found
+
+
+def _from_file(path: Path, sha256: str | None) -> Encoder:
+    if path.suffix == ".onnx":
+        return onnx_encoder(path, sha256=sha256)
+    if sha256 is not None:
+        raise InputError(f"{path}: only .onnx files are pinned; other encoders carry their digest")
+    return load_encoder(path)
+
+
+def _slices(encoder: Encoder, default: SliceSettings) -> SliceSettings:
+    """Those of the encoder's training, or the default field of view in the encoder's pixels."""
+    if isinstance(encoder, OnnxEncoder) and "slices" in encoder.settings:
+        return SliceSettings.from_json(encoder.settings["slices"])
+    if encoder.size == default.size:
+        return default
+    return replace(default, size=encoder.size, pixel_mm=FIELD_MM / encoder.size)
