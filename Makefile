@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow lint format bench numbers readme clean
+.PHONY: demo test test-slow fuzz lint format bench numbers readme clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,12 @@ test: $(VENV)/.all
 
 test-slow: $(VENV)/.all
 	$(BIN)/python -m pytest -m "slow"
+
+# Coverage-guided fuzzing of the DICOM reader for a fixed time.
+SECONDS ?= 60
+fuzz: $(VENV)/.all
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	$(BIN)/python tests/fuzz/dicom.py out/fuzz -max_total_time=$(SECONDS)
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .

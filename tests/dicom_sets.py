@@ -1,5 +1,6 @@
 """Changes to written DICOM sets, for the tests of reading them."""
 
+import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
@@ -32,3 +33,34 @@ def part(folder, kind, number=0):
 
 def reasons(findings):
     return [skip.reason for skip in findings.skipped]
+
+
+def assert_geometry(case, slices):
+    """What was accepted is a sound case, and each slice lies where its own header says.
+
+    Corners of every file are placed by the formula of PS3.3 C.7.6.2.1.1, apart from our code.
+    """
+    assert np.isfinite(case.ct.affine).all()
+    assert all(0 < mm < 1000 for mm in case.ct.spacing_mm)
+    for volume in (case.dose, *case.structures.values()):
+        assert volume is None or volume.array.shape == case.ct.array.shape
+    if case.dose is not None:
+        assert np.isfinite(case.dose.array).all()
+        assert 0 <= case.dose.array.min() <= case.dose.array.max() <= 1000
+    uneven = any("unevenly spaced" in warning for warning in case.warnings)
+    to_index, ends = np.linalg.inv(case.ct.affine), np.array(case.ct.array.shape) - 1
+    for file in slices:
+        dataset = pydicom.dcmread(file, force=True)
+        position, turn = (
+            np.array([[*dataset.ImagePositionPatient]], float),
+            dataset.ImageOrientationPatient,
+        )
+        row, column = np.array(turn[:3], float), np.array(turn[3:], float)
+        row_mm, column_mm = map(float, dataset.PixelSpacing)
+        for r, c in ((0, 0), (dataset.Rows - 1, dataset.Columns - 1)):
+            point = position[0] + c * column_mm * row + r * row_mm * column
+            at = to_index[:3, :3] @ point + to_index[:3, 3]
+            off = np.abs(at - np.rint(at))
+            assert (off < 0.1).sum() >= (2 if uneven else 3), (file, at)
+            assert (at > -0.5).all()
+            assert (at < ends + 0.5).all()

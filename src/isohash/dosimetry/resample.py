@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from isohash.records import Volume
 
 SNAP = 1e-3  # voxels: a point this near the outermost centre is on it (positions are rounded text)
+SAME = 1e-7  # voxels per voxel, and voxels: grids nearer than this are one
 PARALLEL = 1e-5  # sine of the angle below which two grids count as parallel
 
 
@@ -24,6 +25,8 @@ def resample(
 ) -> NDArray[np.float32]:
     """Values of `volume` at the voxel centres of the grid (`affine`, `shape`), float32."""
     to_index: NDArray[Any] = np.linalg.inv(volume.affine) @ affine
+    if volume.array.shape == shape and np.allclose(to_index, np.eye(4), rtol=0, atol=SAME):
+        return volume.array.astype(np.float32)
     order = parallel_axes(to_index[:3, :3])
     if order is None:
         return _resample_turned(volume.array, to_index, shape, outside)

@@ -75,10 +75,11 @@ def rasterise(
         for k in range(max(0, round(low)), min(shape[0] - 1, round(high)) + 1):
             thickness = min(high, k + 0.5) - max(low, k - 0.5)
             if thickness > 1e-9:
-                shares[k][box] += np.float32(thickness) * cover
+                part = shares[k][box]
+                np.clip(part + np.float32(thickness) * cover, 0.0, 1.0, out=part)
     if planes and (min(planes) < -0.5 or max(planes) > shape[0] - 0.5):
         notes.append("it reaches beyond the first or last slice")
-    return Rasterised(np.clip(shares, 0.0, 1.0), tuple(notes))
+    return Rasterised(shares, tuple(notes))
 
 
 def _planes(contours: list[NDArray[np.float64]]) -> dict[float, list[NDArray[np.float64]]]:

@@ -17,6 +17,7 @@ from isohash.sources.dicom_structures import read_structures
 from isohash.sources.dicom_volumes import read_ct, read_dose
 
 LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
+TURN = 1e-9  # voxels per voxel: less is no turn between two grids
 LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in PTV1
 BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
 
@@ -113,13 +114,20 @@ def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
 
 def _share_beyond(dose: Volume, ct: Volume) -> float:
     """Share of the dose grid's voxels that hold dose and lie outside the CT's voxels."""
-    index = np.argwhere(dose.array > 0.01 * dose.array.max())
-    if not len(index):
-        return 0.0
+    held = dose.array > 0.01 * dose.array.max()
     to_ct = np.linalg.inv(ct.affine) @ dose.affine
-    at = index @ to_ct[:3, :3].T + to_ct[:3, 3]
-    outside = (at < -0.5) | (at > np.array(ct.array.shape) - 0.5)
-    return float(outside.any(axis=1).mean())
+    inside = np.ones(1, dtype=bool)
+    z, y, x = np.ogrid[tuple(map(slice, dose.array.shape))]
+    for axis in range(3):  # along each axis of the CT; on a parallel grid this is one row of voxels
+        steps = [
+            step * at
+            for step, at in zip(to_ct[axis, :3], (z, y, x), strict=True)
+            if abs(step) > TURN
+        ]
+        at = sum(steps, start=np.array(to_ct[axis, 3]))
+        inside = inside & (at >= -0.5) & (at <= ct.array.shape[axis] - 0.5)
+    n_held = np.count_nonzero(held)
+    return 1.0 - np.count_nonzero(held & inside) / n_held if n_held else 0.0
 
 
 def _uncovered(structures: dict[str, Volume], known: Volume) -> list[str]:

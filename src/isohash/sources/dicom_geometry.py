@@ -126,8 +126,7 @@ def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], Ladder]:
     first.check()
     if len(planes) < 2:
         raise InputError("one slice only, which is no volume")
-    for plane in planes[1:]:
-        _check_same(first, plane)
+    _check_same(planes)
     positions = np.array([plane.position for plane in planes])
     along = positions @ first.normal
     order = np.argsort(along, kind="stable")
@@ -145,17 +144,20 @@ def stack(planes: Sequence[Plane]) -> tuple[NDArray[np.intp], Ladder]:
     return order, Ladder(planes[order[0]], path[-1] / (len(planes) - 1))
 
 
-def _check_same(first: Plane, plane: Plane) -> None:
-    if (plane.rows, plane.columns) != (first.rows, first.columns):
-        raise InputError(
-            f"slices differ in size: {first.rows} x {first.columns} and "
-            f"{plane.rows} x {plane.columns}"
-        )
-    if not np.allclose(plane.orientation, first.orientation, atol=SAME_ORIENTATION, rtol=0):
+def _check_same(planes: Sequence[Plane]) -> None:
+    first = planes[0]
+    sizes = {(plane.rows, plane.columns) for plane in planes}
+    if len(sizes) > 1:
+        a, b = sorted(sizes)[:2]
+        raise InputError(f"slices differ in size: {a[0]} x {a[1]} and {b[0]} x {b[1]}")
+    turns = np.array([plane.orientation for plane in planes])
+    if not np.allclose(turns, first.orientation, atol=SAME_ORIENTATION, rtol=0):
         raise InputError("slices differ in orientation (a scout among them, or two stacks)")
-    if not np.allclose(plane.spacing, first.spacing, atol=0, rtol=1e-4):
-        raise InputError(f"slices differ in PixelSpacing: {first.spacing} and {plane.spacing}")
-    if not np.isfinite(plane.position).all():
+    spacings = np.array([plane.spacing for plane in planes])
+    if not np.allclose(spacings, first.spacing, atol=0, rtol=1e-4):
+        other = spacings[np.abs(spacings - first.spacing).max(axis=1).argmax()]
+        raise InputError(f"slices differ in PixelSpacing: {first.spacing} and {tuple(other)}")
+    if not all(math.isfinite(mm) for plane in planes for mm in plane.position):
         raise InputError("ImagePositionPatient is not finite")
 
 

@@ -15,19 +15,11 @@ from isohash.sources.dicom_scan import numbers, read_dataset, value
 
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 MAX_PIXELS = 1 << 29  # one object: 512 x 512 x 2048
-PIXEL_TAGS = [
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PhotometricInterpretation", "PixelPaddingValue",
-    "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType",
-    "ModalityLUTSequence", "PixelData", "DoseGridScaling", "DoseUnits", "DoseType",
-    "GridFrameOffsetVector", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
 
 
 def read_pixels(file: Path) -> tuple[FileDataset, NDArray[Any]]:
     """The image elements of a file and its stored values (frames, rows, columns), integer."""
-    dataset = read_dataset(file, specific_tags=PIXEL_TAGS)
+    dataset = read_dataset(file)
     return dataset, _stored_values(dataset)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from isohash.errors import InputError
-from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
+from isohash.sources.dicom_scan import Instance, numbers, only, read_dataset, value, whole_number
 
 PLAN_TAGS = [
     "DoseReferenceSequence", "FractionGroupSequence", "BeamSequence", "IonBeamSequence",
@@ -55,7 +55,7 @@ class Plan:
 
 def read_plan(file: Instance) -> Plan:
     """Prescription is the highest dose of a target; fractions are added over fraction groups."""
-    dataset = read_dataset(file.path, specific_tags=PLAN_TAGS)
+    dataset = read_dataset(file.path, only(PLAN_TAGS))
     groups = list(value(dataset, "FractionGroupSequence") or ())
     fractions = [whole_number(group, "NumberOfFractionsPlanned") for group in groups]
     planned = [number for number in fractions if number is not None]

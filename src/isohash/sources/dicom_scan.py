@@ -7,8 +7,9 @@ needed to link files, which stay in memory.
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,7 @@ RT_CLASSES = {
 }
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
 PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
+SLICE_MARK = b"\x08\x00\x16\x00UI\x1a\x00" + CT_STORAGE.encode() + b"\0"  # SOPClassUID, explicit
 META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
 SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 MAX_FILE_BYTES = 1 << 31
@@ -79,10 +81,19 @@ class Instance:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Silence pydicom's warnings: deviations that matter are checked and reported by us."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """Silence pydicom, which repeats values in its warnings and its log.
+
+    Deviations that matter are checked and reported by us.
+    """
+    log = logging.getLogger("pydicom")
+    was = log.disabled
+    log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = was
 
 
 def read_header(file: Path, key: bytes) -> Instance:
@@ -90,7 +101,7 @@ def read_header(file: Path, key: bytes) -> Instance:
     status = file.stat()
     if status.st_size > MAX_FILE_BYTES:
         raise InputError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
-    dataset = read_dataset(file, specific_tags=TAGS, stop_before_pixels=True)
+    dataset = read_dataset(file, specific_tags=_tags, stop_before_pixels=True)
     kind = _kind(dataset)
     patient = _patient(dataset, key)
     return Instance(
@@ -105,23 +116,43 @@ def read_header(file: Path, key: bytes) -> Instance:
         patient=patient,
         planes=_planes(dataset, kind),
         day=_day(dataset, kind, key, patient),
-        when=_when(dataset, key, patient),
-        refers_to=frozenset(_references(dataset)),
-        images=frozenset(_images(dataset)),
-        summation=_text(dataset, "DoseSummationType"),
-        dose_type=_text(dataset, "DoseType"),
-        units=_text(dataset, "DoseUnits"),
-        beams=frozenset(_beams(dataset)),
+        **({} if kind == "CT" else _of_plan(dataset, key, patient)),
     )
 
 
-def read_dataset(file: Path, **options: Any) -> FileDataset:
-    """Read a DICOM file; every way of failing is one InputError without content of the file."""
+def _of_plan(dataset: Dataset, key: bytes, patient: str) -> dict[str, Any]:
+    """Fields of the objects of planning, which slices lack."""
+    return {
+        "when": _when(dataset, key, patient),
+        "refers_to": frozenset(_references(dataset)),
+        "images": frozenset(_images(dataset)),
+        "summation": _text(dataset, "DoseSummationType"),
+        "dose_type": _text(dataset, "DoseType"),
+        "units": _text(dataset, "DoseUnits"),
+        "beams": frozenset(_beams(dataset)),
+    }
+
+
+def read_dataset(
+    file: Path,
+    specific_tags: Callable[[bytes], list[BaseTag] | None] = lambda head: None,
+    stop_before_pixels: bool = False,
+) -> FileDataset:
+    """Read a DICOM file; every way of failing is one InputError without content of the file.
+
+    `specific_tags` chooses the elements to read, None for all, by the first bytes of the file.
+    """
     try:
         with file.open("rb") as stream:
-            _check_syntax(stream.read(4096))
+            head = stream.read(4096)
+            _check_syntax(head)
             stream.seek(0)
-            return pydicom.dcmread(stream, force=True, **options)
+            return pydicom.dcmread(
+                stream,
+                force=True,
+                specific_tags=specific_tags(head),
+                stop_before_pixels=stop_before_pixels,
+            )
     except InputError:
         raise
     except InvalidDicomError as error:
@@ -156,7 +187,13 @@ def value(dataset: Dataset, keyword: str) -> Any:
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...]:
     """Numbers by keyword; InputError if absent, not numbers or not `count` of them."""
     text = _plain_text(dataset, keyword)
-    found: Any = value(dataset, keyword) if text is None else text.split("\\")
+    found: Any
+    if text is not None:
+        found = text.split("\\")
+    elif (short := _short(dataset, keyword)) is not None:
+        found = short
+    else:
+        found = value(dataset, keyword)
     try:
         values = tuple(float(item) for item in ([found] if _is_scalar(found) else found))
     except (TypeError, ValueError) as error:
@@ -224,6 +261,20 @@ def _tag(keyword: str) -> BaseTag:
     return Tag(keyword)
 
 
+def only(keywords: Sequence[str]) -> Callable[[bytes], list[BaseTag]]:
+    """Reads these elements whatever the file is."""
+    tags = [Tag(keyword) for keyword in keywords]
+    return lambda head: tags
+
+
+_header_tags = only(TAGS)
+
+
+def _tags(head: bytes) -> list[BaseTag] | None:
+    """A slice has few elements: to read them all is quicker than to choose."""
+    return None if SLICE_MARK in head else _header_tags(head)
+
+
 def _plain_text(dataset: Dataset, keyword: str) -> str | None:
     """Text of an element as it lies in the file, which spares the parser most of its time.
 
@@ -239,6 +290,15 @@ def _plain_text(dataset: Dataset, keyword: str) -> str | None:
         return None
 
 
+def _short(dataset: Dataset, keyword: str) -> int | None:
+    """An unsigned number of 16 bits as it lies in the file, None if it is something else."""
+    tag = _tag(keyword)
+    raw = dataset.get_item(tag) if tag in dataset else None
+    if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value and len(raw.value) == 2:
+        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
+    return None
+
+
 def _is_scalar(found: Any) -> bool:
     return isinstance(found, int | float | str)
 
@@ -251,8 +311,7 @@ def _kind(dataset: Dataset) -> str:
         name = pydicom.uid.UID(sop_class).name if sop_class else ""
         known = name if name and name != sop_class else "no known storage class"
         raise InputError(f"neither CT nor dose, structures or plan ({known})")
-    image_type = value(dataset, "ImageType") or ()
-    if "LOCALIZER" in [str(item).upper() for item in image_type]:
+    if "LOCALIZER" in _text(dataset, "ImageType").upper():
         raise InputError("a scout image (localizer)")
     return "CT"
 
@@ -271,10 +330,9 @@ def _patient(dataset: Dataset, key: bytes) -> str:
 
     Not of the number's issuer: archives add it to images, planning systems drop it.
     """
-    number, name = _text(dataset, "PatientID"), _text(dataset, "PatientName")
-    if not is_placeholder(number):
+    if not is_placeholder(number := _text(dataset, "PatientID")):
         return pseudonym(key, "patient", number)
-    if not is_placeholder(name):
+    if not is_placeholder(name := _text(dataset, "PatientName")):
         return pseudonym(key, "patient", "named", name, _text(dataset, "PatientBirthDate"))
     return ""
 

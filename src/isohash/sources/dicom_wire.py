@@ -21,7 +21,10 @@ def instance_to_json(instance: Instance) -> dict[str, Any]:
     """All fields; sets become sorted lists."""
     fields = {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}
     fields["path"] = str(instance.path)
-    fields["planes"] = [dataclasses.astuple(plane) for plane in instance.planes]
+    fields["planes"] = [
+        (plane.position, plane.orientation, plane.spacing, plane.rows, plane.columns)
+        for plane in instance.planes
+    ]
     return {**fields, **{name: sorted(fields[name]) for name in _SETS}}
 
 

@@ -45,6 +45,8 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
         return {"error": f"{request['where']}: sequences nested too deep"}, []
     except OSError as error:
         return {"error": f"{request['where']}: cannot be read ({error.strerror})"}, []
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": f"{request['where']}: damaged DICOM ({type(error).__name__})"}, []
 
 
 def _header(path: str, key: str) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def _header(path: str, key: str) -> dict[str, Any]:
         return {"error": "needs more memory than a reader may use"}
     except OSError as error:
         return {"error": f"cannot be opened ({error.strerror})"}
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": f"damaged DICOM ({type(error).__name__})"}
 
 
 def _limit_memory(n_bytes: int) -> None:

@@ -21,6 +21,7 @@ import re
 import secrets
 import stat
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from isohash.errors import InputError
@@ -64,6 +65,7 @@ def pseudonym(key: bytes, kind: str, *identity: str) -> str:
     return f"{kind}-{base64.b32encode(digest).decode().lower()}"
 
 
+@lru_cache
 def is_placeholder(text: str) -> bool:
     """Whether a patient's number or name stands for nobody, as in many anonymised exports."""
     return PLACEHOLDER.fullmatch(re.sub(r"[\W_]+", " ", text.lower()).strip()) is not None
@@ -81,10 +83,14 @@ def shifted_date(key: bytes, patient: str, date: str) -> str:
         return ""
     if len(digits) != 8 or day.year < FIRST_YEAR:
         return ""
+    return (day - dt.timedelta(days=_shift_days(key, patient))).isoformat()
+
+
+@lru_cache
+def _shift_days(key: bytes, patient: str) -> int:
     least, spread = SHIFT_DAYS
     digest = hmac.new(key, f"shift\0{patient}".encode(), hashlib.sha256).digest()
-    days = least + int.from_bytes(digest[:8], "big") % spread
-    return (day - dt.timedelta(days=days)).isoformat()
+    return least + int.from_bytes(digest[:8], "big") % spread
 
 
 def _read(path: Path) -> bytes:

@@ -9,9 +9,10 @@ searched for dates, before it may leave the reader.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
@@ -43,8 +44,10 @@ TEXTS = (
     "PerformedProcedureStepDescription", "ScheduledProcedureStepDescription",
 )  # fmt: skip
 FREE_TEXT = ("LO", "LT", "SH", "ST", "UC", "UT", "UR")  # types of private elements that may tell
+BARE = ("OB", "OW", "UN", "DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "CS", "TM")  # no text
 OF_THE_STANDARD = "1.2.840.10008."  # UIDs below it name classes and syntaxes, not instances
 BULKY = ("ContourData", "ContourSequence", "PixelData", "GridFrameOffsetVector")
+REFERENCES = ("ReferencedFrameOfReferenceSequence", "ROIContourSequence")  # UIDs and points only
 DEEPEST = 12  # nested sequences beyond it are not followed
 SHORTEST = 3  # letters: shorter words are initials and articles, and turn up everywhere
 SHORTEST_WRITTEN_WHOLE = 2  # where a sign stands for a syllable or a word
@@ -73,13 +76,15 @@ def words(text: str) -> Iterator[str]:
             yield word
 
 
-def identifying(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+def identifying(
+    dataset: Dataset, passing_over: Sequence[str] = BULKY
+) -> Iterator[tuple[str, str, str]]:
     """(kind, keyword, value) of whatever identifies, at any depth; values of a list one by one.
 
     Kinds are `person`, `number`, `text`, `date` and `uid`. Values that cannot be decoded are
     passed over: they cannot have been read either.
     """
-    for keyword, vr, item in _elements(dataset, DEEPEST):
+    for keyword, vr, item in _elements(dataset, DEEPEST, passing_over):
         if vr == "PN":
             yield "person", keyword, item
         elif vr in ("DA", "DT") and re.match(r"\d{8}", item):
@@ -96,7 +101,7 @@ def personal_words(dataset: Dataset) -> set[str]:
     """Words of the persons and numbers in a data set."""
     return {
         word
-        for kind, _, text in identifying(dataset)
+        for kind, _, text in identifying(dataset, (*BULKY, *REFERENCES))
         if kind in ("person", "number")
         for word in words(text)
     }
@@ -121,22 +126,24 @@ def without_person(name: str, personal: set[str]) -> str:
     return canonical_name(" ".join(w for w in left.split() if w.lower() not in personal)) or ""
 
 
-def _elements(dataset: Dataset, depth: int) -> Iterator[tuple[str, str, str]]:
+def _elements(
+    dataset: Dataset, depth: int, passing_over: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
     """(keyword, VR, one value as text) of all elements, sequences unfolded."""
     for tag in list(dataset.keys()):
-        vr = _vr(dataset, tag)
         keyword = "private element" if tag.is_private else _keyword(tag)
-        if vr in ("OB", "OW", "UN", "DS", "IS", "FD", "FL", "US", "SS", "UL", "SL", "CS", "TM"):
-            continue
-        if keyword in BULKY:
+        if keyword in passing_over:
             continue
         try:
+            vr = _vr(dataset, tag)
+            if vr in BARE:
+                continue
             value = dataset[tag].value
         except Exception:  # noqa: BLE001 - conversion of arbitrary bytes
             continue
         if vr == "SQ":
             for item in value or () if depth else ():
-                yield from _elements(item, depth - 1)
+                yield from _elements(item, depth - 1, passing_over)
             continue
         several = not isinstance(value, str | bytes) and vr != "PN" and hasattr(value, "__iter__")
         for one in value if several else [value]:
@@ -155,7 +162,6 @@ def _vr(dataset: Dataset, tag: BaseTag) -> str:
     return str(vr)
 
 
+@cache
 def _keyword(tag: BaseTag) -> str:
-    from pydicom.datadict import keyword_for_tag
-
     return keyword_for_tag(tag) or "unknown element"
