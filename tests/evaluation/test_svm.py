@@ -11,12 +11,15 @@ import pytest
 from isohash.errors import InputError
 from isohash.evaluation import svm
 from isohash.evaluation.classification_data import Table, read_table, split_table
-from isohash.evaluation.svm import CONTEXT, CURVES, SvmSettings, run, summary
+from isohash.evaluation.svm import SvmSettings, error_table, run, summary
+from isohash.evaluation.svm_methods import CONTEXT, CURVES, Methods, MethodSettings
 
+METHODS = MethodSettings(
+    factors=(0.3, 1.0), n_particles=10, learner_steps=20, sgd_steps=20, n_candidates=500
+)
 TINY = SvmSettings(
-    ("kather",), (10, 30), n_seeds=2, n_train=90, n_test=60, cross_validation_features=10,
-    n_particles=10, learner_steps=20, sgd_steps=20, n_candidates=50,
-)  # fmt: skip
+    ("kather",), (10, 30), n_seeds=2, n_train=90, n_test=60, n_examples=0, methods=METHODS
+)
 
 
 @pytest.fixture
@@ -68,6 +71,26 @@ def test_a_recording_is_never_on_both_sides(rng):
     assert not set(split.X_train[:, 0]) & set(split.X_test[:, 0])
     assert len(split.X_test) == 100
     assert len(split.X_train) == 300
+    raw = data.numbers[:, 0]
+    assert set(split.groups_train) <= set(raw.astype(int))
+    assert len(set(split.groups_train)) == 30
+
+
+def test_parts_held_out_of_the_training_part_keep_recordings_whole(rng):
+    split = split_table(table(rng, groups=np.repeat(np.arange(40), 10)), 300, 100, rng)
+    for train, held_out in Methods(split, 0, METHODS)._folds:
+        assert not set(split.groups_train[train]) & set(split.groups_train[held_out])
+
+
+def test_no_method_learns_from_the_test_part(rng):
+    """Other test points and labels must leave the features of every method as they were."""
+    split = split_table(table(rng), 150, 100, rng)
+    spoiled = replace(split, X_test=-9.0 * split.X_test, y_test=1 - split.y_test)
+    for method in CURVES:
+        first, second = (
+            Methods(s, 0, METHODS).features(method, 15)[0].frequencies for s in (split, spoiled)
+        )
+        np.testing.assert_array_equal(first, second)
 
 
 def test_a_published_split_is_respected(rng):
@@ -98,6 +121,7 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
 def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     settings = replace(TINY, n_features=(10,))
+    other = replace(settings, methods=replace(METHODS, C=2.0))
     one = run(tmp_path, data_dir, settings=replace(settings, n_seeds=1), workers=1)
     seeds = []
 
@@ -110,9 +134,7 @@ def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monk
     two = run(tmp_path, data_dir, settings=settings, workers=1)
     assert seeds == [1]
     assert two[: len(one)] == one
-    run(
-        tmp_path, data_dir, settings=replace(settings, C=2.0), workers=1
-    )  # other settings share no parts
+    run(tmp_path, data_dir, settings=other, workers=1)  # other settings share no parts
     assert seeds == [1, 0, 1]
 
 
@@ -127,10 +149,16 @@ def test_two_workers_measure_the_same_errors(data_dir, tmp_path):
 
 def test_the_interval_is_that_of_the_mean():
     rows = [
-        {"dataset": "a", "method": "m", "n_features": 5, "train_error": 0.0, "test_error": e,
-         "learning_seconds": 0.0, "total_seconds": 0.0} for e in (0.1, 0.2, 0.3, 0.4)
+        {"dataset": "a", "method": method, "n_features": 5, "n_used": 5, "train_error": 0.0,
+         "test_error": e + shift, "learning_seconds": 0.0, "total_seconds": 0.0, "seed": seed}
+        for method, shift in (("learned", 0.0), ("importance", 0.05))
+        for seed, e in enumerate((0.1, 0.2, 0.3, 0.4))
     ]  # fmt: skip
-    (line,) = summary(rows)
+    line, rival = summary(rows)
+    assert line["over_importance"] == pytest.approx(-0.05)  # by seed, so without any spread
+    assert line["over_importance_half_width"] == pytest.approx(0.0, abs=1e-12)
+    assert "over_importance" not in rival
+    assert error_table([line]) == [{"dataset": "a", "method": "learned", "5": "25.0 ± 12.7"}]
     assert line["test_error"] == pytest.approx(0.25)
     assert line["test_error_half_width"] == pytest.approx(
         1.96 * np.std([0.1, 0.2, 0.3, 0.4], ddof=1) / 2, abs=1e-5

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 
 from isohash import RandomFeatureSVM
 from isohash.errors import InputError
+from isohash.kernels import importance
 from isohash.kernels.importance import (
     ImportanceSampledSVM,
     alignment_scores,
@@ -34,18 +35,64 @@ def test_the_projection_is_the_nearest_point_of_the_simplex(v):
     assert (v - p - (v - p) @ p).max() <= 1e-9
 
 
-def test_the_distribution_is_the_best_in_the_ball(rng):
-    scores, radius = rng.gamma(0.5, size=6), 0.3
-    q = best_distribution(scores, radius)
-    oracle = minimize(
-        lambda p: -p @ scores, np.full(6, 1 / 6), bounds=[(0, 1)] * 6, method="SLSQP",
+def quadratic_programme(scores, radius):
+    """The best distribution by a general solver."""
+    n = len(scores)
+    return minimize(
+        lambda p: -p @ scores, np.full(n, 1 / n), jac=lambda p: -scores, bounds=[(0, 1)] * n,
+        method="SLSQP", options={"maxiter": 500, "ftol": 1e-12},
         constraints=[
             {"type": "eq", "fun": lambda p: p.sum() - 1},
-            {"type": "ineq", "fun": lambda p: radius**2 - np.sum((p - 1 / 6) ** 2)},
+            {"type": "ineq", "fun": lambda p: radius**2 - np.sum((p - 1 / n) ** 2)},
         ],
     )  # fmt: skip
-    assert np.sum((q - 1 / 6) ** 2) <= radius**2
-    assert q @ scores == pytest.approx(-oracle.fun, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 5, 11])
+@pytest.mark.parametrize("radius", [0.05, 0.3, 0.6])
+def test_the_distribution_is_the_best_in_the_ball(n, radius, rng):
+    scores = rng.gamma(0.5, size=n)
+    q = best_distribution(scores, radius)
+    oracle = quadratic_programme(scores, radius)
+    assert np.sum((q - 1 / n) ** 2) <= radius**2
+    assert q @ scores == pytest.approx(-oracle.fun, abs=1e-5)
+    np.testing.assert_allclose(q, oracle.x, atol=2e-3)
+
+
+@given(st.integers(2, 40).flatmap(lambda n: st.permutations(range(n))), st.floats(0.01, 1.2))
+def test_the_ball_is_active(order, radius):
+    """The distribution touches the ball unless all mass on the best feature lies within it."""
+    scores, n = np.array(order, float), len(order)
+    q = best_distribution(scores, radius)
+    assert q.min() >= 0
+    assert q.sum() == pytest.approx(1.0)
+    norm = np.linalg.norm(q - 1 / n)
+    assert norm <= radius
+    if radius < np.sqrt(1 - 1 / n) - 1e-6:
+        assert norm == pytest.approx(radius, rel=1e-5)
+    else:
+        assert q[scores.argmax()] == pytest.approx(1.0)
+    assert (np.diff(q[scores.argsort()]) >= 0).all()  # a better feature never weighs less
+
+
+def test_the_bisection_ends_at_its_tolerance(rng):
+    """The projection's radius falls with lambda: a finer tolerance may only come closer."""
+    scores, radius = rng.gamma(0.5, size=400), 0.1
+    slack = [
+        radius - np.linalg.norm(best_distribution(scores, radius, tolerance) - 1 / 400)
+        for tolerance in (1e-2, 1e-5, 1e-11)
+    ]
+    assert slack[0] >= slack[1] >= slack[2] >= 0
+    assert slack[2] <= 1e-9
+
+
+def test_the_distribution_is_a_projection_of_shifted_scores(rng):
+    """Lagrange: for some lambda it is what `project_on_simplex` makes of 1/M + scores / lambda."""
+    scores, radius = rng.gamma(0.5, size=50), 0.2
+    q = best_distribution(scores, radius, 1e-12)
+    first, second = np.argsort(-q)[:2]
+    multiplier = (scores[first] - scores[second]) / (q[first] - q[second])
+    np.testing.assert_allclose(q, project_on_simplex(1 / 50 + scores / multiplier), atol=1e-9)
 
 
 def test_a_large_ball_leaves_only_the_best_features():
@@ -57,14 +104,28 @@ def test_without_scores_the_distribution_stays_uniform():
     np.testing.assert_allclose(best_distribution(np.zeros(4), 0.1), 0.25)
 
 
-def test_scores_are_those_of_the_definition(rng):
+def test_scores_are_those_of_the_definition(rng, monkeypatch):
+    monkeypatch.setattr(importance, "BLOCK_ROWS", 7)
     X, y = rng.standard_normal((50, 3)), rng.integers(0, 2, 50)
     features = RandomFeatures.draw(RadialKernel([0.5]), 20, 3, rng)
     expected = [
         sum((1 if c else -1) * np.cos(w @ x + b) for x, c in zip(X, y, strict=True)) ** 2
         for w, b in zip(features.frequencies, features.phases, strict=True)
     ]
-    np.testing.assert_allclose(alignment_scores(features, X, y, block=7), expected)
+    close = 1e-5 * max(expected)  # single precision
+    np.testing.assert_allclose(alignment_scores(features, X, y), expected, atol=close)
+
+
+def test_several_classes_are_scored_by_the_scatter_of_their_means(rng):
+    X, y = rng.standard_normal((60, 3)), np.repeat([0, 1, 2], [10, 20, 30])
+    features = RandomFeatures.draw(RadialKernel([0.5]), 20, 3, rng)
+    z = np.cos(X @ features.frequencies.T + features.phases)
+    means = np.stack([z[y == c].mean(axis=0) for c in range(3)])
+    expected = 3 * means.var(axis=0)
+    close = 1e-5 * expected.max()  # single precision
+    np.testing.assert_allclose(alignment_scores(features, X, y), expected, atol=close)
+    constant = RandomFeatures(np.zeros((1, 3)), np.zeros(1))  # no class can be told by it
+    assert alignment_scores(constant, X, y) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_all_features_left_are_used_once(rng):
@@ -73,6 +134,7 @@ def test_all_features_left_are_used_once(rng):
     np.testing.assert_array_equal(select_features(features, q, None, rng).phases, [1, 3, 4])
     np.testing.assert_array_equal(select_features(features, q, 3, rng).phases, [1, 3, 4])
     assert set(select_features(features, q, 2, rng).phases) <= {1, 3, 4}
+    assert len(set(select_features(features, q, 2, rng, replace=False).phases)) == 2
 
 
 def test_the_radius_must_be_positive():
@@ -80,46 +142,16 @@ def test_the_radius_must_be_positive():
         best_distribution(np.ones(3), 0.0)
 
 
-def ridge_error(features, X, y, Xt, yt):
-    z, zt = features(X), features(Xt)
-    w = np.linalg.solve(z.T @ z + 0.05 * np.eye(len(features)), z.T @ y)
-    return np.mean(np.sign(zt @ w) != yt)
-
-
 def test_few_chosen_features_beat_as_many_plain_ones():
-    """The authors' problem in 5 dimensions with 20 features."""
-    errors = []
-    for seed in range(4):
+    """The authors' problem in 5 dimensions with 20 independent features of the published kernel."""
+    gaps = []
+    for seed in range(8):
         rng = np.random.default_rng(seed)
-        X, Xt = rng.standard_normal((2000, 5)), rng.standard_normal((2000, 5))
+        X, Xt = rng.standard_normal((1000, 5)), rng.standard_normal((2000, 5))
         y, yt = (np.linalg.norm(a, axis=1) > 5**0.5 for a in (X, Xt))
-        chosen = ImportanceSampledSVM(20, random_state=seed, n_candidates=3000).fit(X, y)
-        plain = RandomFeatureSVM(n_features=20, random_state=seed).fit(X, y)
-        errors.append([1 - model.score(Xt, yt) for model in (plain, chosen)])
-    plain, chosen = np.mean(errors, axis=0)
-    assert chosen < plain - 0.03, errors
-
-
-@pytest.mark.slow
-def test_the_authors_example_is_reproduced():
-    """Label sign(|x| - sqrt(d)): plain features err on .355, importance sampling on .143.
-
-    The printed numbers are one MATLAB draw with 1000 test points. Over five draws here the
-    optimised features must come within 2 points; the error of the plain ones depends on the D
-    that the selection leaves, so only the gap is asked of them.
-    """
-    errors = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        X, Xt = rng.standard_normal((10_000, 10)), rng.standard_normal((1000, 10))
-        y, yt = (np.sign(np.linalg.norm(a, axis=1) - np.sqrt(10)) for a in (X, Xt))
-        candidates = RandomFeatures.draw(RadialKernel([0.5]), 20_000, 10, rng)
-        scores = alignment_scores(candidates, X, (y > 0).astype(np.int64))
-        chosen = select_features(candidates, best_distribution(scores, 0.005**0.5), None, rng)
-        plain = RandomFeatures(
-            *(a[: len(chosen)] for a in (candidates.frequencies, candidates.phases))
-        )
-        errors.append([ridge_error(f, X, y, Xt, yt) for f in (plain, chosen)])
-    plain, chosen = np.mean(errors, axis=0)
-    assert chosen == pytest.approx(0.143, abs=0.02), errors
-    assert plain > chosen + 0.1, errors
+        base = RadialKernel([0.5])
+        chosen = ImportanceSampledSVM(20, random_state=seed, n_candidates=2000, base_kernel=base)
+        plain = RandomFeatureSVM(base, 20, random_state=seed, orthogonal=False)
+        gaps.append(np.subtract(*(m.fit(X, y).score(Xt, yt) for m in (chosen, plain))))
+    # Three deviations of the mean of eight paired differences.
+    assert np.mean(gaps) > 3 * np.std(gaps, ddof=1) / 8**0.5, gaps

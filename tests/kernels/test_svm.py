@@ -17,6 +17,8 @@ from isohash.errors import InputError
 from isohash.kernels.importance import ImportanceSampledSVM
 from isohash.kernels.particle_sgd import ParticleSGDSVM
 from isohash.kernels.random_features import RandomFeatures, median_kernel
+from isohash.kernels.selection import SelectedFeatureSVM
+from isohash.kernels.tuning import TunedKernel
 
 SMALL = {"n_features": 50}
 
@@ -26,6 +28,7 @@ SMALL = {"n_features": 50}
         RandomFeatureSVM(**SMALL),
         ImportanceSampledSVM(**SMALL, n_candidates=200),
         ParticleSGDSVM(**SMALL, n_steps=50),
+        SelectedFeatureSVM(**SMALL, n_candidates=300, kernel=RadialKernel([0.5])),
     ]
 )
 def test_scikit_learn_accepts_the_estimators(estimator, check):
@@ -43,7 +46,9 @@ def moons():
     [
         RandomFeatureSVM(RadialKernel([2.0]), 400),
         RandomFeatureSVM(KernelLearner(n_particles=50, n_steps=300), 400),
+        RandomFeatureSVM(TunedKernel(), 400),
         ParticleSGDSVM(200, n_steps=1000),
+        SelectedFeatureSVM(400, n_candidates=2000),
     ],
     ids=lambda m: type(m).__name__ + type(getattr(m, "kernel", None)).__name__,
 )
@@ -85,7 +90,10 @@ def test_several_classes_and_their_names(rng):
     y = np.array(["left", "right", "up"])[np.arange(300) % 3]
     X[y == "right"] += [3, 0]
     X[y == "up"] += [0, 3]
-    for model in (RandomFeatureSVM(), ImportanceSampledSVM(), ParticleSGDSVM(100, n_steps=500)):
+    for model in (
+        RandomFeatureSVM(), ImportanceSampledSVM(), SelectedFeatureSVM(100, n_candidates=1000),
+        ParticleSGDSVM(100, n_steps=500),
+    ):  # fmt: skip
         model.fit(X, y)
         assert model.score(X, y) > 0.97
         assert model.decision_function(X).shape == (300, 3)
@@ -108,6 +116,7 @@ def test_the_same_seed_gives_the_same_bytes(moons):
         RandomFeatureSVM,
         ImportanceSampledSVM,
         lambda **k: ParticleSGDSVM(n_steps=100, **k),
+        lambda **k: SelectedFeatureSVM(20, n_candidates=500, kernel=RadialKernel([2.0]), **k),
     ):
         first, second, other = (
             make(random_state=s).fit(X, y).decision_function(Xt) for s in (0, 0, 1)
@@ -116,7 +125,9 @@ def test_the_same_seed_gives_the_same_bytes(moons):
         assert first.tobytes() != other.tobytes()
 
 
-@pytest.mark.parametrize("make", [RandomFeatureSVM, ImportanceSampledSVM, ParticleSGDSVM])
+@pytest.mark.parametrize(
+    "make", [RandomFeatureSVM, ImportanceSampledSVM, ParticleSGDSVM, SelectedFeatureSVM]
+)
 @pytest.mark.parametrize(
     ("X", "y", "settings", "message"),
     [
@@ -134,6 +145,7 @@ def test_bad_input_is_named(make, X, y, settings, message):
         make(**settings).fit(X, y)
 
 
-def test_a_kernel_must_be_one(moons):
+@pytest.mark.parametrize("make", [RandomFeatureSVM, SelectedFeatureSVM])
+def test_a_kernel_must_be_one(make, moons):
     with pytest.raises(InputError, match="kernel must be"):
-        RandomFeatureSVM("rbf").fit(*moons[:2])
+        make(kernel="rbf").fit(*moons[:2])

@@ -203,10 +203,13 @@ def svm(
 
     Example: isohash evaluate svm data/ --out out/svm
     """
-    from isohash.evaluation.svm import run, summary
+    from isohash.evaluation.svm import error_table, run, summary
 
     with progress_bar(as_json) as progress:
-        _tell({"svm": summary(run(out, data, quick, progress))}, out, as_json)
+        found = summary(run(out, data, quick, progress))
+    print_rows(
+        f"svm, test error in %; see {out}", found if as_json else error_table(found), as_json
+    )
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

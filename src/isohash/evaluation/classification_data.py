@@ -55,10 +55,15 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One random training and test part, ready for a classifier."""
+    """One random training and test part, ready for a classifier.
+
+    `groups_train` are the recordings of the training rows, for parts held out of them; None where
+    rows are independent.
+    """
 
     X_train: NDArray[np.float64]
     y_train: NDArray[np.int64]
+    groups_train: NDArray[np.int64] | None
     X_test: NDArray[np.float64]
     y_test: NDArray[np.int64]
 
@@ -147,7 +152,12 @@ def split_table(table: Table, n_train: int, n_test: int, rng: np.random.Generato
     train_rows = _some(np.flatnonzero(~test), n_train, rng)
     test_rows = _some(np.flatnonzero(test), n_test, rng)
     X_train, X_test = _prepared(table, train_rows, test_rows)
-    return Split(X_train, table.classes[train_rows], X_test, table.classes[test_rows])
+    groups = table.groups[train_rows]
+    grouped = len(np.unique(table.groups)) < len(table.groups)
+    return Split(
+        X_train, table.classes[train_rows], groups if grouped else None,
+        X_test, table.classes[test_rows],
+    )  # fmt: skip
 
 
 def _group_split(

@@ -1,77 +1,52 @@
 """The classification experiment: test error and time against the number of random features.
 
-Curves: an untrained Gaussian (gamma = 1), the median heuristic, a cross-validated bandwidth,
-importance sampling, particle SGD and the learned particles, all with the same linear SVM; for
-context the exact RBF SVM, Nystroem features and a linear SVM on the data themselves. Finished
-(data set, seed) pairs are kept in `svm-parts`, so that an interrupted experiment goes on.
+The compared methods are those of `svm_methods`, the data sets those of `classification_data`; the
+synthetic example of importance sampling's authors is drawn beside them (`importance_example`).
+Finished (data set, seed) pairs are kept in `svm-parts`, so that an interrupted experiment goes on.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.kernel_approximation import Nystroem
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_limits
 
-from isohash.evaluation.classification_data import Split, Table, read_table, split_table
-from isohash.evaluation.parts import Parts
-from isohash.evaluation.plotting import figure
+from isohash.evaluation.classification_data import Table, read_table, split_table
+from isohash.evaluation.importance_example import example_rows, example_summary
+from isohash.evaluation.parts import Parts, Row
 from isohash.evaluation.results import write_results
-from isohash.kernels.importance import ImportanceSampledSVM
-from isohash.kernels.learner import KernelLearner
-from isohash.kernels.particle_sgd import ParticleSGDSVM
-from isohash.kernels.radial import RadialKernel
-from isohash.kernels.random_features import FeatureClassifier, median_kernel
-from isohash.kernels.svm import RandomFeatureSVM
+from isohash.evaluation.svm_figure import draw
+from isohash.evaluation.svm_methods import CONTEXT, CURVES, MethodSettings, measure
 
 Progress = Callable[[int, int, str], None]
-Row = dict[str, Any]
 
-# Bandwidths that cross-validation tries, as multiples of the median heuristic's.
-GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
-CURVES = {
-    "gaussian": "untrained Gaussian (gamma = 1)",
-    "median": "median heuristic",
-    "cross-validated": "cross-validated bandwidth",
-    "importance": "importance sampling",
-    "particle-sgd": "particle SGD",
-    "learned": "learned particles",
-}
-CONTEXT = {"svc": "exact RBF SVM", "nystroem": "Nystroem", "linear": "linear SVM"}
+EXAMPLE = "importance-example"  # stands beside the data sets among the tasks
 
 
 @dataclass(frozen=True)
 class SvmSettings:
-    """The experiment: data sets, sizes and the settings of the methods."""
+    """The experiment: data sets, sizes, draws and the settings of the methods."""
 
     datasets: tuple[str, ...] = ("adult", "news", "buzz", "seizure", "seizure5", "kather")
     n_features: tuple[int, ...] = (20, 50, 100, 200, 500, 1000)
     n_seeds: int = 10
     n_train: int = 1500
     n_test: int = 2000
-    C: float = 1.0
-    cross_validation_features: int = 200
-    n_particles: int = 100
-    learner_steps: int = 1000
-    sgd_steps: int = 5000
-    n_candidates: int = 10_000
+    n_examples: int = 10
+    example_candidates: int = 20_000
+    methods: MethodSettings = field(default_factory=MethodSettings)
 
 
 QUICK = SvmSettings(
-    ("buzz", "seizure"), (20, 100), n_seeds=2, n_train=300, n_test=500, learner_steps=300,
-    sgd_steps=300, n_candidates=1000,
+    ("buzz", "seizure"), (20, 100), n_seeds=2, n_train=300, n_test=500, n_examples=2,
+    example_candidates=2000,
+    methods=MethodSettings(learner_steps=300, sgd_steps=300, n_candidates=1000),
 )  # fmt: skip
 
 
@@ -83,27 +58,40 @@ def run(
     settings: SvmSettings | None = None,
     workers: int = 2,
 ) -> list[Row]:
-    """Run or resume the experiment; writes svm.csv, svm.json and svm.png to `out_dir`.
+    """Run or resume the experiment; writes svm.{csv,json,png} and importance-example.{csv,json}.
 
     `workers` processes share the (data set, seed) pairs; the errors do not depend on it.
     """
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
-    tasks = [(name, seed) for name in settings.datasets for seed in range(settings.n_seeds)]
     digests = {name: _table(name, data_dir).digest for name in settings.datasets}
+    tasks = [(name, seed) for seed in range(settings.n_seeds) for name in settings.datasets]
+    tasks += [(EXAMPLE, seed) for seed in range(settings.n_examples)]
     work = partial(_part, settings=settings, data_dir=data_dir, folder=out / "svm-parts")
-    rows: list[Row] = []
-    for done, ((name, seed), found) in enumerate(
+    found: dict[str, list[Row]] = {name: [] for name in (*settings.datasets, EXAMPLE)}
+    for done, ((name, seed), rows) in enumerate(
         zip(tasks, _each(work, tasks, workers), strict=True)
     ):
-        rows += found
+        found[name] += rows
         if progress is not None:
             progress(done + 1, len(tasks), f"{name}, seed {seed}")
-    about = {"settings": asdict(settings), "data_digests": digests, "curves": CURVES | CONTEXT,
-             "summary": summary(rows)}  # fmt: skip
-    write_results(out, "svm", rows, about)
-    draw(rows, out / "svm.png")
+    example = found.pop(EXAMPLE)
+    rows = [row for name in settings.datasets for row in found[name]]
+    _write(out, rows, example, settings, digests)
     return rows
+
+
+def _write(
+    out: Path, rows: list[Row], example: list[Row], settings: SvmSettings, digests: dict[str, str]
+) -> None:
+    table = summary(rows)
+    about = {"settings": asdict(settings), "data_digests": digests, "curves": CURVES | CONTEXT,
+             "summary": table}  # fmt: skip
+    write_results(out, "svm", rows, about)
+    draw(table, out / "svm.png")
+    if len(example) > 1:
+        told = {"settings": asdict(settings), "summary": example_summary(example)}
+        write_results(out, EXAMPLE, example, told)
 
 
 def _each(
@@ -123,11 +111,15 @@ def _part(
 ) -> list[Row]:
     """One data set and seed: read from its finished part, or measured."""
     name, seed = task
-    table = _table(name, data_dir)
-    shared = asdict(replace(settings, datasets=(), n_seeds=0)) | {"data": table.digest}
-    measure = partial(_measured, name, seed, table, settings)
     with threadpool_limits(1):  # linear algebra threads of several workers would only compete
-        return Parts(folder, shared).get(f"{name}-{seed}", measure)
+        if name == EXAMPLE:
+            candidates = settings.example_candidates
+            parts = Parts(folder, {"candidates": candidates})
+            return parts.get(f"{name}-{seed}", partial(example_rows, seed, candidates))
+        table = _table(name, data_dir)
+        measured = replace(settings, datasets=(), n_seeds=0, n_examples=0, example_candidates=0)
+        parts = Parts(folder, asdict(measured) | {"data": table.digest})
+        return parts.get(f"{name}-{seed}", partial(_measured, name, seed, table, settings))
 
 
 @cache
@@ -135,177 +127,57 @@ def _table(name: str, data_dir: str | Path) -> Table:
     return read_table(name, data_dir)
 
 
-def summary(rows: list[Row]) -> list[Row]:
-    """Mean and half width of the 95 % normal interval over seeds, per data set, method and D."""
-    groups: dict[tuple[str, str, int], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["dataset"], row["method"], row["n_features"]), []).append(row)
-    table = []
-    for (dataset, method, n_features), members in groups.items():
-        entry: Row = {"dataset": dataset, "method": method, "n_features": n_features}
-        for column in ("train_error", "test_error", "learning_seconds", "total_seconds"):
-            values = np.array([m[column] for m in members])
-            spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-            entry[column] = round(float(values.mean()), 5)
-            entry[f"{column}_half_width"] = round(float(1.96 * spread), 5)
-        table.append(entry)
-    return table
-
-
 def _measured(name: str, seed: int, table: Table, settings: SvmSettings) -> list[Row]:
     """All methods on one random split."""
     rng = np.random.default_rng([seed, len(table.classes)])
     split = split_table(table, settings.n_train, settings.n_test, rng)
-    return list(_methods(name, seed, split, settings))
+    rows = measure(split, seed, settings.n_features, settings.methods)
+    return [{"dataset": name, "seed": seed, **row} for row in rows]
 
 
-def _methods(name: str, seed: int, split: Split, settings: SvmSettings) -> Iterator[Row]:
-    """Every method at every number of features on one split."""
-    kernels = _kernels(split, seed, settings)
-    for n in settings.n_features:
-        models: dict[str, tuple[FeatureClassifier, float]] = {
-            curve: (RandomFeatureSVM(kernel, n, settings.C, seed), seconds)
-            for curve, (kernel, seconds) in kernels.items()
-        }
-        models["importance"] = (
-            ImportanceSampledSVM(n, settings.C, seed, n_candidates=settings.n_candidates), 0.0
-        )  # fmt: skip
-        models["particle-sgd"] = (
-            ParticleSGDSVM(n, settings.C, seed, n_steps=settings.sgd_steps), 0.0
-        )  # fmt: skip
-        for curve, (model, before) in models.items():
-            yield {"dataset": name, "method": curve, "seed": seed, **_timed(model, before, split)}
-    for curve, model in _context(split, seed, settings).items():
-        start = time.perf_counter()
-        model.fit(split.X_train, split.y_train)
-        seconds = time.perf_counter() - start
-        yield {
-            "dataset": name, "method": curve, "seed": seed, "n_features": 0,
-            **_errors(model, split), "learning_seconds": 0.0, "total_seconds": round(seconds, 4),
-        }  # fmt: skip
+def summary(rows: list[Row]) -> list[Row]:
+    """Mean and half width of the 95 % normal interval over seeds, per data set, method and D.
+
+    `over_importance` and `over_particle_sgd` are the mean difference of the test error to that
+    method's at the same D and seed, with its half width: negative is better.
+    """
+    groups: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["method"], row["n_features"]), []).append(row)
+    table = []
+    for (dataset, method, n), members in groups.items():
+        entry: Row = {"dataset": dataset, "method": method, "n_features": n}
+        entry["n_used"] = round(float(np.mean([m["n_used"] for m in members])), 1)
+        for column in ("train_error", "test_error", "learning_seconds", "total_seconds"):
+            _add(entry, column, np.array([m[column] for m in members]))
+        entry["median_learning_seconds"] = float(
+            np.median([m["learning_seconds"] for m in members])
+        )
+        for rival in ("importance", "particle-sgd"):
+            theirs = {m["seed"]: m["test_error"] for m in groups.get((dataset, rival, n), [])}
+            if theirs and method != rival:
+                gaps = np.array([m["test_error"] - theirs[m["seed"]] for m in members])
+                _add(entry, f"over_{rival.replace('-', '_')}", gaps)
+        table.append(entry)
+    return table
 
 
-def _timed(model: FeatureClassifier, before: float, split: Split) -> Row:
-    """Errors and seconds; `before` was spent on the kernel, whatever the number of features."""
-    start = time.perf_counter()
-    model.learn_features(split.X_train, split.y_train)
-    learned = time.perf_counter()
-    model.fit_svm(split.X_train, split.y_train)
-    done = time.perf_counter()
-    return {
-        "n_features": model.n_features,
-        **_errors(model, split),
-        "learning_seconds": round(before + learned - start, 4),
-        "total_seconds": round(before + done - start, 4),
-    }
+def _add(entry: Row, name: str, values: np.ndarray) -> None:
+    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+    entry[name] = round(float(values.mean()), 5)
+    entry[f"{name}_half_width"] = round(float(1.96 * spread), 5)
 
 
-def _errors(model: Any, split: Split) -> Row:
-    return {
-        "train_error": round(1.0 - model.score(split.X_train, split.y_train), 6),
-        "test_error": round(1.0 - model.score(split.X_test, split.y_test), 6),
-    }
+def error_table(table: list[Row]) -> list[Row]:
+    """Test errors of a summary in per cent with their half widths: a row a method, a column a D.
 
-
-def _kernels(
-    split: Split, seed: int, settings: SvmSettings
-) -> dict[str, tuple[RadialKernel, float]]:
-    """The radial kernels and the seconds that each took; they serve every number of features."""
-    X, y, rng = split.X_train, split.y_train, np.random.default_rng(seed)
-    made: dict[str, tuple[RadialKernel, float]] = {"gaussian": (RadialKernel([1.0]), 0.0)}
-    makers: dict[str, Callable[[], RadialKernel]] = {
-        "median": lambda: median_kernel(X, rng),
-        "cross-validated": lambda: _cross_validated(X, y, seed, settings),
-        "learned": lambda: KernelLearner(
-            n_particles=settings.n_particles, n_steps=settings.learner_steps, random_state=seed
-        ).fit(X, y).kernel,
-    }  # fmt: skip
-    for curve, make in makers.items():
-        start = time.perf_counter()
-        kernel = make()
-        made[curve] = kernel, time.perf_counter() - start
-    return made
-
-
-def _cross_validated(
-    X: NDArray[np.float64], y: NDArray[np.int64], seed: int, settings: SvmSettings
-) -> RadialKernel:
-    model = RandomFeatureSVM(
-        n_features=settings.cross_validation_features, C=settings.C, random_state=seed
-    )
-    search = GridSearchCV(model, {"kernel": _bandwidths(X, seed)}, cv=_folds(seed), refit=False)
-    return search.fit(X, y).best_params_["kernel"]
-
-
-def _bandwidths(X: NDArray[np.float64], seed: int) -> list[RadialKernel]:
-    typical = float(median_kernel(X, np.random.default_rng(seed)).particles[0])
-    return [RadialKernel([factor * typical]) for factor in GRID]
-
-
-def _folds(seed: int) -> StratifiedKFold:
-    return StratifiedKFold(3, shuffle=True, random_state=seed)
-
-
-def _context(split: Split, seed: int, settings: SvmSettings) -> dict[str, Any]:
-    gammas = [float(k.particles[0]) for k in _bandwidths(split.X_train, seed)]
-    n_components = min(max(settings.n_features), len(split.X_train))
-    typical = gammas[GRID.index(1.0)]
-    return {
-        "svc": GridSearchCV(SVC(C=settings.C), {"gamma": gammas}, cv=_folds(seed)),
-        "nystroem": make_pipeline(
-            Nystroem(gamma=typical, n_components=n_components, random_state=seed),
-            LinearSVC(C=settings.C, dual=False),
-        ),
-        "linear": LinearSVC(C=settings.C, dual=False, max_iter=5000),
-    }
-
-
-def draw(rows: list[Row], path: Path) -> None:
-    """Two rows of panels, one column per data set: test error and seconds of learning over D."""
-    table = summary(rows)
-    names = list(dict.fromkeys(row["dataset"] for row in rows))
-    with figure(
-        path, 2.8 * len(names) + 2.2, 5.6, nrows=2, ncols=len(names), squeeze=False, sharex=True
-    ) as (drawing, axes):
-        for column, name in enumerate(names):
-            mine = [row for row in table if row["dataset"] == name]
-            _draw_errors(axes[0, column], name, mine)
-            _draw_seconds(axes[1, column], mine)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        drawing.legend(handles, labels, loc="outside right upper", fontsize=8)
-        axes[0, 0].set_ylabel("test error")
-        axes[1, 0].set_ylabel("seconds to learn the kernel")
-
-
-def _draw_errors(axis: Any, name: str, rows: list[Row]) -> None:
-    for number, (method, label) in enumerate(CURVES.items()):
-        mine = [row for row in rows if row["method"] == method]
-        axis.errorbar(
-            [r["n_features"] for r in mine],
-            [r["test_error"] for r in mine],
-            [r["test_error_half_width"] for r in mine],
-            label=label, color=f"C{number}", marker=".", linewidth=1,
-        )  # fmt: skip
-    for style, (method, label) in zip((":", "--", "-."), CONTEXT.items(), strict=True):
-        for r in rows:
-            if r["method"] == method:
-                axis.axhline(
-                    r["test_error"], label=label, color="grey", linestyle=style, linewidth=1
-                )
-    axis.set_title(name, fontsize=9)
-    axis.set_xscale("log")
-    axis.xaxis.set_minor_formatter("")
-    axis.set_ylim(bottom=0)
-
-
-def _draw_seconds(axis: Any, rows: list[Row]) -> None:
-    for number, method in enumerate(CURVES):
-        mine = [row for row in rows if row["method"] == method]
-        if method not in ("gaussian", "median"):  # nothing is learned there
-            axis.plot(
-                [r["n_features"] for r in mine],
-                [r["learning_seconds"] for r in mine],
-                color=f"C{number}", marker=".", linewidth=1,
-            )  # fmt: skip
-    axis.set_yscale("log")
-    axis.set_xlabel("random features D")
+    Methods without features have their one error in the first column.
+    """
+    sizes = sorted({row["n_features"] for row in table if row["n_features"]})
+    lines: dict[tuple[str, str], Row] = {}
+    for row in table:
+        key = (row["dataset"], row["method"])
+        line = lines.setdefault(key, {"dataset": key[0], "method": key[1]})
+        error, half = 100 * row["test_error"], 100 * row["test_error_half_width"]
+        line[str(row["n_features"] or sizes[0])] = f"{error:.1f} ± {half:.1f}"
+    return list(lines.values())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.hashing.adaptive import BYTE, AdaptiveHash
 from isohash.hashing.bandwidth import NEIGHBOUR
-from isohash.hashing.directions import orthogonal_directions
+from isohash.kernels.radial import orthogonal_directions
 from isohash.records import Alphabets
 
 SAMPLE = 8192  # rows on which candidates are compared and quantisers fitted

@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 from isohash import native
 from isohash.errors import InputError
 from isohash.hashing.closed_forms import dithered_table_mean, lee_table
-from isohash.hashing.directions import draw_frequencies, orthogonal_directions
+from isohash.hashing.directions import draw_frequencies
 from isohash.hashing.projection import BLOCK_VALUES, Block, Projection, as_rows
 from isohash.hashing.saving import pack
-from isohash.kernels.radial import RadialKernel
+from isohash.kernels.radial import RadialKernel, orthogonal_directions
 from isohash.records import Codes, Metric
 
 LEE_METRICS: tuple[Metric, ...] = ("lee", "squared_lee")

@@ -37,7 +37,8 @@ def risk_gradient(
     n = len(features)
     residual = agreement - 2.0 * float(cos_first @ cos_second) / (n * alpha)
     pull = np.stack([np.sin(first) * cos_second, np.sin(second) * cos_first], axis=1)  # (D, 2)
-    return (2.0 / n * residual) * (pull @ np.stack([x, other]))
+    pull *= 2.0 / n * residual
+    return pull @ np.stack([x, other])
 
 
 def descend(
@@ -48,14 +49,17 @@ def descend(
     alpha: float,
     rng: np.random.Generator,
 ) -> RandomFeatures:
-    """Features after n_steps of one balanced pair each."""
-    frequencies = features.frequencies.copy()
-    moving = RandomFeatures(frequencies, features.phases)
+    """Features after n_steps of one balanced pair each, taken in single precision."""
+    frequencies = features.frequencies.astype(np.float32)
+    moving = RandomFeatures(frequencies, features.phases.astype(np.float32))
+    points = source.points.astype(np.float32)
     for start in range(0, n_steps, PAIRS_PER_DRAW):
         i, j, agreements = source.indices(min(PAIRS_PER_DRAW, n_steps - start), rng)
-        for x, other, agreement in zip(source.points[i], source.points[j], agreements, strict=True):
-            frequencies -= step_size * risk_gradient(moving, x, other, agreement, alpha)
-    return moving
+        for x, other, agreement in zip(points[i], points[j], agreements.tolist(), strict=True):
+            gradient = risk_gradient(moving, x, other, agreement, alpha)
+            gradient *= step_size
+            frequencies -= gradient
+    return RandomFeatures(frequencies.astype(np.float64), features.phases)
 
 
 class ParticleSGDSVM(FeatureClassifier):

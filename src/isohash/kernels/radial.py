@@ -64,7 +64,27 @@ class RadialKernel:
         except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise InputError(f"{path} does not hold a kernel: {error}") from error
 
-    def sample_frequencies(self, n: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw n frequencies omega (n, dim): xi ~ mu, then omega ~ N(0, 2 xi I)."""
+    def sample_frequencies(
+        self, n: int, dim: int, rng: np.random.Generator, orthogonal: bool = False
+    ) -> NDArray[np.float64]:
+        """Draw n frequencies omega (n, dim): xi ~ mu, then omega ~ N(0, 2 xi I).
+
+        Orthogonal: blocks of `dim` mutually orthogonal directions keep the drawn lengths, so that
+        each frequency has its law unchanged but the set covers all directions evenly (Yu et al.
+        2016, "Orthogonal Random Features").
+        """
         xi = rng.choice(self.particles, size=n)
-        return np.sqrt(2.0 * xi)[:, None] * rng.standard_normal((n, dim))
+        omega = np.sqrt(2.0 * xi)[:, None] * rng.standard_normal((n, dim))
+        if not orthogonal:
+            return omega
+        return orthogonal_directions(n, dim, rng) * np.linalg.norm(omega, axis=1)[:, None]
+
+
+def orthogonal_directions(n: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Unit rows (n, dim), each uniform on the sphere, orthogonal within blocks of `dim` rows."""
+    rows = np.empty((n, dim))
+    for start in range(0, n, dim):
+        matrix, triangle = np.linalg.qr(rng.standard_normal((dim, dim)))
+        signs = np.where(np.diagonal(triangle) < 0, -1.0, 1.0)  # makes the law uniform (Haar)
+        rows[start : start + dim] = (matrix * signs).T[: n - start]
+    return rows

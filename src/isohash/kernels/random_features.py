@@ -26,15 +26,15 @@ MEDIAN_ROWS = 1000
 class RandomFeatures:
     """z(x) = sqrt(2/D) cos(W x + b) for `frequencies` W (D, d) and `phases` b (D,)."""
 
-    frequencies: NDArray[np.float64]
-    phases: NDArray[np.float64]
+    frequencies: NDArray[np.floating]
+    phases: NDArray[np.floating]
 
-    def __call__(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, X: NDArray[np.floating]) -> NDArray[np.floating]:
         """Features (n, D) of the rows of X (n, d); <z(x), z(y)> estimates K(x, y)."""
         z = X @ self.frequencies.T
         z += self.phases
         np.cos(z, out=z)
-        z *= np.sqrt(2.0 / len(self.phases))
+        z *= float(np.sqrt(2.0 / len(self.phases)))
         return z
 
     def __len__(self) -> int:
@@ -42,10 +42,15 @@ class RandomFeatures:
 
     @classmethod
     def draw(
-        cls, kernel: RadialKernel, n: int, dim: int, rng: np.random.Generator
+        cls,
+        kernel: RadialKernel,
+        n: int,
+        dim: int,
+        rng: np.random.Generator,
+        orthogonal: bool = False,
     ) -> RandomFeatures:
         """Draw n features of a radial kernel."""
-        frequencies = kernel.sample_frequencies(n, dim, rng)
+        frequencies = kernel.sample_frequencies(n, dim, rng, orthogonal)
         return cls(frequencies, rng.uniform(0.0, 2.0 * np.pi, n))
 
 
@@ -57,6 +62,11 @@ def median_kernel(X: NDArray[np.float64], rng: np.random.Generator) -> RadialKer
     if median == 0.0:
         median = float(squared.mean()) if len(squared) else 0.0
     return RadialKernel([1.0 / median if median > 0 else 1.0])
+
+
+def linear_svm(C: float) -> LinearSVC:
+    """The linear SVM of all feature classifiers: squared hinge, one class against the rest."""
+    return LinearSVC(C=C, dual=False, tol=1e-2, max_iter=2000)
 
 
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
@@ -98,8 +108,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         """The second half of `fit`: the linear SVM on the features learned before."""
         points, labels = _dense(self, X, y, reset=False)
         codes = np.searchsorted(self.classes_, labels)
-        self.svm_ = LinearSVC(C=self.C, dual=False, tol=1e-3, max_iter=2000)
-        self.svm_.fit(self.features_(points), codes)
+        self.svm_ = linear_svm(self.C).fit(self.features_(points), codes)
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
