@@ -1,4 +1,4 @@
-"""Tuning the scale of a kernel by held-out loss, and choosing features of a learned kernel."""
+"""Tuning the scale of a kernel by held-out loss."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from sklearn.datasets import make_moons
 
 from isohash import KernelLearner, RadialKernel, RandomFeatureSVM
 from isohash.errors import InputError
-from isohash.kernels.importance import alignment_scores, balanced_scores
 from isohash.kernels.random_features import RandomFeatures, median_kernel
-from isohash.kernels.selection import SCORES, FeatureSelection, SelectedFeatureSVM
 from isohash.kernels.tuning import MOST_FEATURES, TunedKernel, divided, held_out_loss
 
 
@@ -91,58 +89,3 @@ def test_bad_settings_are_named(settings, message, moons):
 def test_a_class_with_one_point_cannot_be_held_out(rng):
     with pytest.raises(InputError, match="one point only"):
         TunedKernel().fit(rng.random((9, 2)), np.array([0] * 8 + [1]))
-
-
-def selection_of(X, y, n_candidates=1000):
-    folds = divided(X, y, None, 3, 0)
-    return FeatureSelection(RadialKernel([0.02]), X, y, folds, 0, n_candidates), folds
-
-
-def informative_direction(rng, n=400, dim=20):
-    """One column of twenty tells the classes apart."""
-    X, y = rng.standard_normal((n, dim)), np.arange(n) % 2
-    X[:, 0] += 3.0 * y
-    return X, y
-
-
-def test_scores_without_a_fold_are_those_of_its_other_rows(rng):
-    X, y = informative_direction(rng)
-    selection, folds = selection_of(X, y)
-    train, _ = folds[1]
-    keep = np.array([True, False, True])
-    sums, counts = selection._sums[keep].sum(axis=0), selection._counts[keep].sum(axis=0)
-    direct = alignment_scores(selection._candidates, X[train], y[train])
-    close = 1e-5 * direct.max()  # single precision
-    np.testing.assert_allclose(SCORES["published"](sums, counts), direct, atol=close)
-    z = np.cos(X[train] @ selection._candidates.frequencies.T + selection._candidates.phases)
-    halves = z[y[train] == 1].mean(axis=0) - z[y[train] == 0].mean(axis=0)
-    np.testing.assert_allclose(balanced_scores(sums, counts), halves**2 / 2, atol=1e-5)
-
-
-def test_a_direction_that_tells_is_preferred(rng):
-    X, y = informative_direction(rng)
-    selection, _ = selection_of(X, y, n_candidates=4000)
-    chosen = selection.draw(10)
-    assert min(selection.losses[10], key=selection.losses[10].get) != "none"
-    share = chosen.frequencies[:, 0] ** 2 / np.sum(chosen.frequencies**2, axis=1)
-    assert np.mean(share) > 2 / 20  # a random direction has a twentieth
-    assert len(np.unique(chosen.phases)) == 10
-
-
-def test_where_labels_say_nothing_of_single_directions_plain_features_are_an_option(rng):
-    X, y = rng.standard_normal((200, 3)), np.arange(200) % 3
-    selection, _ = selection_of(X, y, n_candidates=300)
-    selection.draw(20)
-    assert set(selection.losses[20]) == {"none", "balanced"}  # as published only for two classes
-    # A ball as wide as all candidates is uniform: nothing is left to choose.
-    assert len(selection.draw(150)) == 150
-
-
-def test_selected_features_beat_plain_ones(rng):
-    X, y = informative_direction(rng, n=1200)
-    kernel = RadialKernel([0.05])
-    plain = RandomFeatureSVM(kernel, 10).fit(X[:400], y[:400]).score(X[400:], y[400:])
-    model = SelectedFeatureSVM(10, kernel=kernel, n_candidates=3000).fit(X[:400], y[:400])
-    assert set(model.losses_) == {"none", *SCORES}
-    # 800 test points: five binomial deviations of a difference at 20 per cent error.
-    assert model.score(X[400:], y[400:]) > plain + 5 * (2 * 0.2 * 0.8 / 800) ** 0.5

@@ -57,14 +57,13 @@ def draw(table: list[Row], path: Path) -> None:
 
 
 def _draw_errors(axis: Any, title: str, rows: list[Row]) -> None:
-    for method, label in CURVES.items():
+    for method, (colour, marker, line, width) in LOOKS.items():
         mine = [row for row in rows if row["method"] == method]
-        colour, marker, line, width = LOOKS[method]
         axis.errorbar(
             [r["n_features"] for r in mine],
             [100 * r["test_error"] for r in mine],
             [100 * r["test_error_half_width"] for r in mine],
-            label=label, color=colour, marker=marker, linestyle=line, linewidth=width,
+            label=CURVES[method], color=colour, marker=marker, linestyle=line, linewidth=width,
             elinewidth=0.7, markersize=3.5, markerfacecolor="none" if marker != "o" else colour,
         )  # fmt: skip
     for method, label in CONTEXT.items():
@@ -92,11 +91,10 @@ def _plain_logarithm(axis: Any) -> None:
 def _draw_seconds(axis: Any, rows: list[Row]) -> None:
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-    for method in CURVES:
+    for method, (colour, marker, line, width) in LOOKS.items():
         if method in ("gaussian", "median"):
             continue  # nothing is learned there
         mine = [row for row in rows if row["method"] == method]
-        colour, marker, line, width = LOOKS[method]
         axis.plot(
             [r["n_features"] for r in mine],
             [r["median_learning_seconds"] for r in mine],

@@ -1,116 +1,114 @@
-"""Learned radii and chosen directions: random features of a learned kernel, reweighted.
+"""Learned radii and chosen directions: importance sampling of a learned kernel by residuals.
 
-A radial kernel decides how long frequencies are, not where they point. Importance sampling
-(`isohash.kernels.importance`) decides both among candidates. Here the candidates come from a
-learned kernel, and held-out loss decides whether to reweight them at all, and by which score. The
-ball is wide enough for the number of features asked: its least effective number 1 / |q|^2 is 200,
-or twice that number, and they are drawn without replacement.
+A radial kernel decides how long frequencies are, not where they point; importance sampling
+(`isohash.kernels.importance`) chooses among drawn candidates, but by one score for all, so that it
+takes the same few directions again and again. Here the candidates come from a learned kernel, and
+features are taken in rounds: each round scores the candidates by (sum_i r_i z_m(x_i))^2 with the
+residuals r of a least-squares fit on the features taken before, finds the best distribution in a
+chi-square ball, and draws from it without replacement. In the first round r is the centred label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 
 from isohash.errors import InputError
-from isohash.kernels.importance import (
-    balanced_scores,
-    best_distribution,
-    class_sums,
-    published_scores,
-    select_features,
-)
+from isohash.kernels.importance import SMALLEST_WEIGHT, best_distribution
 from isohash.kernels.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
 from isohash.kernels.random_features import FeatureClassifier, RandomFeatures
-from isohash.kernels.tuning import (
-    MOST_FEATURES,
-    Fold,
-    KernelChoice,
-    TunedKernel,
-    chosen_kernel,
-    divided,
-    held_out_loss,
-)
+from isohash.kernels.tuning import KernelChoice, TunedKernel, chosen_kernel, signs_of
 
-Matrix = NDArray[np.float64]
-Score = Callable[[Matrix, Matrix], Matrix]
-
-SCORES: dict[str, Score] = {"published": published_scores, "balanced": balanced_scores}
-# Fewer effective features than this would leave nearly the same few directions.
-LEAST_EFFECTIVE = 200
+N_ROUNDS = 10
+# The effective number 1 / |q|^2 of a round's distribution: fewer would be a greedy choice.
+LEAST_EFFECTIVE = 50
+# Points that score the candidates; all of them would take memory in proportion.
+MOST_POINTS = 4000
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class FeatureSelection:
-    """Draws features of `kernel` for the rows of X (n, d) and their classes y in 0..k-1.
+    """Candidates with their cosines `z` (n, M) at n points and the points' `signs` (n, k).
 
-    `losses` holds, for every number of features drawn so far, the held-out loss of plain features
-    ("none") and of every score.
+    `signs` has a column for each class against the rest, or one for two classes.
     """
 
-    kernel: RadialKernel
-    X: Matrix
-    y: NDArray[np.int64]
-    folds: Sequence[Fold]
-    seed: int | None
-    n_candidates: int = 10_000
-    C: float = 1.0
-    losses: dict[int, dict[str, float]] = field(default_factory=dict, init=False)
+    candidates: RandomFeatures
+    z: NDArray[np.float32]
+    signs: NDArray[np.float64]
+    C: float
 
-    def __post_init__(self) -> None:
-        rng = np.random.default_rng(self.seed)
-        dim = self.X.shape[1]
-        self._candidates = RandomFeatures.draw(self.kernel, self.n_candidates, dim, rng)
-        # Sums over the classes of each fold's held-out part: all others follow by adding them up.
-        k, n = int(self.y.max()) + 1, len(self.y)
-        members = np.zeros((len(self.folds), k, n))
-        for fold, (_, held_out) in enumerate(self.folds):
-            members[fold, self.y[held_out], held_out] = 1.0
-        self._counts = members.sum(axis=2)
-        flat = class_sums(self._candidates, self.X, members.reshape(-1, n))
-        self._sums = flat.reshape(len(self.folds), k, -1)
+    @classmethod
+    def of(
+        cls,
+        kernel: RadialKernel,
+        X: NDArray[np.float64],
+        y: NDArray[np.int64],
+        n_candidates: int,
+        C: float,
+        rng: np.random.Generator,
+    ) -> FeatureSelection:
+        """Draw candidates of `kernel` to be scored at the rows of X (n, d) of classes y in 0..k-1.
 
-    def draw(self, n: int) -> RandomFeatures:
-        """The n features whose kind has the least held-out loss."""
-        losses = self.losses.setdefault(n, self._losses(min(n, MOST_FEATURES)))
-        return self._draw(min(losses, key=lambda kind: losses[kind]), n, None)
+        Not more than `MOST_POINTS` rows are used, drawn evenly.
+        """
+        if n_candidates < 2:
+            raise InputError(f"n_candidates must be at least 2, got {n_candidates}")
+        signs = signs_of(y)
+        if len(X) > MOST_POINTS:
+            rows = np.sort(rng.choice(len(X), MOST_POINTS, replace=False))
+            X, signs = X[rows], signs[rows]
+        candidates = RandomFeatures.draw(kernel, n_candidates, X.shape[1], rng)
+        return cls(candidates, candidates.cosines(X), signs, C)
 
-    def _losses(self, n: int) -> dict[str, float]:
-        kinds = ["none", *SCORES] if self._counts.shape[1] == 2 else ["none", "balanced"]
-        return {kind: float(np.mean([self._loss(kind, n, f) for f in range(len(self.folds))]))
-                for kind in kinds}  # fmt: skip
+    def draw(self, n: int, rng: np.random.Generator) -> RandomFeatures:
+        """Take n features in rounds; all candidates where they are not more."""
+        taken = np.zeros(0, np.int64)
+        residuals = self.signs - self.signs.mean(axis=0)
+        for target in np.diff(np.linspace(0, n, N_ROUNDS + 1).astype(int)):
+            taken = np.concatenate([taken, self._round(residuals, taken, int(target), rng)])
+            residuals = self._residuals(taken)
+        return RandomFeatures(self.candidates.frequencies[taken], self.candidates.phases[taken])
 
-    def _loss(self, kind: str, n: int, fold: int) -> float:
-        z = self._draw(kind, n, fold)(self.X)
-        return held_out_loss(z, self.y, self.folds[fold], self.C)
-
-    def _draw(self, kind: str, n: int, without: int | None) -> RandomFeatures:
-        """Features of one kind, by the labels of all rows or of those outside one fold."""
-        rng = np.random.default_rng(self.seed)
+    def _round(
+        self,
+        residuals: NDArray[np.float64],
+        taken: NDArray[np.int64],
+        n: int,
+        rng: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        """Places of n more candidates, by the distribution that agrees best with the residuals."""
+        free = np.setdiff1d(np.arange(len(self.candidates)), taken)
         effective = max(LEAST_EFFECTIVE, 2 * n)
-        if kind == "none" or effective >= self.n_candidates:
-            return RandomFeatures.draw(self.kernel, n, self.X.shape[1], rng, orthogonal=True)
-        keep = np.arange(len(self.folds)) != (-1 if without is None else without)
-        scores = SCORES[kind](self._sums[keep].sum(axis=0), self._counts[keep].sum(axis=0))
-        radius = np.sqrt(1.0 / effective - 1.0 / self.n_candidates)
-        q = best_distribution(scores, float(radius))
-        return select_features(self._candidates, q, n, rng, replace=False)
+        if n == 0 or effective >= len(free):
+            return rng.choice(free, min(n, len(free)), replace=False)
+        agreement = residuals.T.astype(np.float32) @ self.z  # (k, M)
+        scores = np.square(agreement[:, free], dtype=np.float64).sum(axis=0)
+        q = best_distribution(scores, float(np.sqrt(1.0 / effective - 1.0 / len(free))))
+        left = np.flatnonzero(q > SMALLEST_WEIGHT)
+        return free[rng.choice(left, n, replace=False, p=q[left] / q[left].sum())]
+
+    def _residuals(self, taken: NDArray[np.int64]) -> NDArray[np.float64]:
+        if not len(taken):
+            return self.signs - self.signs.mean(axis=0)
+        z = self.z[:, taken] * np.float32(np.sqrt(2.0 / len(taken)))
+        model = Ridge(1.0 / (2.0 * self.C), solver="cholesky").fit(z, self.signs)
+        return self.signs - model.predict(z).reshape(self.signs.shape)
 
 
 class SelectedFeatureSVM(FeatureClassifier):
-    """Linear SVM on features of a learned kernel, reweighted where held-out loss says it helps.
+    """Linear SVM on features of a learned kernel that are chosen by residuals.
 
     Args:
         n_features: D.
         C: as in `RandomFeatureSVM`.
-        random_state: seed of the candidates, of the draws and of the held-out parts.
+        random_state: seed of the candidates and of the draws.
         kernel: as in `RandomFeatureSVM`, but None learns by alignment and then tunes the scale.
         n_candidates: M, the number of features to choose from.
-        n_folds: into how many parts the data are divided to choose.
     """
 
     n_features: int
@@ -123,29 +121,20 @@ class SelectedFeatureSVM(FeatureClassifier):
         *,
         kernel: KernelChoice = None,
         n_candidates: int = 10_000,
-        n_folds: int = 3,
     ) -> None:
         self.n_features = n_features
         self.C = C
         self.random_state = random_state
         self.kernel = kernel
         self.n_candidates = n_candidates
-        self.n_folds = n_folds
 
     def _draw_features(
-        self, X: Matrix, y: NDArray[np.int64], rng: np.random.Generator
+        self, X: NDArray[np.float64], y: NDArray[np.int64], rng: np.random.Generator
     ) -> RandomFeatures:
-        if self.n_candidates < 2:
-            raise InputError(f"n_candidates must be at least 2, got {self.n_candidates}")
-        folds = divided(X, y, None, self.n_folds, self.random_state)
         choice = self.kernel
         if choice is None:
             learner = KernelLearner(n_particles=100, n_steps=500)
             choice = TunedKernel(learner, C=self.C, random_state=self.random_state)
         self.kernel_ = chosen_kernel(choice, X, y, self.n_features, rng)
-        selection = FeatureSelection(
-            self.kernel_, X, y, folds, self.random_state, self.n_candidates, self.C
-        )
-        features = selection.draw(self.n_features)
-        self.losses_ = selection.losses[self.n_features]
-        return features
+        selection = FeatureSelection.of(self.kernel_, X, y, self.n_candidates, self.C, rng)
+        return selection.draw(self.n_features, rng)

@@ -150,8 +150,13 @@ def held_out_loss(z: NDArray[np.floating], y: NDArray[np.int64], fold: Fold, C: 
     SVM: one factorisation serves all classes.
     """
     train, held_out = fold
-    classes = [1] if y.max() == 1 else range(int(y.max()) + 1)
-    signs = np.where(y[:, None] == np.asarray(classes), 1.0, -1.0)
+    signs = signs_of(y)
     model = Ridge(1.0 / (2.0 * C), solver="cholesky").fit(z[train], signs[train])
     scores = model.predict(z[held_out]).reshape(len(held_out), -1)
     return float(np.mean(np.sum(np.maximum(0.0, 1.0 - signs[held_out] * scores) ** 2, axis=1)))
+
+
+def signs_of(y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """+1 and -1 for each class in 0..k-1 against the rest: (n, k), or (n, 1) for two classes."""
+    classes = [1] if y.max() == 1 else range(int(y.max()) + 1)
+    return np.where(y[:, None] == np.asarray(classes), 1.0, -1.0)
