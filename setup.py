@@ -13,6 +13,7 @@ SOURCES = [
     "amx.cpp",
     "avx2.cpp",
     "avx512.cpp",
+    "avx512_slices.cpp",
     "avx512_symbols.cpp",
     "epilogue.cpp",
     "levels.cpp",

@@ -202,8 +202,8 @@ class Products : public BatchKernel {
     }
 
     ISOHASH_AMX void run(const Shape &shape, const uint8_t *prepared, int64_t first, int64_t n,
-                         const uint8_t *block, int64_t m, int32_t *out,
-                         int64_t ld) const override {
+                         const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
+                            const Interest *, uint64_t *) const override {
         const int64_t words = shape.words(), code_tile = words * tile_bytes;
         const Queries queries{prepared + first / group() * group_bytes(shape), group() / side};
         use_full_tiles();
@@ -258,7 +258,7 @@ const Level *amx_level() {
     if (!avx512_level() || !machine_has_it() || !granted()) return nullptr;
     static const Level level = [] {
         Level all = *avx512_level();
-        std::copy_backward(all.batches, all.batches + 2, all.batches + 3);
+        std::copy_backward(all.batches, all.batches + 3, all.batches + 4);
         all.batches[0] = &products;
         return all;
     }();

@@ -533,7 +533,8 @@ class Lookup : public BatchKernel {
     }
 
     void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
-             const uint8_t *block, int64_t m, int32_t *out, int64_t ld) const override {
+             const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
+             const Interest *, uint64_t *) const override {
         const int64_t positions = positions_of(shape);
         const uint8_t *offsets = queries + table_bytes + first * positions;
         const int64_t per_byte = 255 / std::max(1, largest_step(shape));
@@ -586,7 +587,7 @@ const Level level = {
     {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
      symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
      symbols<squared_sums, wide_apart, true>},
-    {&lookup, nullptr, nullptr},
+    {&lookup, nullptr, nullptr, nullptr},
     find_below};
 
 } // namespace

@@ -161,8 +161,8 @@ class Tiles : public BatchKernel {
     int64_t prepared_block_bytes(const Shape &, int64_t) const override { return 0; }
 
     ISOHASH_AVX512 void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
-                            const uint8_t *block, int64_t m, int32_t *out,
-                            int64_t ld) const override {
+                            const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
+                            const Interest *, uint64_t *) const override {
         const int64_t words = shape.words();
         const uint64_t *q = reinterpret_cast<const uint64_t *>(queries) + first * words;
         const uint64_t *codes = reinterpret_cast<const uint64_t *>(block);
@@ -206,7 +206,7 @@ const Level *avx512_level() {
         {hamming, avx512_symbols(ISOHASH_LEE), avx512_symbols(ISOHASH_SQUARED_LEE),
          avx512_symbols(ISOHASH_DIFFERENT), avx512_symbols(ISOHASH_ABSOLUTE),
          avx512_symbols(ISOHASH_SQUARED)},
-        {&tiles, avx2_lookup(), nullptr},
+        {avx512_slices(), &tiles, avx2_lookup(), nullptr},
         find_below};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;
 }

@@ -17,6 +17,9 @@ constexpr int64_t vector_bytes = 64;
 // The level's direct kernel of a metric of symbols.
 DirectKernel avx512_symbols(isohash_metric metric);
 
+// Its kernel for batches of bits where the processor has VBMI and GFNI, or null.
+const BatchKernel *avx512_slices();
+
 ISOHASH_AVX512 inline Vector load(const void *p) { return _mm512_loadu_si512(p); }
 
 // The first n bytes, the others 0; no others are read.

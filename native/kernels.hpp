@@ -19,6 +19,17 @@ inline uint64_t word_at(const uint64_t *place) {
     return word;
 }
 
+// The number of the lowest set bit of x, which is not 0.
+inline int lowest_bit(uint64_t x) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(x);
+#else
+    int number = 0;
+    for (; !(x & 1); x >>= 1) number++;
+    return number;
+#endif
+}
+
 struct Shape {
     isohash_metric metric;
     int64_t row_bytes;
@@ -34,6 +45,13 @@ using DirectKernel = void (*)(const Shape &shape, const uint8_t *query, const ui
 
 // The first i in [start, m) with distances[i] < limit, or m.
 using FindBelow = int64_t (*)(const int32_t *distances, int64_t start, int64_t m, int32_t limit);
+
+// Which codes of a block may matter to a query: those at a distance below `limit`, and of these no
+// others than the `most` nearest, with all that are as near as the last of them.
+struct Interest {
+    int32_t limit;
+    int64_t most;
+};
 
 class BatchKernel {
   public:
@@ -54,16 +72,22 @@ class BatchKernel {
     virtual void prepare_queries(const Shape &, const uint8_t *, int64_t, uint8_t *) const {}
     virtual void prepare_block(const Shape &, const uint8_t *, int64_t, uint8_t *) const {}
 
+    // Whether `run` marks the codes of interest and leaves out the distances of all others.
+    // Blocks are then whole 64-bit words of marks.
+    virtual bool marks_codes() const { return false; }
+
     // Distances of `n` queries from number `first` on to the block's m codes:
     // out[i * ld + j] for query first + i and code j. Up to ld entries of a row may be written.
-    // `ld` is block_rows().
+    // `ld` is block_rows(). Where codes are marked, bit j of the ld / 64 words from
+    // marks + i * ld / 64 on says whether code j is of interests[i].
     virtual void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
-                     const uint8_t *block, int64_t m, int32_t *out, int64_t ld) const = 0;
+                     const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
+                     const Interest *interests, uint64_t *marks) const = 0;
 };
 
 struct Level {
     DirectKernel direct[ISOHASH_N_METRICS];
-    const BatchKernel *batches[3]; // tried in order; null: none
+    const BatchKernel *batches[4]; // tried in order; null: none
     FindBelow find_below;
 };
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <vector>
@@ -64,8 +65,18 @@ class Buffer {
 class Consumer {
   public:
     virtual ~Consumer() = default;
+    virtual Interest interest(int64_t query) = 0;
     virtual void take(int64_t query, const int32_t *distances, int64_t m, Places places) = 0;
+    // Only marked distances are there.
+    virtual void take_marked(int64_t query, const int32_t *distances, const uint64_t *marks,
+                             int64_t m, Places places) = 0;
 };
+
+// Calls act(i) for each marked code, in order.
+template <class Act> void each_mark(const uint64_t *marks, int64_t m, Act act) {
+    for (int64_t w = 0; 64 * w < m; w++)
+        for (uint64_t left = marks[w]; left; left &= left - 1) act(64 * w + lowest_bit(left));
+}
 
 struct Block {
     const uint8_t *codes;
@@ -146,6 +157,9 @@ void scan_batch(const isohash_scan &scan, const BatchKernel &kernel, Range queri
     const Buffer prepared_block(kernel.prepared_block_bytes(shape, rows));
     const Buffer distances(kernel.distance_rows(group) * rows *
                            static_cast<int64_t>(sizeof(int32_t)));
+    const int64_t words = kernel.marks_codes() ? rows / 64 : 0;
+    std::vector<Interest> interests(static_cast<size_t>(group));
+    std::vector<uint64_t> marks(static_cast<size_t>(group * words));
     const uint8_t *plain = query_row(scan, queries.first);
     if (prepared_queries.bytes()) kernel.prepare_queries(shape, plain, n, prepared_queries.bytes());
     const uint8_t *rearranged = prepared_queries.bytes() ? prepared_queries.bytes() : plain;
@@ -160,10 +174,19 @@ void scan_batch(const isohash_scan &scan, const BatchKernel &kernel, Range queri
         }
         for (int64_t i = 0; i < n; i += group) {
             const int64_t some = std::min(group, n - i);
-            kernel.run(shape, rearranged, i, some, block_rows, block.rows, distances.ints(), rows);
+            const int64_t first = queries.first + i;
             for (int64_t j = 0; j < some; j++)
-                consumer.take(queries.first + i + j, distances.ints() + j * rows, block.rows,
-                              block.places);
+                interests[static_cast<size_t>(j)] = consumer.interest(first + j);
+            kernel.run(shape, rearranged, i, some, block_rows, block.rows, distances.ints(), rows,
+                       interests.data(), marks.data());
+            for (int64_t j = 0; j < some; j++) {
+                const int32_t *row = distances.ints() + j * rows;
+                if (words)
+                    consumer.take_marked(first + j, row, marks.data() + j * words, block.rows,
+                                         block.places);
+                else
+                    consumer.take(first + j, row, block.rows, block.places);
+            }
         }
     }
 }
@@ -222,8 +245,15 @@ class TopK : public Consumer {
         : first_(queries.first), find_below_(find_below),
           selectors_(static_cast<size_t>(queries.size()), Selector(k, n)) {}
 
+    Interest interest(int64_t query) override { return selector(query).interest(); }
     void take(int64_t query, const int32_t *distances, int64_t m, Places places) override {
         selector(query).take(distances, m, places, find_below_);
+    }
+    void take_marked(int64_t query, const int32_t *distances, const uint64_t *marks, int64_t m,
+                     Places places) override {
+        Selector &nearest = selector(query);
+        each_mark(marks, m, [&](int64_t i) { nearest.take_one(distances[i], places[i]); });
+        nearest.tighten();
     }
     Selector &selector(int64_t query) { return selectors_[static_cast<size_t>(query - first_)]; }
 
@@ -238,6 +268,13 @@ class Matrix : public Consumer {
     Matrix(int32_t *out, int64_t columns, int32_t scale)
         : out_(out), columns_(columns), scale_(scale) {}
 
+    Interest interest(int64_t) override {
+        return {std::numeric_limits<int32_t>::max(), std::numeric_limits<int64_t>::max()};
+    }
+    void take_marked(int64_t query, const int32_t *distances, const uint64_t *, int64_t m,
+                     Places places) override {
+        take(query, distances, m, places); // all are marked
+    }
     void take(int64_t query, const int32_t *distances, int64_t m, Places places) override {
         int32_t *row = out_ + query * columns_ + places.first;
         if (scale_ == 1)
@@ -258,6 +295,15 @@ class Within : public Consumer {
         : first_(queries.first), limit_(limit), find_below_(find_below),
           keys_(static_cast<size_t>(queries.size())) {}
 
+    Interest interest(int64_t) override {
+        return {limit_, std::numeric_limits<int64_t>::max()};
+    }
+    void take_marked(int64_t query, const int32_t *distances, const uint64_t *marks, int64_t m,
+                     Places places) override {
+        std::vector<Key> &keys = keys_[static_cast<size_t>(query - first_)];
+        each_mark(marks, m,
+                  [&](int64_t i) { keys.push_back(key_of(distances[i], places[i])); });
+    }
     void take(int64_t query, const int32_t *distances, int64_t m, Places places) override {
         std::vector<Key> &keys = keys_[static_cast<size_t>(query - first_)];
         int64_t i = find_below_(distances, 0, m, limit_);

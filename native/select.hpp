@@ -43,10 +43,24 @@ class Selector {
     void take(const int32_t *distances, int64_t m, Places places, FindBelow find_below) {
         int64_t i = find_below(distances, 0, m, limit_);
         while (i < m) {
-            keys_.push_back(key_of(distances[i], places[i]));
-            if (keys_.size() >= capacity_) keep_nearest();
+            take_one(distances[i], places[i]);
             i = find_below(distances, i + 1, m, limit_);
         }
+    }
+
+    void take_one(int32_t distance, uint32_t position) {
+        if (distance >= limit_) return;
+        keys_.push_back(key_of(distance, position));
+        if (keys_.size() >= capacity_) keep_nearest();
+    }
+
+    Interest interest() const { return {limit_, static_cast<int64_t>(k_)}; }
+
+    // Lowers the limit where that is worth a look at the candidates.
+    void tighten() {
+        constexpr size_t enough = 8;
+        if (keys_.size() >= k_ + enough || limit_ == std::numeric_limits<int32_t>::max())
+            keep_nearest();
     }
 
     // The nearest, at most k, in order.
