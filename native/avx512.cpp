@@ -82,6 +82,36 @@ ISOHASH_AVX512 void hamming_eight_codes(const uint64_t *query, const uint64_t *c
     for (; i < m; i++) out[i] = one_code(query, codes + i * words, words);
 }
 
+// Codes of one word: a vector holds eight of them.
+ISOHASH_AVX512 void hamming_64_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                    int32_t *out) {
+    const Vector q = _mm512_set1_epi64(static_cast<int64_t>(word_at(query)));
+    int64_t i = 0;
+    for (; i + 8 <= m; i += 8)
+        store_8(out + i, _mm512_cvtepi64_epi32(differing(q, load(codes + i))));
+    for (; i < m; i++) out[i] = one_code(query, codes + i, 1);
+}
+
+// Codes of two words: a vector holds four of them.
+ISOHASH_AVX512 void hamming_128_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
+                                     int32_t *out) {
+    const Vector q = _mm512_set_epi64(
+        static_cast<int64_t>(word_at(query + 1)), static_cast<int64_t>(word_at(query)),
+        static_cast<int64_t>(word_at(query + 1)), static_cast<int64_t>(word_at(query)),
+        static_cast<int64_t>(word_at(query + 1)), static_cast<int64_t>(word_at(query)),
+        static_cast<int64_t>(word_at(query + 1)), static_cast<int64_t>(word_at(query)));
+    int64_t i = 0;
+    for (; i + 8 <= m; i += 8) {
+        const Vector low = differing(q, load(codes + 2 * i));
+        const Vector high = differing(q, load(codes + 2 * i + vector_words));
+        // Words 0, 4, 1, 5, 2, 6, 3, 7 of the eight codes' sums, put in order as they shrink.
+        const Vector sums = add_64_bits(low, high);
+        const Vector order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
+        store_8(out + i, _mm512_cvtepi64_epi32(_mm512_permutexvar_epi64(order, sums)));
+    }
+    for (; i < m; i++) out[i] = one_code(query, codes + 2 * i, 2);
+}
+
 ISOHASH_AVX512 void hamming_long_codes(const uint64_t *query, const uint64_t *codes, int64_t m,
                                        int64_t words, int32_t *out) {
     constexpr int64_t stretch = 4 * vector_words;
@@ -111,7 +141,11 @@ ISOHASH_AVX512 void hamming(const Shape &shape, const uint8_t *query, const uint
     const int64_t words = shape.words();
     const uint64_t *q = reinterpret_cast<const uint64_t *>(query);
     const uint64_t *rows = reinterpret_cast<const uint64_t *>(codes);
-    if (words < long_code_words || words % vector_words)
+    if (words == 1)
+        hamming_64_bits(q, rows, m, out);
+    else if (words == 2)
+        hamming_128_bits(q, rows, m, out);
+    else if (words < long_code_words || words % vector_words)
         hamming_eight_codes(q, rows, m, words, out);
     else
         hamming_long_codes(q, rows, m, words, out);

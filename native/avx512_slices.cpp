@@ -101,11 +101,14 @@ ISOHASH_SLICES void turn_words(const uint64_t *codes, int64_t m, int64_t words, 
                                int64_t n, uint8_t *out) {
     alignas(64) uint8_t bytes[8][64][64];
     const __mmask8 mask = static_cast<__mmask8>((1u << n) - 1);
+    // What is wanted next: the words that follow, or the rows of the next block.
+    const int64_t ahead = first + 8 < words ? 8 : block_codes * words - first;
     for (int64_t g = 0; g < 64; g++) {
         Vector v[8];
         for (int64_t i = 0; i < 8; i++) {
             const uint64_t *row = codes + std::min(8 * g + i, m - 1) * words;
             v[i] = _mm512_maskz_loadu_epi64(mask, row + first);
+            _mm_prefetch(reinterpret_cast<const char *>(row + first + ahead), _MM_HINT_T1);
         }
         transpose_words(v);
         for (int64_t w = 0; w < n; w++) store_slice(bytes[w][g], bits_of_words(v[w]));
