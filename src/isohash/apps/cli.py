@@ -72,7 +72,15 @@ def index(
         ),
     ] = None,
     bits: Annotated[int | None, typer.Option(help="Stored bits per slice and view [1024].")] = None,
-    q: Annotated[int | None, typer.Option(help="Symbols of the code's alphabet [2].")] = None,
+    hash_: Annotated[
+        str | None,
+        typer.Option(
+            "--hash", help="adaptive (fitted to the data) or kernel (drawn, learnable) [kernel]."
+        ),
+    ] = None,
+    q: Annotated[
+        int | None, typer.Option(help="Symbols of the kernel hash's alphabet [2].")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw [0].")] = None,
     embeddings: Annotated[
         bool | None,
@@ -106,6 +114,7 @@ def index(
         table = None if aliases is None else load_aliases(aliases)
         given = {
             "encoder": encoder,
+            "hash": hash_,
             "bits": bits,
             "q": q,
             "seed": seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,35 @@ from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import View
 from isohash.apps.settings import IndexSettings, Progress
 from isohash.features.encoders import Encoder
+from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
+from isohash.hashing.pairs import FEWEST_ROWS
 from isohash.records import bits_per_symbol
 
+# Held-out rows from which on measured intervals are better than those in closed form.
+ENOUGH_ROWS = 1000
 
-def fit_model(embeddings: NDArray[np.float32], bits: int, q: int, seed: int) -> HashModel:
-    """Draw and calibrate a hash of `bits` stored bits for embeddings (n, d)."""
-    drawn = fit_hash(embeddings, bits, q, seed)
-    near = neighbour_distance(embeddings, np.random.default_rng(seed))
+
+def fit_model(
+    embeddings: NDArray[np.float32], held_out: NDArray[np.float32], settings: IndexSettings
+) -> HashModel:
+    """Fit a hash to embeddings (n, d) and calibrate it on others (m, d) that it has not seen."""
+    drawn = fit_hash(embeddings, settings)
+    rng = np.random.default_rng(settings.seed)
+    near = neighbour_distance(embeddings, rng)
+    others = held_out if len(held_out) >= FEWEST_ROWS else np.concatenate([embeddings, held_out])
+    if isinstance(drawn, AdaptiveHash) or len(others) >= ENOUGH_ROWS:
+        return HashModel(drawn, Calibration.fit(drawn, others, rng), near)
     return HashModel(drawn, Calibration.of(drawn), near)
+
+
+def hash_for(settings: IndexSettings, n_rows: int) -> IndexSettings:
+    """The settings with the hash that `n_rows` of the scarcest view suffice for, and its q."""
+    if settings.hash == "adaptive" and n_rows >= FEWEST_ROWS:
+        return settings
+    return replace(settings, hash="kernel", q=settings.q or 2)
 
 
 def fit_encoder(
@@ -55,9 +74,14 @@ def fit_encoder(
     return fit_pca(images, dim=dim, random_state=settings.seed, name=f"pca-{view}")
 
 
-def fit_hash(embeddings: NDArray[np.float32], bits: int, q: int, seed: int) -> DrawnHash:
-    """Draw a hash of `bits` stored bits: the sign-cosine code for q = 2, the Lee code otherwise."""
-    if q == 2:
+def fit_hash(embeddings: NDArray[np.float32], settings: IndexSettings) -> DrawnHash:
+    """The hash that the settings name, fitted to embeddings (n, d)."""
+    bits, seed, q = settings.bits, settings.seed, settings.q
+    if settings.hash == "adaptive":
+        from isohash.hashing.best import make_hasher
+
+        return make_hasher(bits, random_state=seed).fit(embeddings).hash_
+    if q is None or q == 2:
         from isohash.hashing.kernel_hasher import KernelHasher
 
         # t = 0 tells distances apart with 1.8 times fewer bits than a random threshold

@@ -11,23 +11,30 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from isohash.apps.encoder_choice import choose, named_encoders, slices_for
 from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
-from isohash.apps.fitting import fit_encoder, fit_model
+from isohash.apps.fitting import fit_encoder, fit_model, hash_for
 from isohash.apps.naming import known_as, unmapped
-from isohash.apps.pipeline import Pipeline, images_of, rows_of
+from isohash.apps.pipeline import Pipeline, as_stored
 from isohash.apps.plan_fitting import choose_plan_encoder
-from isohash.apps.retrieval import VIEWS, View
+from isohash.apps.retrieval import View
+from isohash.apps.sampling import (
+    Reading,
+    Shares,
+    SliceSample,
+    case_of,
+    held_out_embeddings,
+    sample_slices,
+)
 from isohash.apps.settings import (
     IndexReport,
     IndexSettings,
@@ -37,12 +44,11 @@ from isohash.apps.settings import (
     settings_of,
     tell,
     versions,
+    with_hash,
 )
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.measures import Measured, measure
-from isohash.features.slices import case_slices
-from isohash.records import Case
+from isohash.features.encoders import Encoder
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.reading import find
 
@@ -76,6 +82,7 @@ def index_found(
     progress: Progress | None = None,
 ) -> IndexReport:
     """Add what was found; see `index_source`."""
+    options = with_hash(options)
     if findings.kind == "vectors":
         from isohash.apps.vectors import index_vectors
 
@@ -187,16 +194,9 @@ def _coded_ahead(
 def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
-        return entry_of(pipeline.code(_case(found)), embeddings=embeddings)
+        return entry_of(pipeline.code(case_of(found)), embeddings=embeddings)
     except InputError as error:
         return error
-
-
-def _case(found: Found) -> Case:
-    case = found.read()
-    if not isinstance(case, Case):
-        raise InputError(f"{found.path} holds vectors, not a case")
-    return case if case.id == found.key else replace(case, id=found.key)
 
 
 def fit(
@@ -205,20 +205,21 @@ def fit(
     """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
     named = named_encoders(settings.encoder)
     settings = replace(settings, slices=slices_for(named, settings.slices))
-    rng = np.random.default_rng(settings.seed)
-    sample, measured = sample_slices(findings.found, settings, rng, progress)
-    plan = choose_plan_encoder(measured)
-    folder = _training_folder(archive)
-    encoders, models, notes = {}, {}, []
-    for view, images in sample.items():
-        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images.images)} {view} slices")
-        choice = choose(view, named, settings.encoder, images.images)
-        encoders[view] = choice.encoder or fit_encoder(
-            view, images.images, images.patient, settings, folder, progress
-        )
-        notes += [choice.note] if choice.note else []
-        embeddings = encoders[view].encode(images.images)
-        models[view] = fit_model(embeddings, settings.bits, settings.q, settings.seed)
+    found = findings.found
+    order = np.random.default_rng(settings.seed).permutation(len(found))
+    reading = Reading(found, order, settings.slices)
+    shares = Shares.of(len(found), settings)
+    sample = sample_slices(reading, shares.fitted, settings, progress)
+    if not sample:
+        first = reading.reasons[0]
+        raise InputError(f"none of the {len(found)} cases found can be used; first: {first}")
+    encoders, notes = _encoders(sample, named, settings, archive, progress)
+    fitted = {v: as_stored(encoders[v].encode(images.images)) for v, images in sample.items()}
+    seen = {str(name) for images in sample.values() for name in images.patient}
+    held_out = held_out_embeddings(reading, shares.held_out, seen, encoders, settings, progress)
+    plan = choose_plan_encoder(reading.measured)
+    settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
+    models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
     recipe = {
         "kind": "cases",
         "settings": {
@@ -232,69 +233,30 @@ def fit(
         "notes": notes,
         "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
         "plan": plan.about,
-        "fitted_on": {view: len(images.images) for view, images in sample.items()},
+        "fitted_on": {view: len(rows) for view, rows in fitted.items()},
+        "calibrated_on": {view: model.calibration.source for view, model in models.items()},
         "versions": versions(),
     }
     return Pipeline(settings.slices, encoders, models, plan=plan.encoder), recipe
 
 
-@dataclass(frozen=True, eq=False)
-class SliceSample:
-    """Encoder inputs (n, size, size) of one view, and the patient of each (n,)."""
-
-    images: NDArray[np.float32]
-    patient: NDArray[Any]
-
-
-def sample_slices(
-    found: Sequence[Found],
+def _encoders(
+    sample: Mapping[View, SliceSample],
+    named: Mapping[View, Encoder],
     settings: IndexSettings,
-    rng: np.random.Generator,
+    archive: str | Path,
     progress: Progress | None,
-) -> tuple[dict[View, SliceSample], list[Measured]]:
-    """A seeded sample of slices per view, evenly spread over up to `fit_cases` readable cases.
-
-    And what is measured of those of the cases that have structures.
-    """
-    order = rng.permutation(len(found))
-    wanted = min(settings.fit_cases, len(found))
-    images: dict[View, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
-    patients: dict[View, list[str]] = {view: [] for view in VIEWS}
-    measured: list[Measured] = []
-    reasons: list[str] = []
-    n_read = 0
-    for at in order:
-        if n_read == wanted:
-            break
-        tell(progress, n_read, wanted, "reading a sample of slices")
-        try:
-            case = _case(found[at])
-            slices = case_slices(case, settings.slices)
-        except InputError as error:
-            reasons.append(str(error))
-            continue
-        n_read += 1
-        if case.structures:
-            measured.append(measure(case))
-        for view in VIEWS:
-            rows = _spread(rows_of(slices, view), -(-settings.fit_slices // wanted))
-            if len(rows):
-                images[view].append(images_of(slices, view, rows))
-                patients[view] += [case.patient] * len(rows)
-    if not n_read:
-        raise InputError(f"none of the {len(found)} cases found can be used; first: {reasons[0]}")
-    samples = {
-        view: SliceSample(np.concatenate(images[view]), np.array(patients[view]))
-        for view in VIEWS
-        if images[view]
-    }
-    return samples, measured
-
-
-def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+) -> tuple[dict[View, Encoder], list[str]]:
+    """The encoder of each view, and what is to be said of the choice."""
+    encoders, notes, folder = {}, [], _training_folder(archive)
+    for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):
+        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {view} slices")
+        choice = choose(view, named, settings.encoder, images)
+        encoders[view] = choice.encoder or fit_encoder(
+            view, images, patient, settings, folder, progress
+        )
+        notes += [choice.note] if choice.note else []
+    return encoders, notes
 
 
 def _training_folder(archive: str | Path) -> Path:

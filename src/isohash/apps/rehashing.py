@@ -104,7 +104,8 @@ def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[s
             arrays = _with_codes(store.arrays(case_id), models, old + 1)
             store.put(case_id, store.metadata(case_id), arrays, store.fingerprint(case_id))
         learned = {view: _kept_kernel(store, view)["kernel"] for view in views}
-        changed = {"generation": old + 1, "kernel": learned, "settings": {**settings, "q": 2}}
+        now = {**settings, "hash": "kernel", "q": 2}
+        changed = {"generation": old + 1, "kernel": learned, "settings": now}
         store.set_recipe({**recipe, **changed})
         return [
             {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}

@@ -6,9 +6,10 @@ Everything (pictures, curves, styles) is inside the file, and no script runs in 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -152,12 +153,16 @@ def _dvh_curve(name: str, volume: NDArray[np.floating], series: int | None) -> C
     return Curve(name, dose[kept], 100.0 * volume[kept], series)
 
 
+def _hash(settings: Mapping[str, Any]) -> str:
+    return f"q = {settings['q']}" if settings["q"] else f"{settings['hash']} alphabets"
+
+
 def _provenance(archive: Archive) -> str:
     recipe = archive.recipe
     settings, made_by = recipe["settings"], recipe["versions"]
     digests = ", ".join(f"{name} {digest[:12]}" for name, digest in recipe["digests"].items())
     return (
         f"{len(archive)} cases; encoder {settings['encoder']} ({digests}); "
-        f"{settings['bits']} stored bits per slice and view, q = {settings['q']}; "
+        f"{settings['bits']} stored bits per slice and view, {_hash(settings)}; "
         f"seed {settings['seed']}; archive made by isohash {made_by['isohash']}."
     )

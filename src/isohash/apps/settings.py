@@ -27,11 +27,15 @@ FIT_CASES = 64
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """How a new archive encodes and hashes; an existing archive keeps the settings it has."""
+    """How a new archive encodes and hashes; an existing archive keeps the settings it has.
+
+    `hash` is "adaptive" (`make_hasher`) or "kernel" (`KernelHasher`, or `LeeHasher` for q > 2).
+    """
 
     encoder: str = "auto"
+    hash: str = "kernel"
     bits: int = 1024
-    q: int = 2
+    q: int | None = None  # of the kernel hash: 2, or more for symbols compared by Lee distance
     embeddings: bool = True  # kept for re-ranking and for learning kernels
     dim: int = 128
     seed: int = 0
@@ -39,6 +43,21 @@ class IndexSettings:
     fit_slices: int = FIT_SLICES
     fit_cases: int = FIT_CASES
     aliases: Mapping[str, str] = field(default_factory=dict)  # the user's names of structures
+
+
+HASHES = ("adaptive", "kernel")
+
+
+def with_hash(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the hash that they imply: an alphabet `q` is one of the kernel hash."""
+    hash_ = options.get("hash", "kernel" if "q" in options else None)
+    if hash_ is None:
+        return dict(options)
+    if hash_ not in HASHES:
+        raise InputError(f"--hash must be {' or '.join(HASHES)}, got {hash_!r}")
+    if hash_ == "adaptive" and "q" in options:
+        raise InputError("--q is for --hash kernel: adaptive codes choose their alphabets")
+    return {**options, "hash": hash_}
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
 
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The settings an archive was made with; older archives do not name all of them."""
-    return {"embeddings": True, "aliases": {}, **recipe["settings"]}
+    return {"hash": "kernel", "embeddings": True, "aliases": {}, **recipe["settings"]}
 
 
 def encoder_name(encoder: str) -> str:

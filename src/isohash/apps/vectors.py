@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, matches_of
 from isohash.apps.entry import codes_name
-from isohash.apps.fitting import fit_model
+from isohash.apps.fitting import fit_model, hash_for
 from isohash.apps.pipeline import HashModel, load_model, model_files
 from isohash.apps.reranking import n_candidates
 from isohash.apps.retrieval import Level, Pair, Ranked
@@ -41,7 +41,7 @@ from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.reading import find
 
 ROWS = 65536  # rows of one entry: about 8 MB of codes at 1024 bits
-VECTOR_SETTINGS = ("bits", "q", "embeddings", "seed")  # those that mean something for vectors
+VECTOR_SETTINGS = ("hash", "bits", "q", "embeddings", "seed")  # those that vectors have
 FIT_ROWS = 16384  # rows of the seeded sample that sets the hash's scale
 
 
@@ -62,14 +62,17 @@ def index_vectors(
 def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings) -> CaseStore:
     rows = _read(findings.found[0]).array
     rng = np.random.default_rng(settings.seed)
-    sample = rows[np.sort(rng.permutation(len(rows))[:FIT_ROWS])]
-    model = fit_model(sample, settings.bits, settings.q, settings.seed)
+    sample = rows[rng.permutation(len(rows))[:FIT_ROWS]]
+    held_out = len(sample) // 3
+    settings = hash_for(settings, len(sample))
+    model = fit_model(sample[held_out:], sample[:held_out], settings)
     recipe = {
         "kind": "vectors",
         "dim": int(rows.shape[1]),
         "settings": {name: getattr(settings, name) for name in VECTOR_SETTINGS},
         "near": {"vector": model.near},
-        "fitted_on": {"vector": len(sample)},
+        "fitted_on": {"vector": len(sample) - held_out},
+        "calibrated_on": {"vector": model.calibration.source},
         "digests": {},
         "versions": versions(),
     }
