@@ -30,7 +30,7 @@ def dice(
     queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
     out: Out = Path("out/dice"),
     encoder: Annotated[
-        str, typer.Option(help="autoencoder (trained first), pca, or a folder of encoders.")
+        str, typer.Option(help="autoencoder (trained first), deep, pca, or a folder of encoders.")
     ] = "autoencoder",
     bits: Annotated[
         list[int] | None, typer.Option(help="Code lengths [128 512 1024 4096].")
@@ -54,106 +54,66 @@ def dice(
     print_rows(f"Dice of the top {k} against Euclidean; see {out}", rows, as_json)
 
 
+Work = Annotated[
+    Path | None, typer.Option(help="Folder for finished parts [OUT/work]; a rerun goes on there.")
+]
+
+
 @evaluate.command()
 def slices(
     database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
     queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
     out: Out = Path("out/slices"),
+    work: Work = None,
     encoder: Annotated[
-        str, typer.Option(help="autoencoder (trained first), pca, or a folder of encoders.")
-    ] = "autoencoder",
+        str, typer.Option(help="deep (shipped), autoencoder (trained first), pca, or a folder.")
+    ] = "deep",
     seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Violins of Dice and Jaccard, scores against the number retrieved, and scatter plots.
 
+    An interrupted run goes on where it stopped.
+
     Example: isohash evaluate slices openkbp/train openkbp/validation --out out/slices
     """
     from isohash.evaluation.benchmark import DiceSettings
+    from isohash.evaluation.results import without_points
     from isohash.evaluation.slices import SliceFigures, run_slices
 
     settings = SliceFigures(DiceSettings(encoder=encoder, seed=seed))
     with progress_bar(as_json) as progress:
-        _tell(run_slices(database, queries, out, settings, progress), out, as_json)
+        found = run_slices(database, queries, out, settings, progress, work)
+    _tell(
+        {name: [without_points(p) for p in panels] for name, panels in found.items()}, out, as_json
+    )
 
 
 @evaluate.command()
 def mnist(
     data: Annotated[Path, typer.Argument(help="mnist.npz.", show_default=False)],
     out: Out = Path("out/mnist"),
+    work: Work = None,
+    n_queries: Annotated[int, typer.Option(help="Test digits that are asked for.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
     as_json: Json = False,
 ) -> None:
     """The literature's MNIST experiments: scatter, precision-recall, collages, Lee histograms.
 
+    An interrupted run goes on where it stopped.
+
     Example: isohash evaluate mnist mnist.npz --out out/mnist
     """
+    from isohash.evaluation.digits import DigitSettings
     from isohash.evaluation.mnist import MnistSettings, run_mnist
+    from isohash.evaluation.results import without_points
 
+    settings = MnistSettings(DigitSettings(n_queries=n_queries, seed=seed), seed=seed)
     with progress_bar(as_json) as progress:
-        _tell(run_mnist(data, out, MnistSettings(seed=seed), progress), out, as_json)
-
-
-Weights = Annotated[
-    Path, typer.Option(help="Folder of shallow and deep encoders; made by evaluate encoders.")
-]
-
-
-@evaluate.command()
-def encoders(
-    training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
-    validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
-    out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
-    as_json: Json = False,
-) -> None:
-    """Shallow against deep autoencoders at equal budget, with PCA and downsampling as baselines.
-
-    Trains what WEIGHTS lacks; an interrupted training goes on where it stopped.
-
-    Example: isohash evaluate encoders openkbp/train openkbp/validation --out out/encoders
-    """
-    from isohash.evaluation.encoder_table import run_table
-
-    with progress_bar(as_json) as progress:
-        rows = run_table(training, validation, weights, out, progress=progress)
-    print_rows(f"Encoders; see {out}", rows, as_json)
-
-
-@evaluate.command()
-def reconstructions(
-    source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
-    out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
-    as_json: Json = False,
-) -> None:
-    """Slices beside their reconstructions, and isodose surfaces as a picture and a page to turn.
-
-    Example: isohash evaluate reconstructions openkbp/validation --out out/encoders
-    """
-    from isohash.evaluation.reconstructions import run_reconstructions
-
-    with progress_bar(as_json) as progress:
-        _tell(run_reconstructions(source, weights, out, progress=progress), out, as_json)
-
-
-@evaluate.command()
-def retrievals(
-    database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
-    queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
-    out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
-    as_json: Json = False,
-) -> None:
-    """The same queries by CT and by CT with isodose lines, shallow and deep, side by side.
-
-    Example: isohash evaluate retrievals openkbp/train openkbp/validation --out out/encoders
-    """
-    from isohash.evaluation.retrieval_examples import run_examples
-
-    with progress_bar(as_json) as progress:
-        rows = run_examples(database, queries, weights, out, progress=progress)
-    print_rows(f"Retrieved slices; see {out}", rows, as_json)
+        found = run_mnist(data, out, settings, progress, work)
+    _tell(
+        {name: [without_points(p) for p in panels] for name, panels in found.items()}, out, as_json
+    )
 
 
 @evaluate.command("small-archives")
@@ -175,6 +135,39 @@ def small_archives(
 
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
+
+
+@evaluate.command()
+def codes(
+    data: DataSets,
+    out: Out = Path("out/codes"),
+    work: Work = None,
+    bits: Annotated[
+        list[int] | None, typer.Option(help="Code lengths [32 64 ... 4096].", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Our families of codes and others' at equal stored bits, on MNIST, CT and dose.
+
+    DATA holds mnist/mnist.npz, openkbp/train and openkbp/validation. An interrupted run goes on
+    where it stopped.
+
+    Example: isohash evaluate codes data/ --out out/codes
+    """
+    from isohash.evaluation.benchmark import DiceSettings
+    from isohash.evaluation.codes import CodesSettings, run_codes
+    from isohash.evaluation.digits import DigitSettings
+
+    settings = CodesSettings(
+        bits=tuple(bits) if bits else CodesSettings.bits,
+        digits=DigitSettings(seed=seed),
+        slices=DiceSettings(encoder="deep", seed=seed),
+        seed=seed,
+    )
+    with progress_bar(as_json) as progress:
+        rows = run_codes(data, out, settings, progress, work)
+    print_rows(f"Equal stored bits; see {out}", rows, as_json)
 
 
 @evaluate.command()

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.evaluation.encoders import SliceSet, TrainingPlan, as_float, read_slices, train_one
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import bootstrap_interval, digest, write_results
+from isohash.evaluation.views import View, files_digest, load_views, nearest, save_views
 from isohash.features.encoders import Encoder, load_encoder
+from isohash.features.shipped import shipped_encoder
 from isohash.index.flat import distances
+from isohash.kernels.checkpoint import digest as settings_digest
 
 Progress = Callable[[int, int, str], None]
 METRIC = (
@@ -31,7 +33,11 @@ METRIC = (
 
 @dataclass(frozen=True)
 class DiceSettings:
-    """The experiment. `encoder` is autoencoder, pca, or a folder with ct and dose encoders."""
+    """The experiment.
+
+    `encoder` is autoencoder (trained here), deep (the shipped ones), pca, or a folder with
+    ct.safetensors and dose.safetensors.
+    """
 
     encoder: str = "autoencoder"
     bits: tuple[int, ...] = (128, 512, 1024, 4096)
@@ -43,20 +49,7 @@ class DiceSettings:
     max_epochs: int = 4
 
 
-@dataclass(frozen=True, eq=False)
-class SliceData:
-    """The slices of an experiment."""
-
-    database: SliceSet
-    queries: SliceSet
-
-    def to_json(self) -> dict[str, Any]:
-        """How many there are, and their digests."""
-        parts = {"database": self.database, "queries": self.queries}
-        return {
-            name: {"n": len(part.patient), "digest": digest(part.images.values())}
-            for name, part in parts.items()
-        }
+EMBEDDING_SETTINGS = ("encoder", "n_database", "n_queries", "seed", "dim", "max_epochs")
 
 
 def run_dice(
@@ -68,11 +61,11 @@ def run_dice(
 ) -> list[dict[str, Any]]:
     """Run the experiment on two sources and write dice.csv, dice.json and dice.png to `out`."""
     settings = settings or DiceSettings()
-    embedded, data = embed_views(database, queries, out, settings, progress)
+    views, data = embed_views(database, queries, out, settings, progress)
     rows: list[dict[str, Any]] = []
-    for view, (base, query) in embedded.items():
-        rows += score_codes(view, base, query, data.queries.patient, settings, progress)
-    about = {"metric": METRIC, "settings": asdict(settings), **data.to_json()}
+    for view in views:
+        rows += score_codes(view, settings, progress)
+    about = {"metric": METRIC, "settings": asdict(settings), **data}
     write_results(out, "dice", rows, about)
     _plot(rows, Path(out) / "dice.png", settings)
     return rows
@@ -81,23 +74,53 @@ def run_dice(
 def embed_views(
     database: str | Path,
     queries: str | Path,
-    out: str | Path,
+    work: str | Path,
     settings: DiceSettings,
     progress: Progress | None = None,
-) -> tuple[dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]], SliceData]:
-    """Embeddings (database, queries) per view, and which data they were made from."""
+) -> tuple[list[View], dict[str, Any]]:
+    """Embeddings of CT and of dose, and how many slices of what digest they were made from.
+
+    A trained encoder is kept in the folder `work`.
+    """
     rng = np.random.default_rng(settings.seed)
     train = read_slices(database, progress)
     asked = drawn(read_slices(queries, progress), settings.n_queries, rng)
     if set(train.patient) & set(asked.patient):
         raise InputError("a patient is in the database and among the queries: the scores would lie")
     stored = drawn(train, settings.n_database, rng)
-    embedded = {}
-    for view in train.images:
-        encoder = _encoder(view, train, settings, out, progress)
-        base, query = (encoder.encode(as_float(part.images[view])) for part in (stored, asked))
-        embedded[view] = (base, query)
-    return embedded, SliceData(stored, asked)
+    views = []
+    for name in train.images:
+        encoder = _encoder(name, train, settings, work, progress)
+        base, query = (encoder.encode(as_float(part.images[name])) for part in (stored, asked))
+        views.append(View(name, base, query, asked.patient))
+    parts = {"database": stored, "queries": asked}
+    about = {
+        name: {
+            "n": len(part.patient),
+            "patients": len(np.unique(part.patient)),
+            "digest": digest(part.images.values()),
+        }
+        for name, part in parts.items()
+    }
+    return views, about
+
+
+def kept_views(
+    database: str | Path,
+    queries: str | Path,
+    work: Path,
+    settings: DiceSettings,
+    progress: Progress | None = None,
+) -> tuple[list[View], dict[str, Any]]:
+    """As `embed_views`; made once for the same files and settings, and kept in `work`."""
+    files = [files_digest(source) for source in (database, queries)]
+    made_from = {name: getattr(settings, name) for name in EMBEDDING_SETTINGS}
+    key = settings_digest({"settings": made_from, "files": files})
+    kept = load_views(work / "slices.npz", key)
+    if kept is None:
+        kept = embed_views(database, queries, work, settings, progress)
+        save_views(work / "slices.npz", key, *kept)
+    return kept
 
 
 def drawn(slices: SliceSet, n: int, rng: np.random.Generator) -> SliceSet:
@@ -108,38 +131,27 @@ def drawn(slices: SliceSet, n: int, rng: np.random.Generator) -> SliceSet:
     return SliceSet({v: a[rows] for v, a in slices.images.items()}, slices.patient[rows])
 
 
-def nearest(base: NDArray[np.float32], query: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The k rows of `base` nearest to each query by Euclidean distance, in float64."""
-    b, q = base.astype(np.float64), query.astype(np.float64)
-    squared = (b * b).sum(axis=1) - 2.0 * q @ b.T  # the query's own norm changes no order
-    return np.argsort(squared, axis=1, kind="stable")[:, :k]
-
-
 def score_codes(
-    view: str,
-    base: NDArray[np.float32],
-    query: NDArray[np.float32],
-    patient: NDArray[np.str_],
-    settings: DiceSettings,
-    progress: Progress | None = None,
+    view: View, settings: DiceSettings, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Dice and Jaccard of every family and code length, with intervals by patient."""
     from isohash.hashing.kernel_hasher import KernelHasher
 
-    truth = nearest(base, query, settings.k)
+    truth = nearest(view.base, view.query, settings.k)
     rng = np.random.default_rng(settings.seed)
     rows: list[dict[str, Any]] = []
     for bits in settings.bits:
         for family, dither in (("random threshold", True), ("threshold 0", False)):
             if progress is not None:
-                progress(len(rows), 2 * len(settings.bits), f"hashing {view} to {bits} bits")
-            hasher = KernelHasher(n_bits=bits, dither=dither, random_state=settings.seed).fit(base)
-            counts = distances(hasher.transform(query), hasher.transform(base))
+                progress(len(rows), 2 * len(settings.bits), f"hashing {view.name} to {bits} bits")
+            hasher = KernelHasher(n_bits=bits, dither=dither, random_state=settings.seed)
+            hasher.fit(view.base)
+            counts = distances(hasher.transform(view.query), hasher.transform(view.base))
             scores = expected_overlap(counts, truth, settings.k)
-            low, high = bootstrap_interval(scores, patient, rng)
+            low, high = bootstrap_interval(scores, view.groups, rng)
             rows.append(
                 {
-                    "view": view,
+                    "view": view.name,
                     "encoder": settings.encoder,
                     "family": family,
                     "bits": bits,
@@ -153,8 +165,10 @@ def score_codes(
 
 
 def _encoder(
-    view: str, train: SliceSet, settings: DiceSettings, out: str | Path, progress: Progress | None
+    view: str, train: SliceSet, settings: DiceSettings, work: str | Path, progress: Progress | None
 ) -> Encoder:
+    if settings.encoder == "deep":
+        return shipped_encoder(f"{view}-deep")
     if settings.encoder == "pca":
         from isohash.features.pca import fit_pca
 
@@ -163,7 +177,7 @@ def _encoder(
     if settings.encoder != "autoencoder":
         return load_encoder(Path(settings.encoder) / f"{view}.safetensors")
     plan = TrainingPlan(latent=settings.dim, epochs=settings.max_epochs, seed=settings.seed)
-    return train_one(view, train, plan, Path(out), progress).encoder
+    return train_one(view, train, plan, Path(work), progress).encoder
 
 
 def _plot(rows: Sequence[dict[str, Any]], path: Path, settings: DiceSettings) -> None:

@@ -1,129 +1,121 @@
-"""What codes see of distances: code against Euclidean distance, and precision against recall."""
+"""Precision against recall for many queries: exact at every integer distance, block by block.
+
+Everything within a distance is retrieved, so tied items enter together. Precision and recall are
+means over queries; a query that retrieves nothing within a distance does not enter that distance's
+precision. It is the rule of `metrics.precision_recall`, which is the tests' oracle.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.evaluation.metrics import PrecisionRecall, precision_recall
-from isohash.hashing.cosine import CosineHash
-from isohash.index.flat import FlatIndex, distances
+from isohash.errors import InputError
+from isohash.evaluation.metrics import PrecisionRecall
+from isohash.evaluation.views import squared_blocks
+from isohash.index.flat import distances
 from isohash.records import Codes
 
-# A pair is saturated if its expected code distance is within 5 % of the largest there is: codes can
-# then no longer tell how far apart its items are.
-SATURATED = 0.95
+QUERIES = 250  # queries compared with the whole database at a time
+EUCLIDEAN_LEVELS = 4096  # steps into which Euclidean distances are cut for their own curve
+Block = tuple[slice, NDArray[Any]]  # which queries, and their integer distances (b, n)
 
 
-@dataclass(frozen=True, eq=False)
-class PairSample:
-    """Random pairs of rows: Euclidean distance r (m,) and share of differing symbols (m,)."""
+class CurveSums:
+    """Sums over queries of precision and recall at the distances 0 .. n_levels - 1."""
 
-    r: NDArray[np.float64]
-    share: NDArray[np.float64]
+    def __init__(self, n_levels: int) -> None:
+        self._precision = np.zeros(n_levels)
+        self._recall = np.zeros(n_levels)
+        self._counted = np.zeros(n_levels, dtype=np.int64)
+        self._n = 0
 
+    def add(self, retrieved: NDArray[np.int64], found: NDArray[np.int64]) -> None:
+        """Counts (b, n_levels) of items and of relevant items at each distance, per query."""
+        retrieved, found = np.cumsum(retrieved, axis=1), np.cumsum(found, axis=1)
+        some = retrieved > 0
+        self._precision += np.where(some, found / np.maximum(retrieved, 1), 0.0).sum(axis=0)
+        self._recall += (found / found[:, -1:]).sum(axis=0)
+        self._counted += some.sum(axis=0)
+        self._n += len(found)
 
-def sample_pairs(
-    X: NDArray[np.float32], n: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of n pairs: half at random, half a row and one of its 50 nearest of 2 000 others."""
-    first = rng.integers(0, len(X), n)
-    second = rng.integers(0, len(X), n)
-    pool = rng.permutation(len(X))[:2000]
-    near = first[: n // 2]
-    ranked = np.argsort(euclidean(X[near], X[pool]), axis=1)[:, 1:51]
-    second[: n // 2] = pool[
-        ranked[np.arange(len(near)), rng.integers(0, ranked.shape[1], len(near))]
-    ]
-    return first, second
-
-
-def euclidean(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Distances (n, m) between the rows of a and of b, in float64."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    squared = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2.0 * x @ y.T
-    return np.sqrt(np.maximum(squared, 0.0))
+    def curve(self) -> PrecisionRecall:
+        """The curve of all queries added so far."""
+        with np.errstate(invalid="ignore"):
+            precision = self._precision / self._counted
+        levels = np.arange(len(precision), dtype=np.float64)
+        return PrecisionRecall(levels, precision, self._recall / self._n)
 
 
-def scatter(
-    X: NDArray[np.float32],
-    encode: Callable[[NDArray[np.float32]], Codes],
-    pairs: tuple[NDArray[Any], NDArray[Any]],
-) -> PairSample:
-    """Euclidean distance, and code distance per symbol, of the same pairs of rows of X."""
-    first, second = (X[rows] for rows in pairs)
-    r = np.linalg.norm(first.astype(np.float64) - second.astype(np.float64), axis=1)
-    a, b = encode(first), encode(second)
-    gap = np.abs(a.symbols() - b.symbols())
-    gap = np.minimum(gap, a.q - gap)
-    if a.metric == "squared_lee":
-        gap = gap * gap
-    return PairSample(r, gap.mean(axis=1))
+def counts_by_level(d: NDArray[Any], n_levels: int) -> NDArray[np.int64]:
+    """How many entries of each row of d (b, n) have each value, shape (b, n_levels)."""
+    shifted = d + n_levels * np.arange(len(d), dtype=np.int64)[:, None]
+    return np.bincount(shifted.ravel(), minlength=n_levels * len(d)).reshape(len(d), n_levels)
 
 
-def draw_scatter(
-    axes: Any,
-    title: str,
-    X: NDArray[np.float32],
-    drawn: CosineHash,
-    pairs: tuple[NDArray[Any], NDArray[Any]],
-) -> dict[str, float]:
-    """Draw code against Euclidean distance of the pairs, with the closed form; what it shows."""
-    found = scatter(X, drawn.encode, pairs)
-    line = np.linspace(0, float(found.r.max()), 200)
-    axes.plot(found.r, found.share, ".", markersize=1.5, alpha=0.4, color="#0072B2")
-    axes.plot(line, drawn.disagreement(line), color="#D55E00", linewidth=1.2)
-    axes.set_title(title, fontsize=8)
-    axes.set_ylim(0, 0.5)
-    limit = float(drawn.disagreement(np.array([np.inf]))[0])
-    return {
-        "gamma": float(drawn.kernel.particles[0]),
-        "median_euclidean": round(float(np.median(found.r)), 4),
-        "spearman": round(spearman(found.r, found.share), 4),
-        "saturated_share": round(saturated_share(drawn.disagreement(found.r), limit), 4),
-    }
-
-
-def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Rank correlation."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(a, b).statistic)
-
-
-def saturated_share(expected: NDArray[np.float64], limit: float) -> float:
-    """Share of pairs beyond the code's range of view, from their expected code distances."""
-    return float(np.mean(expected >= SATURATED * limit)) if len(expected) else 0.0
-
-
-def curve_by_label(
-    base: Codes,
-    query: Codes,
-    base_labels: NDArray[Any],
-    query_labels: NDArray[Any],
+def label_curve(
+    blocks: Iterable[Block],
+    n_levels: int,
+    base_labels: NDArray[np.int64],
+    query_labels: NDArray[np.int64],
 ) -> PrecisionRecall:
-    """Precision and recall when items of the query's class are relevant."""
-    return precision_recall(distances(query, base), query_labels[:, None] == base_labels)
+    """Items of the query's class are relevant. The database must be sorted by its labels."""
+    if (np.diff(base_labels) < 0).any():
+        raise InputError("sort the database by label first")
+    sums = CurveSums(n_levels)
+    for part, d in blocks:
+        labels = query_labels[part]
+        retrieved, found = counts_by_level(d, n_levels), np.zeros((len(d), n_levels), np.int64)
+        for label in np.unique(labels):
+            start, end = np.searchsorted(base_labels, [label, label + 1])
+            rows = labels == label
+            found[rows] = counts_by_level(d[rows, start:end], n_levels)
+        some = found.any(axis=1)  # a query without a relevant item is left out
+        sums.add(retrieved[some], found[some])
+    return sums.curve()
 
 
-def curve_by_truth(base: Codes, query: Codes, truth: NDArray[np.int64]) -> PrecisionRecall:
-    """Precision and recall when the Euclidean nearest `truth` (n_queries, k) are relevant."""
-    relevant = np.zeros((len(query), len(base)), dtype=bool)
-    np.put_along_axis(relevant, truth, True, axis=1)
-    return precision_recall(distances(query, base), relevant)
+def truth_curve(
+    blocks: Iterable[Block], n_levels: int, truth: NDArray[np.int64]
+) -> PrecisionRecall:
+    """The items `truth` (n_queries, k) are relevant: each query's Euclidean nearest."""
+    sums = CurveSums(n_levels)
+    for part, d in blocks:
+        relevant = np.take_along_axis(d, truth[part], axis=1)
+        sums.add(counts_by_level(d, n_levels), counts_by_level(relevant, n_levels))
+    return sums.curve()
 
 
-def top(base: Codes, query: Codes, k: int) -> NDArray[np.int64]:
-    """Positions (n_queries, k) of the nearest codes."""
-    return FlatIndex.of(base).search(query, k).ids
+def code_blocks(base: Codes, query: Codes) -> Iterator[Block]:
+    """Code distances of all queries to all of the database."""
+    for start in range(0, len(query), QUERIES):
+        part = slice(start, min(start + QUERIES, len(query)))
+        yield part, distances(query[part], base)
 
 
-def thin(curve: PrecisionRecall, n: int = 64) -> Sequence[tuple[float, float, float]]:
-    """At most n points (threshold, precision, recall) of a curve, for a table."""
-    at = np.unique(np.linspace(0, len(curve.thresholds) - 1, n).round().astype(int))
-    points = zip(curve.thresholds[at], curve.precision[at], curve.recall[at], strict=True)
-    return [(float(a), float(b), float(c)) for a, b, c in points if np.isfinite(b)]
+def code_levels(codes: Codes) -> int:
+    """One more than the largest distance of two codes."""
+    step = codes.q // 2
+    return 1 + codes.length * (step * step if codes.metric == "squared_lee" else step)
+
+
+def euclidean_blocks(base: NDArray[np.float32], query: NDArray[np.float32]) -> Iterator[Block]:
+    """Euclidean distances cut into `EUCLIDEAN_LEVELS` equal steps."""
+    reach = 2.0 * float(np.linalg.norm(base - base.mean(axis=0), axis=1).max())
+    for part, squared in squared_blocks(base, query, QUERIES):
+        steps = np.sqrt(squared) * (EUCLIDEAN_LEVELS / reach)
+        yield part, np.minimum(steps, EUCLIDEAN_LEVELS - 1).astype(np.int64)
+
+
+def thinned(curve: PrecisionRecall, n: int = 60) -> dict[str, list[float]]:
+    """The curve at about n recalls, evenly spaced, for a drawing."""
+    known = np.flatnonzero(np.isfinite(curve.precision))
+    recall = curve.recall[known]
+    at = known[np.unique(np.searchsorted(recall, np.linspace(0, recall[-1], n)))]
+    return {
+        "recall": [round(float(v), 5) for v in curve.recall[at]],
+        "precision": [round(float(v), 5) for v in curve.precision[at]],
+    }

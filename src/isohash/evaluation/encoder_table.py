@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.benchmark import drawn, nearest
+from isohash.evaluation.benchmark import drawn
 from isohash.evaluation.encoders import SliceSet, as_float, read_slices
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import bootstrap_interval, digest, write_results
+from isohash.evaluation.views import nearest
 from isohash.features.downsampled import DownsampledEncoder
 from isohash.features.encoders import load_encoder
 from isohash.features.networks import AutoencoderSettings, Variant

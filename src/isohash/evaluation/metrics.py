@@ -60,8 +60,7 @@ def _score_of_sets(a: NDArray[Any], b: NDArray[Any], score: Score) -> float:
 def expected_overlap(distances: ArrayLike, truth: ArrayLike, k: int) -> NDArray[np.float64]:
     """Dice of the k nearest by `distances` with the k true ids, averaged over the order of ties.
 
-    `distances` (n_queries, n) to every item, `truth` (n_queries, k) true ids. Items nearer than
-    the k-th distance count fully; items at it count (places left) / (items tied there).
+    `distances` (n_queries, n) to every item, `truth` (n_queries, k) true ids.
     """
     d, true_ids = np.atleast_2d(np.asarray(distances)), np.atleast_2d(np.asarray(truth))
     if true_ids.shape != (len(d), k) or not 0 < k <= d.shape[1]:
@@ -69,13 +68,23 @@ def expected_overlap(distances: ArrayLike, truth: ArrayLike, k: int) -> NDArray[
             f"truth must have shape ({len(d)}, {k}) with 0 < k <= {d.shape[1]}, "
             f"got {true_ids.shape}"
         )
+    return expected_recall(d, true_ids, k)
+
+
+def expected_recall(distances: ArrayLike, truth: ArrayLike, k: int) -> NDArray[np.float64]:
+    """Share of the true ids (n_queries, m) among the k nearest, averaged over the order of ties.
+
+    Items nearer than the k-th distance count fully; items at it count (places left) / (items tied
+    there).
+    """
+    d, true_ids = np.atleast_2d(np.asarray(distances)), np.atleast_2d(np.asarray(truth))
     kth = np.partition(d, k - 1, axis=1)[:, k - 1 : k]
     places_left = k - (d < kth).sum(axis=1)
     tied = (d == kth).sum(axis=1)
     d_true = np.take_along_axis(d, true_ids, axis=1)
     sure = (d_true < kth).sum(axis=1)
     perhaps = (d_true == kth).sum(axis=1) * (places_left / tied)
-    return (sure + perhaps) / k
+    return np.asarray((sure + perhaps) / true_ids.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,70 +1,93 @@
 """The literature's experiments on MNIST: scatter, precision-recall, collages, Lee histograms.
 
-Database: the 60 000 training digits; queries: test digits. Three embeddings: raw pixels, PCA and a
-500-latent autoencoder (the length used in the literature). Codes: the Raginsky-Lazebnik hash with
-the literature's gamma = 1 ("untrained") and with the bandwidth chosen from the data ("tuned"), and
-the q-ary Lee hash. Scores by label use the digit; by ground truth the Euclidean 50 nearest.
+Database: the 60 000 training digits; queries: the 10 000 test digits. By label an item is relevant
+if it is the query's digit, by ground truth if it is one of the Euclidean 50 nearest. Every measured
+part is kept in the work folder, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.errors import InputError
-from isohash.evaluation import curves
-from isohash.evaluation.plotting import figure
-from isohash.evaluation.results import digest, write_results
+from isohash.evaluation import scatter
+from isohash.evaluation.collage import collage_panels, draw_collage
+from isohash.evaluation.curves import EUCLIDEAN_LEVELS as LEVELS
+from isohash.evaluation.curves import (
+    code_blocks,
+    code_levels,
+    euclidean_blocks,
+    label_curve,
+    thinned,
+    truth_curve,
+)
+from isohash.evaluation.digits import Digits, DigitSettings, digit_views
+from isohash.evaluation.lee_histograms import draw_histograms, histogram_panels
+from isohash.evaluation.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
+from isohash.evaluation.study import Progress, Row, Study, range_figure, scatter_figures
+from isohash.evaluation.views import View, nearest
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
-from isohash.kernels.radial import RadialKernel
-from isohash.records import Codes
 
-Progress = Callable[[int, int, str], None]
-UNTRAINED = RadialKernel([1.0])  # the literature's Gaussian, bandwidth parameter 1
-SIDE = 32  # digits padded to a side that three strided convolutions halve
+CURVE_METRIC = (
+    "means over queries of precision and recall of everything within each code distance, so that "
+    "tied items enter together; a query that retrieves nothing does not enter the precision; "
+    "average_precision: sum of precision times the gain in recall"
+)
+COLLAGE_METRIC = "nearest by distance, ties by position; right: how many are the query's digit"
+LEE_METRIC = (
+    "Lee distances of random pairs times one factor (least squares), against their Euclidean "
+    "distances; relative_rms: root mean squared difference over the mean Euclidean distance; "
+    "spearman: rank correlation, ties share ranks"
+)
 
 
 @dataclass(frozen=True)
 class MnistSettings:
-    """Sizes of the experiment; the smaller ones keep it within minutes on two cores."""
+    """Sizes of the experiments."""
 
-    n_database: int = 60_000
-    n_queries: int = 200
-    n_pairs: int = 3000
+    digits: DigitSettings = field(default_factory=DigitSettings)
+    n_pairs: int = 600
+    range_pairs: int = 100_000
+    range_bits: int = 1024
     scatter_bits: tuple[int, ...] = (128, 512, 4096)
     curve_bits: tuple[int, ...] = (64, 256, 1024, 4096)
     curve_q: int = 10
+    symbol_bits: int = 4  # stored bits of a symbol of `curve_q`
     histogram_q: tuple[int, ...] = (2, 20, 50)
+    histogram_pairs: int = 20_000
     n_neighbours: int = 50
-    collage: int = 100
-    latent: int = 500
-    epochs: int = 3
+    n_shown: int = 100
     seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Digits:
-    """Images uint8 (n, 28, 28) and labels (n,) of the database and of the queries."""
+class _ByLabel:
+    """A view whose database is sorted by label, as `label_curve` wants it."""
 
-    base: NDArray[np.uint8]
-    base_labels: NDArray[np.int64]
-    query: NDArray[np.uint8]
-    query_labels: NDArray[np.int64]
+    view: View
+    digits: Digits
+    n_neighbours: int
 
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Rows of the database, by label."""
+        return np.argsort(self.digits.base_labels, kind="stable")
 
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """One embedding of the digits."""
+    @cached_property
+    def base(self) -> NDArray[np.float32]:
+        """The database in that order."""
+        return self.view.base[self.order]
 
-    name: str
-    base: NDArray[np.float32]
-    query: NDArray[np.float32]
+    @cached_property
+    def truth(self) -> NDArray[np.int64]:
+        """The Euclidean nearest of each query, as rows of `base`."""
+        return nearest(self.base, self.view.query, self.n_neighbours)
 
 
 def run_mnist(
@@ -72,255 +95,143 @@ def run_mnist(
     out: str | Path,
     settings: MnistSettings | None = None,
     progress: Progress | None = None,
-) -> dict[str, list[dict[str, Any]]]:
-    """Run all experiments on mnist.npz and write their PNG, CSV and JSON to `out`."""
-    settings = settings or MnistSettings()
-    digits = load_digits(data, settings)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    about = {
-        "settings": asdict(settings),
-        "database": {"n": len(digits.base), "digest": digest([digits.base])},
-        "queries": {"n": len(digits.query), "digest": digest([digits.query])},
-        "ties": "items at equal code distance enter together",
-    }
-    steps: Mapping[str, Callable[..., list[dict[str, Any]]]] = {
-        "mnist-scatter": scatter_figure,
-        "mnist-precision-recall": curve_figure,
-        "mnist-collage": collage_figure,
-        "mnist-lee-histograms": histogram_figure,
-    }
-    embedded = embed(digits, settings, folder, progress)
-    results = {}
-    for done, (name, step) in enumerate(steps.items()):
-        _tell(progress, done, len(steps), f"drawing {name}")
-        results[name] = step(embedded, digits, settings, folder / f"{name}.png")
-        write_results(folder, name, results[name], about)
+    work: str | Path | None = None,
+) -> dict[str, list[Row]]:
+    """Run or resume all experiments on mnist.npz; writes PNG, CSV and JSON to `out`.
+
+    `work` keeps embeddings and finished parts; None is a folder `work` in `out`.
+    """
+    settings, folder = settings or MnistSettings(), Path(out)
+    kept = folder / "work" if work is None else Path(work)
+    views, digits = digit_views(data, kept, settings.digits, progress)
+    about = {"split": "database: training digits, queries: test digits", **digits.to_json()}
+    study = Study("mnist", settings, views, about, folder, kept, progress)
+    results = scatter_figures(
+        study, settings.scatter_bits, settings.n_pairs, ("scatter_bits", "n_pairs")
+    )
+    results |= range_figure(
+        study,
+        settings.range_bits,
+        settings.range_pairs,
+        settings.n_neighbours,
+        ("range_bits", "range_pairs", "n_neighbours"),
+    )
+    for figure_of in (_precision_recall, _collage, _histograms):
+        results |= figure_of(study, digits)
     return results
 
 
-def load_digits(path: str | Path, settings: MnistSettings) -> Digits:
-    """Read mnist.npz (x_train, y_train, x_test, y_test); a seeded subset where less is asked."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path} is not mnist.npz with x_train, y_train, x_test: {error}"
-        ) from error
-    rng = np.random.default_rng(settings.seed)
-    base = np.sort(rng.permutation(len(arrays["x_train"]))[: settings.n_database])
-    query = np.sort(rng.permutation(len(arrays["x_test"]))[: settings.n_queries])
-    return Digits(
-        arrays["x_train"][base],
-        arrays["y_train"][base].astype(np.int64),
-        arrays["x_test"][query],
-        arrays["y_test"][query].astype(np.int64),
-    )
+def _precision_recall(study: Study, digits: Digits) -> dict[str, list[Row]]:
+    parts = study.parts("curve_q", "symbol_bits", "n_neighbours")
+    names = curve_names(study.settings)
+    total, panels = len(study.views) * len(names), []
+    for at, view in enumerate(study.views):
+        data = _ByLabel(view, digits, study.settings.n_neighbours)
+        for done, (codes, bits) in enumerate(names, at * len(names)):
+            study.tell(done, total, f"curves of {view.name}: {codes}, {bits} bits")
+            measure = partial(_curves, data, study.settings, codes, bits)
+            panels += parts.get(f"curves-{at}-{codes}-{bits}", measure)
+    draw_curves(panels, study.settings, study.out / "mnist-precision-recall.png")
+    by = ("view", "codes", "bits", "relevant")
+    study.write("mnist-precision-recall", panels, by, CURVE_METRIC)
+    return {"mnist-precision-recall": panels}
 
 
-def embed(
-    digits: Digits, settings: MnistSettings, folder: Path, progress: Progress | None
-) -> list[Embedded]:
-    """Raw pixels in [0, 1], PCA, and a shallow autoencoder trained on the database."""
-    from isohash.features.networks import AutoencoderSettings
-    from isohash.features.pca import fit_pca
-    from isohash.features.training import TrainingSettings, train_autoencoder
+def curve_names(settings: MnistSettings) -> list[tuple[str, int]]:
+    """Kinds of codes and their stored bits; 0 bits stands for the embeddings themselves."""
+    tuned = [(kind, bits) for kind in ("binary", "q-ary") for bits in settings.curve_bits]
+    return [("Euclidean", 0), ("untrained", max(settings.curve_bits)), *tuned]
 
-    base, query = _padded(digits.base), _padded(digits.query)
-    sample = base[:: max(1, len(base) // 4000)].astype(np.float32) / np.float32(255)
-    dim = min(64, len(sample) // 2)
-    pca = fit_pca(sample, dim, settings.seed, pool=1, name="pca-mnist")
-    trained = train_autoencoder(
-        base,
-        np.arange(len(base)) % 100,  # digits have no patients: every hundredth is held out
-        AutoencoderSettings(size=SIDE, latent=settings.latent),
-        TrainingSettings(random_state=settings.seed, max_epochs=settings.epochs, batch_size=128),
-        name="autoencoder-mnist",
-        checkpoint=folder / "mnist.checkpoint",
-        progress=progress,
-    ).encoder
-    found = [Embedded("raw pixels", _flat(digits.base), _flat(digits.query))]
-    for name, encoder in ((f"PCA {dim}", pca), (f"autoencoder {settings.latent}", trained)):
-        parts = (
-            encoder.encode(part.astype(np.float32) / np.float32(255)) for part in (base, query)
+
+def _curves(data: _ByLabel, settings: MnistSettings, codes: str, bits: int) -> list[Row]:
+    """Both curves of one kind of codes; the embeddings themselves have but the one by label."""
+    asked, labels = data.view.query, data.digits.query_labels
+    blocks, n_levels = partial(euclidean_blocks, data.base, asked), LEVELS
+    if codes != "Euclidean":
+        hasher = _hasher(codes, bits, settings).fit(data.base)
+        stored = hasher.transform(data.base)
+        blocks, n_levels = (
+            partial(code_blocks, stored, hasher.transform(asked)),
+            code_levels(stored),
         )
-        found.append(Embedded(name, *parts))
-    return found
+    sorted_labels = data.digits.base_labels[data.order]
+    curves = {"label": label_curve(blocks(), n_levels, sorted_labels, labels)}
+    if codes != "Euclidean":
+        curves["Euclidean"] = truth_curve(blocks(), n_levels, data.truth)
+    return [
+        {"view": data.view.name, "codes": codes, "bits": bits, "relevant": rule,
+         "average_precision": round(curve.average_precision, 4), **thinned(curve)}
+        for rule, curve in curves.items()
+    ]  # fmt: skip
 
 
-def scatter_figure(
-    embedded: list[Embedded], digits: Digits, settings: MnistSettings, path: Path
-) -> list[dict[str, Any]]:
-    """Normalised Hamming against Euclidean distance, untrained and tuned, with the closed form."""
-    rows = []
-    shape = {"nrows": 2 * len(embedded), "ncols": len(settings.scatter_bits)}
-    with figure(path, 3.2 * shape["ncols"], 2.3 * shape["nrows"], squeeze=False, **shape) as (
-        _,
-        grid,
-    ):
-        for at, one in enumerate(embedded):
-            rng = np.random.default_rng(settings.seed)
-            pairs = curves.sample_pairs(one.base, settings.n_pairs, rng)
-            for tuned in (False, True):
-                for column, bits in enumerate(settings.scatter_bits):
-                    axes = grid[2 * at + tuned, column]
-                    rows.append(_scatter(axes, one, pairs, bits, tuned, settings.seed))
-    return rows
+def _hasher(codes: str, bits: int, settings: MnistSettings) -> Any:
+    if codes == "q-ary":
+        symbols = max(1, bits // settings.symbol_bits)
+        return LeeHasher(symbols, settings.curve_q, random_state=settings.seed)
+    kernel = scatter.UNTRAINED if codes == "untrained" else None
+    return KernelHasher(bits, kernel, random_state=settings.seed)
 
 
-def _scatter(
-    axes: Any, one: Embedded, pairs: Any, bits: int, tuned: bool, seed: int
-) -> dict[str, Any]:
-    hasher = KernelHasher(bits, kernel=None if tuned else UNTRAINED, random_state=seed)
-    name = "tuned" if tuned else "gamma = 1"
-    title = f"{one.name}, {name}, {bits} bits"
-    row = curves.draw_scatter(axes, title, one.base, hasher.fit(one.base).hash_, pairs)
-    return {"embedding": one.name, "kernel": name, "bits": bits, **row}
-
-
-def curve_figure(
-    embedded: list[Embedded], digits: Digits, settings: MnistSettings, path: Path
-) -> list[dict[str, Any]]:
-    """Precision against recall, by label and by Euclidean ground truth, for several codes."""
-    rows = []
-    with figure(path, 9.6, 3.1 * len(embedded), squeeze=False, nrows=len(embedded), ncols=2) as (
-        _,
-        grid,
-    ):
-        for at, one in enumerate(embedded):
-            ranked = np.argsort(curves.euclidean(one.query, one.base), axis=1, kind="stable")
-            truth = ranked[:, : settings.n_neighbours]
-            for name, base, query in _families(one, settings):
-                by_label = curves.curve_by_label(
-                    base, query, digits.base_labels, digits.query_labels
-                )
-                by_truth = curves.curve_by_truth(base, query, truth)
-                for axes, rule, curve in zip(
-                    grid[at], ("label", "Euclidean"), (by_label, by_truth), strict=True
-                ):
-                    axes.plot(curve.recall, curve.precision, label=name, linewidth=1)
-                    axes.set_title(f"{one.name}, relevant by {rule}", fontsize=8)
-                    axes.set(xlabel="recall", ylabel="precision", ylim=(0, 1))
-                    average = round(curve.average_precision, 4)
-                    rows.append(
-                        {"embedding": one.name, "codes": name, "relevant": rule, "ap": average}
-                    )
-            grid[at, 0].legend(fontsize=6)
-    return rows
-
-
-def _families(one: Embedded, settings: MnistSettings) -> list[tuple[str, Codes, Codes]]:
-    """Names with the codes of database and queries: untrained, tuned, and q-ary."""
-    found = []
-    most = max(settings.curve_bits)
-    hashers: list[tuple[str, Any]] = [
-        (f"{most} bits, gamma = 1", KernelHasher(most, UNTRAINED, random_state=settings.seed))
-    ]
-    for bits in settings.curve_bits:
-        hashers.append((f"{bits} bits, tuned", KernelHasher(bits, random_state=settings.seed)))
-        q = settings.curve_q
-        lee = LeeHasher(max(1, bits // 4), q=q, random_state=settings.seed)
-        hashers.append((f"{max(1, bits // 4)} symbols, q = {q}", lee))
-    for name, hasher in hashers:
-        hasher.fit(one.base)
-        found.append((name, hasher.transform(one.base), hasher.transform(one.query)))
-    return found
-
-
-def collage_figure(
-    embedded: list[Embedded], digits: Digits, settings: MnistSettings, path: Path
-) -> list[dict[str, Any]]:
-    """The nearest digits of three queries: Euclidean, 4096 bits, 1024 symbols with q = 10.
-
-    The query is framed; digits of another class are shaded.
-    """
-    one = embedded[-1]
-    binary = KernelHasher(4096, random_state=settings.seed).fit(one.base)
-    lee = LeeHasher(1024, q=settings.curve_q, random_state=settings.seed).fit(one.base)
-    three = one.query[:3]
-    found = {
-        "Euclidean": np.argsort(curves.euclidean(three, one.base), axis=1, kind="stable"),
-        "4096 bits": curves.top(
-            binary.transform(one.base), binary.transform(three), settings.collage
-        ),
-        f"1024 symbols, q = {settings.curve_q}": curves.top(
-            lee.transform(one.base), lee.transform(three), settings.collage
-        ),
+def draw_curves(panels: list[Row], settings: MnistSettings, path: Path) -> None:
+    """A row per embedding; relevant by label on the left, by Euclidean distance on the right."""
+    views = list(dict.fromkeys(panel["view"] for panel in panels))
+    shape: dict[str, Any] = {
+        "nrows": len(views),
+        "ncols": 2,
+        "squeeze": False,
+        "sharex": True,
+        "sharey": True,
     }
-    rows = []
-    with figure(path, 9.0, 9.6, squeeze=False, nrows=3, ncols=len(found)) as (_, grid):
-        for query in range(3):
-            for column, (name, ids) in enumerate(found.items()):
-                chosen = ids[query, : settings.collage]
-                right = digits.base_labels[chosen] == digits.query_labels[query]
-                grid[query, column].imshow(_sheet(digits, query, chosen, right))
-                grid[query, column].set_title(f"{name}: {right.sum()} of {len(right)}", fontsize=8)
-                grid[query, column].axis("off")
-                rows.append(
-                    {
-                        "query": query,
-                        "codes": name,
-                        "same_digit": int(right.sum()),
-                        "of": len(right),
-                    }
-                )
-    return rows
+    with figure(path, PAGE_WIDTH, 2.3 * len(views) + 0.7, **shape) as (drawing, grid):
+        for panel in panels:
+            axes = grid[views.index(panel["view"]), int(panel["relevant"] == "Euclidean")]
+            axes.plot(panel["recall"], panel["precision"], **_line(panel, settings))
+        for name, (left, right) in zip(views, grid, strict=True):
+            left.set(title=f"{name}: the query's digit", ylabel="precision")
+            right.set(title=f"{name}: the Euclidean {settings.n_neighbours} nearest")
+        for axes in grid[-1]:
+            axes.set(xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        drawing.legend(handles, labels, loc="outside lower center", ncols=3)
 
 
-def _sheet(
-    digits: Digits, query: int, chosen: NDArray[np.int64], right: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """An RGB sheet: the query framed at the top left, then its neighbours row by row."""
-    tiles = [_tile(digits.query[query], (213, 94, 0), framed=True)]
-    tiles += [
-        _tile(image, (255, 255, 255) if ok else (255, 150, 150))
-        for image, ok in zip(digits.base[chosen], right, strict=True)
-    ]
-    width = 10
-    tiles += [np.full((30, 30, 3), 255, np.uint8)] * (-len(tiles) % width)
-    rows = [np.concatenate(tiles[i : i + width], axis=1) for i in range(0, len(tiles), width)]
-    return np.concatenate(rows, axis=0)
+def _line(panel: Row, settings: MnistSettings) -> dict[str, Any]:
+    """Colour by kind, darker and wider with more bits."""
+    codes, bits = panel["codes"], panel["bits"]
+    if codes == "Euclidean":
+        return {"color": BLACK, "linestyle": ":", "label": "embeddings themselves"}
+    if codes == "untrained":
+        return {"color": GREY, "linestyle": "--", "label": f"{bits} bits, $\\gamma$ = 1"}
+    step = sorted(settings.curve_bits).index(bits) + 1
+    strength = step / len(settings.curve_bits)
+    look = {"alpha": 0.25 + 0.75 * strength, "linewidth": 0.8 + strength}
+    if codes == "binary":
+        return {"color": BLUE, "label": f"{bits} bits, tuned", **look}
+    symbols = max(1, bits // settings.symbol_bits)
+    label = f"{symbols} symbols, q = {settings.curve_q} ({bits} stored bits)"
+    return {"color": VERMILION, "label": label, **look}
 
 
-def _tile(image: NDArray[np.uint8], paper: tuple[int, int, int], framed: bool = False) -> Any:
-    ink = 1.0 - image.astype(np.float64)[..., None] / 255.0
-    sheet = np.full((30, 30, 3), paper if framed else (235, 235, 235), np.uint8)
-    sheet[1:29, 1:29] = (ink * ((255, 255, 255) if framed else paper)).astype(np.uint8)
-    return sheet
+def _collage(study: Study, digits: Digits) -> dict[str, list[Row]]:
+    study.tell(0, 1, "collages")
+    view, settings = study.views[-1], study.settings
+    measure = partial(
+        collage_panels, view, digits, settings.curve_q, settings.n_shown, settings.seed
+    )
+    panels = study.parts("curve_q", "n_shown").get("mnist-collage", measure)
+    draw_collage(panels, digits, study.out / "mnist-collage.png")
+    study.write("mnist-collage", panels, ("query", "codes"), COLLAGE_METRIC)
+    return {"mnist-collage": panels}
 
 
-def histogram_figure(
-    embedded: list[Embedded], digits: Digits, settings: MnistSettings, path: Path
-) -> list[dict[str, Any]]:
-    """Lee distances rescaled to the Euclidean distance's range, against it, for several q."""
-    one = embedded[-1]
-    pairs = curves.sample_pairs(one.base, settings.n_pairs, np.random.default_rng(settings.seed))
-    rows = []
-    with figure(path, 9.6, 3.0, squeeze=False, ncols=len(settings.histogram_q)) as (_, grid):
-        for axes, q in zip(grid[0], settings.histogram_q, strict=True):
-            hasher = LeeHasher(1024, q=q, random_state=settings.seed).fit(one.base)
-            found = curves.scatter(one.base, hasher.transform, pairs)
-            slope = float((found.r @ found.share) / (found.share @ found.share))
-            axes.hist(found.r, bins=60, alpha=0.55, density=True, label="Euclidean")
-            axes.hist(slope * found.share, bins=60, alpha=0.55, density=True, label="Lee, rescaled")
-            axes.set_title(f"{one.name}, 1024 symbols, q = {q}", fontsize=8)
-            axes.legend(fontsize=7)
-            off = slope * found.share - found.r
-            error = float(np.sqrt(np.mean(off**2)) / found.r.mean())
-            spearman = round(curves.spearman(found.r, found.share), 4)
-            rows.append({"q": q, "relative_rms": round(error, 4), "spearman": spearman})
-    return rows
-
-
-def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.pad(images, ((0, 0), (2, 2), (2, 2)))
-
-
-def _flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-
-
-def _tell(progress: Progress | None, done: int, total: int, message: str) -> None:
-    if progress is not None:
-        progress(done, total, message)
+def _histograms(study: Study, digits: Digits) -> dict[str, list[Row]]:
+    study.tell(0, 1, "histograms of Lee distances")
+    view, settings = study.views[-1], study.settings
+    measure = partial(
+        histogram_panels, view, settings.histogram_q, settings.histogram_pairs, settings.seed
+    )
+    panels = study.parts("histogram_q", "histogram_pairs").get("mnist-lee", measure)
+    draw_histograms(panels, study.out / "mnist-lee.png")
+    study.write("mnist-lee", panels, ("budget", "q"), LEE_METRIC)
+    return {"mnist-lee": panels}

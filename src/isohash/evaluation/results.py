@@ -44,14 +44,48 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
 def write_results(folder: str | Path, name: str, rows: Sequence[Row], about: Row) -> None:
     """Write `name`.csv (the rows) and `name`.json (the rows, what they mean, the machine)."""
     out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    _write_csv(out / f"{name}.csv", rows)
+    _write_json(out / f"{name}.json", rows, about)
+
+
+def write_curves(
+    folder: str | Path, name: str, panels: Sequence[Row], by: Sequence[str], about: Row
+) -> None:
+    """As `write_results`, of panels whose list-valued columns are the points that were drawn.
+
+    The CSV has a row per point, with the columns `by` of its panel; the JSON a row per panel,
+    without the points.
+    """
+    out = Path(folder)
+    _write_csv(out / f"{name}.csv", [row for panel in panels for row in points_of(panel, by)])
+    _write_json(out / f"{name}.json", [without_points(panel) for panel in panels], about)
+
+
+def points_of(panel: Row, by: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per point: the panel's columns `by` repeated, its lists (of one length) read."""
+    lists = {name: value for name, value in panel.items() if isinstance(value, list)}
+    points = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
+    return [{name: panel[name] for name in by} | point for point in points]
+
+
+def without_points(panel: Row) -> dict[str, Any]:
+    """A panel's plain columns."""
+    return {name: value for name, value in panel.items() if not isinstance(value, list)}
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with (out / f"{name}.csv").open("w", newline="") as file:
+    with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _write_json(path: Path, rows: Sequence[Row], about: Row) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     told = {**about, "machine": machine(), "rows": list(rows)}
-    (out / f"{name}.json").write_text(json.dumps(told, indent=2) + "\n")
+    path.write_text(json.dumps(told, indent=2) + "\n")
 
 
 def bootstrap_interval(

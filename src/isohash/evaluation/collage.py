@@ -1,0 +1,94 @@
+"""The nearest digits of three queries as pictures: Euclidean, 4096 bits, 1024 q-ary symbols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.evaluation.digits import Digits
+from isohash.evaluation.plotting import PAGE_WIDTH, figure
+from isohash.evaluation.views import View, nearest
+from isohash.hashing.kernel_hasher import KernelHasher
+from isohash.hashing.lee_hasher import LeeHasher
+from isohash.index.flat import FlatIndex
+
+N_BITS, N_SYMBOLS = 4096, 1024  # the literature's lengths
+N_QUERIES = 3
+WIDTH = 20  # tiles in a row
+WRONG = np.array([213, 94, 0]) / 255  # vermilion paper under a digit of another class
+
+Row = dict[str, Any]
+
+
+def chosen_queries(labels: NDArray[np.int64], n: int) -> list[int]:
+    """The first query of each of n digits, in the order in which they occur."""
+    _, first = np.unique(labels, return_index=True)
+    return sorted(first.tolist())[:n]
+
+
+def collage_panels(view: View, digits: Digits, q: int, n_shown: int, seed: int) -> list[Row]:
+    """The `n_shown` nearest of each query by each kind of distance, with how many are right."""
+    rows = chosen_queries(digits.query_labels, N_QUERIES)
+    asked, k = view.query[rows], min(n_shown, len(view.base))
+    found = {"Euclidean distance": nearest(view.base, asked, k)}
+    hashers: dict[str, Any] = {
+        f"{N_BITS} bits": KernelHasher(N_BITS, random_state=seed),
+        f"{N_SYMBOLS} symbols, q = {q}": LeeHasher(N_SYMBOLS, q, random_state=seed),
+    }
+    for name, hasher in hashers.items():
+        index = FlatIndex.of(hasher.fit(view.base).transform(view.base))
+        found[name] = index.search(hasher.transform(asked), k).ids
+    panels = []
+    for i, row in enumerate(rows):
+        exact = found["Euclidean distance"][i]
+        for name, ids in found.items():
+            right = digits.base_labels[ids[i]] == digits.query_labels[row]
+            panels.append({
+                "view": view.name, "query": row, "digit": int(digits.query_labels[row]),
+                "codes": name, "right": int(right.sum()), "of": k,
+                "shared_with_euclidean": int(np.isin(ids[i], exact).sum()),
+                "id": ids[i].tolist(), "label": digits.base_labels[ids[i]].tolist(),
+            })  # fmt: skip
+    return panels
+
+
+def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:
+    """A sheet per query and kind of distance, the query itself beside them."""
+    queries = list(dict.fromkeys(panel["query"] for panel in panels))
+    kinds = list(dict.fromkeys(panel["codes"] for panel in panels))
+    ratios = [1.0] + [6.0] * len(kinds)
+    shape: dict[str, Any] = {"nrows": len(queries), "ncols": 1 + len(kinds), "squeeze": False}
+    with figure(
+        path, PAGE_WIDTH, 1.55 * len(queries), colours=48, width_ratios=ratios, **shape
+    ) as (_, grid):
+        for axes in grid.ravel():
+            axes.axis("off")
+        for query, (own, *others) in zip(queries, grid, strict=True):
+            own.imshow(255 - digits.query[query], cmap="gray", vmin=0, vmax=255)
+            own.set_title("query")
+            for panel, axes in zip(_of(panels, query), others, strict=True):
+                axes.imshow(_sheet(digits, panel), interpolation="antialiased")
+                axes.set_title(f"{panel['codes']}: {panel['right']} of {panel['of']} right")
+
+
+def _of(panels: list[Row], query: int) -> list[Row]:
+    return [panel for panel in panels if panel["query"] == query]
+
+
+def _sheet(digits: Digits, panel: Row) -> NDArray[np.float64]:
+    """RGB tiles row by row, nearest first; digits of another class lie on coloured paper."""
+    tiles = [
+        _tile(digits.base[i], label == panel["digit"])
+        for i, label in zip(panel["id"], panel["label"], strict=True)
+    ]
+    tiles += [np.ones((28, 28, 3))] * (-len(tiles) % WIDTH)
+    rows = [np.concatenate(tiles[i : i + WIDTH], axis=1) for i in range(0, len(tiles), WIDTH)]
+    return np.concatenate(rows, axis=0)
+
+
+def _tile(image: NDArray[np.uint8], right: bool) -> NDArray[np.float64]:
+    paper = np.ones(3) if right else WRONG
+    return (1.0 - image[..., None] / 255.0) * paper
