@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow fuzz lint format bench numbers readme clean
+.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,21 @@ numbers: $(VENV)/.all
 	$(BIN)/python benchmarks/main_job.py $(DATA) --out docs/numbers
 	$(BIN)/isohash evaluate dice $(DATA)/train $(DATA)/validation --out docs/numbers
 	$(BIN)/isohash bench search --quick --out docs/numbers
+
+# Draw the figures of docs/figures.md (25 minutes); DATA lies beside the other data sets. A rerun
+# goes on where the last one stopped; finished parts are in FIGURES/work.
+FIGURES ?= out/figures
+figures: $(VENV)/.all
+	$(BIN)/isohash evaluate mnist $(DATA)/../mnist/mnist.npz --out $(FIGURES)
+	$(BIN)/isohash evaluate slices $(DATA)/train $(DATA)/validation --out $(FIGURES)
+	$(BIN)/isohash evaluate codes $(DATA)/.. --out $(FIGURES)
+	mkdir -p docs/figures
+	cp $(FIGURES)/*.png $(FIGURES)/*.csv $(FIGURES)/*.json docs/figures
+	$(BIN)/python benchmarks/figure_tables.py
+
+figures-learning: $(VENV)/.all
+	$(BIN)/isohash evaluate kernel $(DATA)/.. --out $(FIGURES)-learning
+	$(BIN)/isohash evaluate svm $(DATA)/.. --out $(FIGURES)-learning
 
 readme: $(VENV)/.all
 	$(BIN)/python benchmarks/readme_tables.py

@@ -15,7 +15,7 @@ from isohash.evaluation.benchmark import DiceSettings, embed_views
 from isohash.evaluation.codes import CodesSettings, compare
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import bootstrap_interval
-from isohash.evaluation.slices import OURS, SliceFigures, run_slices
+from isohash.evaluation.slices import LITERATURE, OURS, SliceFigures, k_panels, run_slices
 from isohash.evaluation.views import View, nearest
 from small_cases import phantom, write_openkbp
 
@@ -41,6 +41,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def found(sources: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("out")
     return out, run_slices(*sources, out, SMALL)
+
+
+@pytest.fixture(scope="module")
+def view() -> View:
+    rng = np.random.default_rng(1)
+    spread = np.geomspace(3, 0.3, 24)
+    base, query = ((rng.standard_normal((n, 24)) * spread).astype(np.float32) for n in (400, 30))
+    return View("ct", base, query, np.arange(30) // 3)
 
 
 def test_every_figure_has_its_picture_table_and_digests(found) -> None:
@@ -74,11 +82,13 @@ def test_jaccard_is_dice_over_two_minus_dice_query_by_query(found) -> None:
         assert jaccard["mean"] <= dice["mean"]
 
 
-def test_scores_against_k_end_at_one_when_everything_is_retrieved(found, sources) -> None:
-    settings = SliceFigures(DICE, violin_bits=(8,), scatter_bits=(8,), ks=(1, 40), n_pairs=20)
-    out = found[0].parent / "all"
-    panels = run_slices(*sources, out, settings)["slices-by-k"]
-    assert all(panel["mean"][-1] == 1.0 for panel in panels)
+def test_scores_against_k_end_at_one_when_everything_is_retrieved(view: View) -> None:
+    panels = k_panels(view, LITERATURE, SliceFigures(DICE, k_bits=64, ks=(1, 20, 400)))
+    dice, jaccard = (panel["mean"] for panel in panels)
+    assert dice[0] < dice[2] == jaccard[2] == 1.0
+    assert panels[0]["chance_of_dice"] == [0.0025, 0.05, 1.0]
+    # Jaccard is a convex function of Dice: the mean of one bounds the other
+    assert all(j >= d / (2 - d) - 1e-4 for d, j in zip(dice, jaccard, strict=True))
 
 
 def test_a_patient_on_both_sides_is_refused(sources, tmp_path: Path) -> None:
@@ -94,14 +104,6 @@ def test_bad_sources_are_refused_by_name(sources, tmp_path: Path) -> None:
         run_slices(tmp_path / "empty", sources[1], tmp_path / "out", SMALL)
     with pytest.raises(InputError, match="7000 slices are wanted, the source has"):
         embed_views(*sources, tmp_path, DiceSettings(encoder="pca", n_queries=10))
-
-
-@pytest.fixture(scope="module")
-def view() -> View:
-    rng = np.random.default_rng(1)
-    spread = np.geomspace(3, 0.3, 24)
-    base, query = ((rng.standard_normal((n, 24)) * spread).astype(np.float32) for n in (400, 30))
-    return View("ct", base, query, np.arange(30) // 3)
 
 
 def test_all_families_are_scored_at_all_lengths_and_kept(

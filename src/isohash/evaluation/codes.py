@@ -61,7 +61,7 @@ class CodesSettings:
     """Sizes of the experiment."""
 
     bits: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048, 4096)
-    n_digits: int = 20_000
+    n_digits: int = 7000
     n_digit_queries: int = 400
     n_features: int = 500
     digits: DigitSettings = field(default_factory=DigitSettings)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.evaluation.digits import Digits
-from isohash.evaluation.plotting import PAGE_WIDTH, figure
+from isohash.evaluation.plotting import figure
 from isohash.evaluation.views import View, nearest
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
@@ -17,8 +17,9 @@ from isohash.index.flat import FlatIndex
 
 N_BITS, N_SYMBOLS = 4096, 1024  # the literature's lengths
 N_QUERIES = 3
-WIDTH = 20  # tiles in a row
-WRONG = np.array([213, 94, 0]) / 255  # vermilion paper under a digit of another class
+WIDTH = 10  # tiles in a row
+WIDTH_INCHES = 6.0  # less than a page: pictures of pictures take many bytes
+WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another class
 
 Row = dict[str, Any]
 
@@ -59,10 +60,10 @@ def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:
     """A sheet per query and kind of distance, the query itself beside them."""
     queries = list(dict.fromkeys(panel["query"] for panel in panels))
     kinds = list(dict.fromkeys(panel["codes"] for panel in panels))
-    ratios = [1.0] + [6.0] * len(kinds)
+    ratios = [1.0] + [4.0] * len(kinds)
     shape: dict[str, Any] = {"nrows": len(queries), "ncols": 1 + len(kinds), "squeeze": False}
     with figure(
-        path, PAGE_WIDTH, 1.55 * len(queries), colours=48, width_ratios=ratios, **shape
+        path, WIDTH_INCHES, 2.1 * len(queries), colours=16, width_ratios=ratios, **shape
     ) as (_, grid):
         for axes in grid.ravel():
             axes.axis("off")
@@ -71,7 +72,7 @@ def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:
             own.set_title("query")
             for panel, axes in zip(_of(panels, query), others, strict=True):
                 axes.imshow(_sheet(digits, panel), interpolation="antialiased")
-                axes.set_title(f"{panel['codes']}: {panel['right']} of {panel['of']} right")
+                axes.set_title(f"{panel['codes']}\n{panel['right']} of {panel['of']} right")
 
 
 def _of(panels: list[Row], query: int) -> list[Row]:

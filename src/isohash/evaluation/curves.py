@@ -111,7 +111,10 @@ def euclidean_blocks(base: NDArray[np.float32], query: NDArray[np.float32]) -> I
 
 
 def thinned(curve: PrecisionRecall, n: int = 60) -> dict[str, list[float]]:
-    """The curve at about n recalls, evenly spaced, for a drawing."""
+    """The curve at about n recalls, evenly spaced, for a drawing.
+
+    It begins beyond recall 0, where few queries retrieve anything and precision is that of a few.
+    """
     known = np.flatnonzero(np.isfinite(curve.precision))
     recall = curve.recall[known]
     at = known[np.unique(np.searchsorted(recall, np.linspace(0, recall[-1], n)))]

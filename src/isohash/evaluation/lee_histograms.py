@@ -83,6 +83,8 @@ def draw_histograms(panels: list[Row], path: Path) -> None:
             axes.text(0.03, 0.95, told, transform=axes.transAxes, va="top", size=7.5)
         for axes, budget in zip(grid[:, 0], budgets, strict=True):
             axes.set_ylabel(f"{budget}\nshare of pairs per bin")
-        drawing.supxlabel(f"distance of random pairs ({panels[0]['view']})", size=8.5)
+        for axes in grid[-1]:
+            axes.set_xlabel(f"distance, {panels[0]['view']}")
+        grid[0, 0].set_ylim(0, 1.25 * max(max(p["lee"] + p["euclidean"]) for p in panels))
         handles, labels = grid[0, 0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -56,6 +56,7 @@ class MnistSettings:
     range_pairs: int = 100_000
     range_bits: int = 1024
     scatter_bits: tuple[int, ...] = (128, 512, 4096)
+    curve_queries: int = 2000
     curve_bits: tuple[int, ...] = (64, 256, 1024, 4096)
     curve_q: int = 10
     symbol_bits: int = 4  # stored bits of a symbol of `curve_q`
@@ -72,7 +73,18 @@ class _ByLabel:
 
     view: View
     digits: Digits
+    n_queries: int
     n_neighbours: int
+
+    @cached_property
+    def query(self) -> NDArray[np.float32]:
+        """The first so many queries, and below their labels."""
+        return self.view.query[: self.n_queries]
+
+    @cached_property
+    def query_labels(self) -> NDArray[np.int64]:
+        """Their digits."""
+        return self.digits.query_labels[: self.n_queries]
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -87,7 +99,7 @@ class _ByLabel:
     @cached_property
     def truth(self) -> NDArray[np.int64]:
         """The Euclidean nearest of each query, as rows of `base`."""
-        return nearest(self.base, self.view.query, self.n_neighbours)
+        return nearest(self.base, self.query, self.n_neighbours)
 
 
 def run_mnist(
@@ -122,16 +134,17 @@ def run_mnist(
 
 
 def _precision_recall(study: Study, digits: Digits) -> dict[str, list[Row]]:
-    parts = study.parts("curve_q", "symbol_bits", "n_neighbours")
-    names = curve_names(study.settings)
+    parts = study.parts("curve_queries", "curve_q", "symbol_bits", "n_neighbours")
+    settings = study.settings
+    names = curve_names(settings)
     total, panels = len(study.views) * len(names), []
     for at, view in enumerate(study.views):
-        data = _ByLabel(view, digits, study.settings.n_neighbours)
+        data = _ByLabel(view, digits, settings.curve_queries, settings.n_neighbours)
         for done, (codes, bits) in enumerate(names, at * len(names)):
             study.tell(done, total, f"curves of {view.name}: {codes}, {bits} bits")
-            measure = partial(_curves, data, study.settings, codes, bits)
+            measure = partial(_curves, data, settings, codes, bits)
             panels += parts.get(f"curves-{at}-{codes}-{bits}", measure)
-    draw_curves(panels, study.settings, study.out / "mnist-precision-recall.png")
+    draw_curves(panels, settings, study.out / "mnist-precision-recall.png")
     by = ("view", "codes", "bits", "relevant")
     study.write("mnist-precision-recall", panels, by, CURVE_METRIC)
     return {"mnist-precision-recall": panels}
@@ -145,7 +158,7 @@ def curve_names(settings: MnistSettings) -> list[tuple[str, int]]:
 
 def _curves(data: _ByLabel, settings: MnistSettings, codes: str, bits: int) -> list[Row]:
     """Both curves of one kind of codes; the embeddings themselves have but the one by label."""
-    asked, labels = data.view.query, data.digits.query_labels
+    asked, labels = data.query, data.query_labels
     blocks, n_levels = partial(euclidean_blocks, data.base, asked), LEVELS
     if codes != "Euclidean":
         hasher = _hasher(codes, bits, settings).fit(data.base)

@@ -183,7 +183,7 @@ def _by_k(study: Study) -> dict[str, list[Row]]:
     trials = [(view, family) for view in study.views for family in COLOURS]
     for done, (view, family) in enumerate(trials):
         study.tell(done, len(trials), f"scores of {view.name} against k: {family}")
-        measure = partial(_k_panels, view, family, settings)
+        measure = partial(k_panels, view, family, settings)
         panels += parts.get(f"by-k-{view.name}-{family}", measure)
     draw_by_k(panels, settings.k_bits, study.out / "slices-by-k.png")
     by = ("view", "family", "score", "bits")
@@ -191,7 +191,7 @@ def _by_k(study: Study) -> dict[str, list[Row]]:
     return {"slices-by-k": panels}
 
 
-def _k_panels(view: View, family: str, settings: SliceFigures) -> list[Row]:
+def k_panels(view: View, family: str, settings: SliceFigures) -> list[Row]:
     """Mean Dice and Jaccard with their intervals, against the number of retrieved slices."""
     ks = [k for k in settings.ks if k <= len(view.base)]
     truth = nearest(view.base, view.query, max(ks))
