@@ -133,6 +133,30 @@ def small_archives(
     print_rows(f"Small archives; see {out}", rows, as_json)
 
 
+@evaluate.command()
+def validity(
+    past: Annotated[Path, typer.Argument(help="Cases with CT, dose and structures.")],
+    queries: Annotated[
+        Path | None, typer.Argument(help="Cases of other patients, asked once at the end.")
+    ] = None,
+    out: Out = Path("out/validity"),
+    seed: Annotated[int, typer.Option(help="Seed of samples, halves and bootstraps.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether near cases have near plans: leave one patient out, then new patients.
+
+    Correlation of retrieval distance with plan and dose distance, the nearest plan's dose as a
+    prediction, and bands of dose-volume histograms. One's own folder of cases can be PAST. An
+    interrupted run goes on where it stopped.
+
+    Example: isohash evaluate validity openkbp/train openkbp/validation --out out/validity
+    """
+    from isohash.evaluation.validity import run_validity
+
+    with progress_bar(as_json) as progress:
+        _tell(run_validity(past, queries, out, progress=progress), out, as_json)
+
+
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
 

@@ -5,7 +5,7 @@ distance of two codes is the difference of their dose-volume histograms in those
 for the rounding. The query's code is that of its predicted doses, a stored case's that of its plan.
 
 A structure of the query that a stored case does not have counts with the mean difference which it
-shows to those that have it: a case must not come first because little of it is known.
+shows to those that have it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
+from isohash.features.plan import with_unknown
 from isohash.index.flat import distances
 from isohash.records import Codes
 
@@ -114,13 +115,9 @@ class PlanComparison:
 
     def rank(self, k: int, allowed: NDArray[np.bool_]) -> list[PlanRanked]:
         """The k nearest of the allowed cases that share a structure with the query."""
-        known = self.known
-        typical = np.where(known, self.difference_gy, 0.0).sum(axis=1) / np.maximum(
-            1, known.sum(axis=1)
-        )
-        filled = np.where(known, self.difference_gy, typical[:, None])
+        filled = with_unknown(self.difference_gy, self.known)
         mean = filled.mean(axis=0)
-        usable = np.flatnonzero(allowed[self.case] & known.any(axis=0))
+        usable = np.flatnonzero(allowed[self.case] & self.known.any(axis=0))
         order = usable[np.argsort(mean[usable], kind="stable")[:k]]
         return [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
 

@@ -176,6 +176,25 @@ def plan_distances(a: Doses, b: Doses) -> Matrix:
     return np.where(shared > 0, total / np.maximum(1, shared), np.nan)
 
 
+def with_unknown(apart: Matrix, known: NDArray[np.bool_]) -> Matrix:
+    """Differences (structures, n) in Gy, the mean of the known ones where a case lacks a structure.
+
+    A case must not come first because little of it is known.
+    """
+    total = np.where(known, apart, 0.0).sum(axis=1)
+    return np.where(known, apart, (total / np.maximum(1, known.sum(axis=1)))[:, None])
+
+
+def differences(predicted: Doses, planned: Doses) -> tuple[Matrix, NDArray[np.bool_]]:
+    """Gy by structure between one case's doses and those of n plans, (structures, n); where known.
+
+    Only structures that the case has take part.
+    """
+    own = ~np.isnan(predicted[:, 0])
+    apart = np.abs(planned[:, own] - predicted[own]).mean(axis=2).T
+    return apart, ~np.isnan(apart)
+
+
 def expected_curves(predicted: Doses, doses: Doses) -> Matrix:
     """How true plan distances spread where predicted ones lie (4, bins); see `PlanEncoder`.
 

@@ -62,6 +62,19 @@ def read_npz_case(path: str | Path) -> Case:
     return _case(path, volumes["ct"], dose, masks, arrays["voxel"])
 
 
+def possible_dose(path: str | Path) -> NDArray[np.bool_] | None:
+    """Where the challenge scores doses, (z, y, x) as in the Case; None if `path` does not tell."""
+    path = Path(path)
+    if path.suffix == ".npz" and path.is_file() and is_openkbp(npz_headers(path)):
+        masks = read_npz(path, ["masks"])["masks"]
+        found = _unpack_bits(masks, path).get(MASK_BITS[-1])
+    elif (path / f"{MASK_BITS[-1]}.csv").is_file():
+        found = _dense_mask(path / f"{MASK_BITS[-1]}.csv")
+    else:
+        return None
+    return _axes_zyx(found).astype(bool) if found is not None and found.any() else None
+
+
 def is_csv_case(files: set[str]) -> bool:
     """Whether a folder with these file names is an original OpenKBP case."""
     return bool({"ct.csv", "dose.csv"} & files)
