@@ -68,12 +68,12 @@ def _rotation(start: Points, end: Points) -> Points:
 
 
 def dose_at(dose: Volume, points: Points) -> NDArray[np.float32]:
-    """Linear interpolation of a dose at points (n, 3) in patient mm; 0 outside its grid."""
+    """Linear interpolation of a dose at points (n, 3) in patient mm; 0 a voxel outside its grid."""
     from scipy import ndimage
 
     to_index = np.linalg.inv(dose.affine)
     at = to_index[:3, :3] @ points.T + to_index[:3, 3:]
     found: NDArray[np.float32] = ndimage.map_coordinates(
-        dose.array, at, output=np.float32, order=1, mode="constant", cval=0.0
+        dose.array, at, output=np.float32, order=1, mode="grid-constant", cval=0.0
     )
     return found

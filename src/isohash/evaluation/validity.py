@@ -115,7 +115,7 @@ def run_validity(
 def _stamp(found: Sequence[Found], settings: ValiditySettings) -> str:
     """What finished parts depend on: the past cases, and how their slices are encoded."""
     how = [settings.seed, settings.fit_cases, settings.fit_slices, settings.dim]
-    text = json.dumps([how, [one.fingerprint for one in found]])
+    text = json.dumps([how, [(one.key, one.fingerprint) for one in found]])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -158,7 +158,7 @@ def _patients(
     for done, one in enumerate(found):
         if progress is not None:
             progress(done, len(found), f"preparing {one.key}")
-        key = hashlib.sha256(one.fingerprint.encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{one.key} {one.fingerprint}".encode()).hexdigest()[:16]
         path = folder / f"{key}.npz"
         patient = load(path)
         try:
@@ -166,12 +166,12 @@ def _patients(
                 case = one.read()
                 if not isinstance(case, Case):
                     raise InputError(f"{one.key} is no case")
-                patient = prepare(case, one.path, encoders)
-                save(patient, path)
+                save(prepare(case, one.path, encoders), path)
+                patient = load(path)  # as a run that goes on sees it: doses in whole cGy
         except InputError as error:
             skipped.append(str(error))
-            continue
-        patients.append(patient)
+        if patient is not None:
+            patients.append(patient)
     if len(patients) < 2:
         raise InputError("fewer than 2 cases have CT, dose and structures")
     return patients, skipped

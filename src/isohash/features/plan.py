@@ -219,10 +219,10 @@ def _learnable(cases: Sequence[Measured], settings: GeometrySettings) -> Geometr
     enough = {name for name, often in zip(settings.structures, frequent, strict=False) if often}
     targets = tuple(name for name in settings.targets if name in enough)
     organs = tuple(name for name in settings.organs if name in enough)
-    if not targets or not organs:
+    if not organs:
         raise InputError(
-            f"a plan encoder needs {FEWEST} cases with dose that share a target and an organ, "
-            f"by canonical names; {len(cases)} cases with dose were given"
+            f"a plan encoder needs {FEWEST} cases with dose that share an organ, by canonical "
+            f"names; {len(cases)} cases with dose were given"
         )
     return GeometrySettings(targets, organs, settings.percentiles, settings.dose_volumes)
 
