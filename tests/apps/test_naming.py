@@ -8,6 +8,7 @@ import pytest
 
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
+from isohash.errors import InputError
 from isohash.records import Volume
 from small_cases import OPTIONS, as_findings, phantom
 
@@ -73,6 +74,24 @@ def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkey
     run(monkeypatch, main, "index", source, tmp_path / "a", "--aliases", names, "--json")
     told = json.loads(capsys.readouterr().out)
     assert (told["unmapped"], len(told["indexed"])) == ([], 2)
+
+
+def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monkeypatch):
+    from isohash.apps.indexing import index_source
+    from isohash.sources.dicom_writer import write_dicom
+
+    for member in range(2):
+        write_dicom(phantom(0, member), tmp_path / "in" / str(member))
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
+    index_source(tmp_path / "in", tmp_path / "a", OPTIONS)
+    with Archive.open(tmp_path / "a") as archive:
+        assert "another key" not in str(archive.query(tmp_path / "in" / "0", k=1).warnings)
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "other"))
+    with pytest.raises(InputError, match="made with another key"):
+        index_source(tmp_path / "in", tmp_path / "a", {})
+    with Archive.open(tmp_path / "a") as archive:
+        answer = archive.query(tmp_path / "in" / "0", k=1)
+        assert any("another key" in warning for warning in answer.warnings)
 
 
 def run(monkeypatch, main, *arguments):

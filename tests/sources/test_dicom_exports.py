@@ -71,10 +71,17 @@ def test_byte_orders_and_implicit_types(tmp_path, case, syntax, dose_bits):
     assert_same(read_case(tmp_path), case, 60 / 2**dose_bits + 1e-5)
 
 
-@pytest.mark.parametrize("kept", ["nothing", "meta"])
+@pytest.mark.parametrize("kept", ["nothing", "nothing, big endian", "meta"])
 def test_files_without_preamble(folder, case, kept):
     for path in folder.iterdir():
-        if kept == "meta":
+        if kept == "nothing, big endian" and path.name[:2] in ("RS", "RP"):
+            dataset = pydicom.dcmread(path)
+            del dataset.file_meta
+            dataset.preamble = None
+            pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=False)
+        elif kept == "nothing, big endian":
+            continue
+        elif kept == "meta":
             path.write_bytes(path.read_bytes()[132:])
         else:
             dataset = pydicom.dcmread(path)

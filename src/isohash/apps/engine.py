@@ -7,7 +7,7 @@ distances to the stored codes (index, archive) -> ranked matches with their evid
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,16 @@ from isohash.errors import InputError
 from isohash.features.slices import SliceSettings
 from isohash.index.flat import distances
 from isohash.records import Case, Codes
-from isohash.sources.reading import read_case
+from isohash.sources.reading import find, sole_case
 
 if TYPE_CHECKING:
     from isohash.apps.vectors import VectorArchive
 
 DEFAULT_ALPHA = 0.5
+OTHER_KEY = (
+    "the pseudonyms of this archive were made with another key ($ISOHASH_KEY_FILE): "
+    "cases of the query's own patient cannot be told and are not left out"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +314,10 @@ class Archive:
         if not isinstance(case, Case):
             if not Path(case).exists():
                 raise InputError(f"{case} is neither a path nor the id of a case in this archive")
-            case = read_case(case)
+            findings = find(case)
+            case = sole_case(findings, case)
+            if findings.key and findings.key != self.recipe.get("key", findings.key):
+                case = replace(case, warnings=(*case.warnings, OTHER_KEY))
         case = named(case, settings_of(self.recipe)["aliases"])
         return entry_of(self.pipeline.code(case), pictures)
 

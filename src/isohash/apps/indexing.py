@@ -39,6 +39,7 @@ from isohash.apps.settings import (
     IndexReport,
     IndexSettings,
     Progress,
+    check_key,
     encoder_name,
     existing_store,
     settings_of,
@@ -96,6 +97,7 @@ def index_found(
         if store is None:
             store = _new_store(findings, archive, options, progress)
         with store:
+            check_key(store, findings)
             return _add(findings, store, load_pipeline(store), progress)
 
 

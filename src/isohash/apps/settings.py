@@ -15,7 +15,8 @@ from isohash.apps.naming import Unmapped
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.features.slices import SliceSettings
-from isohash.sources.found import Skipped
+from isohash.sources.found import Findings, Skipped
+from isohash.sources.identity import key_path
 
 Progress = Callable[[int, int, str], None]
 
@@ -97,6 +98,18 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
                 "leave the option out, or index into a new folder"
             )
     return store
+
+
+def check_key(store: CaseStore, findings: Findings) -> None:
+    """Refuse pseudonyms of another key: a patient would be there twice, as two patients."""
+    kept = store.recipe.get("key", "")
+    if findings.key and kept and findings.key != kept:
+        raise InputError(
+            "the pseudonyms of this archive were made with another key; set ISOHASH_KEY_FILE to "
+            f"that key (this one is {key_path()}), or index into a new folder"
+        )
+    if findings.key and not kept:
+        store.set_recipe({**store.recipe, "key": findings.key})
 
 
 def settings_of(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ SIDES = {
     "izquierdo": "L", "izquierda": "L", "izq": "L", "sinistro": "L", "sinistra": "L", "sx": "L",
 }  # fmt: skip
 TARGETS = ("ptv", "ctv", "gtv", "itv")
+NEAR = 0.75  # share of letters that a suggested spelling has in common with a name
 HIGHEST_GY = 200.0  # a number behind a target beyond it is no dose
 FILLERS = {"the", "of", "organ", "gland", "glnd", "struct", "structure", "roi", "contour"}
 
@@ -260,7 +261,7 @@ def _target(words: list[str]) -> str | None:
 
 def _suggest(name: str) -> tuple[str, ...]:
     text = " ".join(word for word in _words(name) if word not in SIDES and word not in FILLERS)
-    near = difflib.get_close_matches(text, _SPELLINGS, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(text, _SPELLINGS, n=3, cutoff=NEAR)
     return tuple(dict.fromkeys(_SPELLINGS[spelling] for spelling in near))
 
 

@@ -48,11 +48,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that lies below a path: its `kind`, the cases `found` and the files `skipped`."""
+    """All that lies below a path: its `kind`, the cases `found` and the files `skipped`.
+
+    `key` marks the key that pseudonyms were made with, and is empty where there are none.
+    """
 
     kind: str
     found: tuple[Found, ...]
     skipped: tuple[Skipped, ...] = ()
+    key: str = ""
 
 
 def fingerprint(files: Iterable[Path]) -> str:

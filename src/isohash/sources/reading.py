@@ -18,6 +18,7 @@ from isohash.errors import InputError
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.found import Findings, Found, Progress, Skipped, fingerprint
+from isohash.sources.identity import key_mark, load_key
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
 from isohash.sources.sniff import looks_like_dicom
 from isohash.sources.vectors import read_vectors
@@ -51,7 +52,8 @@ def find(path: str | Path, progress: Progress | None = None) -> Findings:
     found = _found(kind, by_kind[kind], skipped, progress)
     if not found:
         raise InputError(_nothing_found(path, skipped))
-    return Findings(kind, tuple(found), tuple(skipped))
+    key = key_mark(load_key()) if kind == "dicom" else ""
+    return Findings(kind, tuple(found), tuple(skipped), key)
 
 
 def read_cases(
@@ -84,7 +86,11 @@ def read_cases(
 
 def read_case(path: str | Path) -> Case:
     """The one case at or below `path`."""
-    findings = find(path)
+    return sole_case(find(path), path)
+
+
+def sole_case(findings: Findings, path: str | Path) -> Case:
+    """The case, if exactly one was found at `path`."""
     if findings.kind == "vectors":
         raise InputError(f"{path}: holds vectors, not a case")
     if len(findings.found) != 1:

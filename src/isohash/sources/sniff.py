@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+FIRST_TYPES = (b"UI", b"CS", b"UL", b"DA", b"TM", b"DT", b"LO", b"SH", b"PN", b"SQ")
 SHORT_LENGTHS = tuple(bytes([n, 0]) for n in range(0, 66, 2))  # of an implicit-VR first element
 
 
@@ -18,4 +19,6 @@ def looks_like_dicom(file: Path) -> bool:
         return True
     if head[:6] == b"\x02\x00\x00\x00UL":  # file meta information without the preamble
         return True
-    return head[:2] == b"\x08\x00" and head[4:6] in (b"UI", b"CS", b"UL", *SHORT_LENGTHS)
+    if head[:2] == b"\x00\x08" and head[4:6] in FIRST_TYPES:  # big endian
+        return True
+    return head[:2] == b"\x08\x00" and head[4:6] in (*FIRST_TYPES, *SHORT_LENGTHS)
