@@ -40,6 +40,24 @@ def test_real_patients_in_one_folder_come_back_whole(tmp_path, shared_data):
     assert len(matched) == len(cases)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_patient_comes_back_whole(tmp_path, shared_data):
+    """All cases of OpenKBP, in patient positions by turns and both conventions of offsets."""
+    files = sorted((shared_data / "openkbp").glob("*/pt_*.npz"))
+    assert files
+    for number, file in enumerate(files):
+        case = read_npz_case(file)
+        position = list(POSITIONS)[number % len(POSITIONS)]
+        write_dicom(
+            case, tmp_path, WriteOptions(position=position, absolute_offsets=number % 3 == 0)
+        )
+        (found,) = find(tmp_path).found
+        assert is_same(found.read(), case), file.name
+        for written in tmp_path.iterdir():
+            written.unlink()
+
+
 def is_same(read, written):
     """The CT decides which case it is; everything else must then agree."""
     if not np.array_equal(read.ct.array, written.ct.array[::-1]):

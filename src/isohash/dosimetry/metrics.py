@@ -20,7 +20,7 @@ MAX_CC = 0.03  # the "maximum" of a structure is the dose to its hottest 0.03 cc
 
 @dataclass(frozen=True)
 class StructureDose:
-    """What is usually quoted of one structure; Gy, cc, and percent of the prescription if known."""
+    """What is usually quoted of one structure, in Gy and cc."""
 
     volume_cc: float
     mean_gy: float
@@ -29,31 +29,40 @@ class StructureDose:
     d98_gy: float
     max_gy: float  # to the hottest 0.03 cc
     homogeneity: float
-    mean_percent: float | None = None
-    d98_percent: float | None = None
+    prescription_gy: float | None = None
+
+    @property
+    def percent(self) -> dict[str, float]:
+        """The doses as percent of the prescription, by name; empty where none is known."""
+        if self.prescription_gy is None:
+            return {}
+        doses = {"mean": self.mean_gy, "d2": self.d2_gy, "d50": self.d50_gy, "d98": self.d98_gy,
+                 "max": self.max_gy}  # fmt: skip
+        return {name: percent_of(gy, self.prescription_gy) for name, gy in doses.items()}
 
 
 def structure_dose(curve: DVH, prescription_gy: float | None = None) -> StructureDose:
     """The usual numbers of a structure from its DVH, absolute and relative."""
-    d98 = curve.d(98)
     return StructureDose(
         volume_cc=curve.volume_cc,
         mean_gy=curve.mean_gy,
         d2_gy=curve.d(2),
         d50_gy=curve.d(50),
-        d98_gy=d98,
+        d98_gy=curve.d(98),
         max_gy=curve.d_cc(MAX_CC),
         homogeneity=homogeneity_index(curve),
-        mean_percent=None
-        if prescription_gy is None
-        else percent_of(curve.mean_gy, prescription_gy),
-        d98_percent=None if prescription_gy is None else percent_of(d98, prescription_gy),
+        prescription_gy=prescription_gy,
     )
 
 
 def percent_of(dose_gy: float, prescription_gy: float) -> float:
     """A dose as percent of a prescription."""
     return 100.0 * dose_gy / _positive(prescription_gy, "prescription_gy")
+
+
+def covered_percent(curve: DVH, percent: float, prescription_gy: float) -> float:
+    """Share of the volume in percent that receives `percent` of the prescription, as in V95%."""
+    return curve.v(percent / 100.0 * _positive(prescription_gy, "prescription_gy"))
 
 
 def homogeneity_index(curve: DVH) -> float:
