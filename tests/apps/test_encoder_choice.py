@@ -145,3 +145,9 @@ def test_an_encoder_keeps_the_slices_of_its_training():
     shipped = shipped_encoder("ct-deep")
     grid = SliceSettings.from_json(shipped.settings["slices"])
     assert slices_for({"ct": shipped}, replace(grid, pixel_mm=3.0)) == grid
+
+
+def test_losses_of_volumes_are_refused_for_slices(isohash, tmp_path):
+    outcome = isohash("train", "autoencoder", tmp_path, "--out", tmp_path, "--loss", "siamese")
+    assert outcome.status == 1
+    assert "--loss siamese needs --dims 3" in outcome.err

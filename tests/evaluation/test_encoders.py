@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,11 @@ pytest.importorskip("torch")
 from isohash.evaluation.encoder_table import TableSettings, autoencoder_file, run_table
 from isohash.evaluation.reconstructions import ReconstructionSettings, framed, run_reconstructions
 from isohash.evaluation.retrieval_examples import ExampleSettings, run_examples
+from isohash.evaluation.small_archives import SmallSettings, run_small, structure_overlap
 from isohash.evaluation.surfaces import Level, Scene, surfaces_of, write_page
+from isohash.evaluation.volumes import run_volumes, train_from
+from isohash.features.networks import AutoencoderSettings
+from isohash.features.volumes import load_volume_encoder
 
 HARDLY = TrainingSettings(max_steps=2, batch_size=4, threads=1, precision="float32")
 SMALL = TableSettings(bits=(64, 128), n_database=40, n_queries=10, k=5, every=4, hash_seeds=(0,))
@@ -33,7 +38,7 @@ SMALL = TableSettings(bits=(64, 128), n_database=40, n_queries=10, k=5, every=4,
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with training and unseen phantoms and the table of encoders made from them."""
     folder = tmp_path_factory.mktemp("encoders")
-    for part, members in (("train", (0, 1)), ("unseen", (2, 3))):
+    for part, members in (("train", (0, 1)), ("unseen", (2, 3, 4))):
         (folder / part).mkdir()
         for member in members:
             name = f"pt_{member}.npz"
@@ -136,3 +141,47 @@ def test_the_page_holds_the_triangles(tmp_path):
     (pane,) = json.loads(re.search(r"const panes = (.*);\n", page)[1])
     kept = np.frombuffer(zlib.decompress(base64.b64decode(pane["surfaces"][0]["faces"])), "<i4")
     assert (np.cumsum(kept).reshape(-1, 3) == surfaces[0].faces).all()
+
+
+NETWORK = AutoencoderSettings("shallow", size=64, latent=4, channels=(2, 2), dims=3, inputs=2)
+
+
+def test_volumes_are_trained_by_every_objective_and_judged_on_unseen_patients(made):
+    plan = replace(HARDLY, batch_size=2)
+    where = made / "train", made / "unseen", made / "weights", made / "out"
+    rows = run_volumes(*where, NETWORK, plan)
+    assert [row["encoder"] for row in rows] == [
+        "downsampled",
+        "autoencoder",
+        "variational",
+        "siamese",
+    ]
+    assert all(-1 <= row["spearman"] <= 1 and row["nearest_gy"] >= 0 for row in rows)
+    encoder = load_volume_encoder(made / "weights" / "volume-siamese.safetensors")
+    assert np.isfinite(encoder.encode_case(phantom(0, 2))).all()
+
+
+def test_an_unknown_loss_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(InputError, match="the loss must be one of"):
+        train_from(tmp_path / "nowhere", tmp_path, "contrastive")
+
+
+def test_small_archives_are_asked_by_patients_outside_them(tmp_path):
+    for member in range(3):
+        write_openkbp(phantom(member, 0), tmp_path / f"pt_{member}.npz")
+    settings = SmallSettings(n_cases=(1, 2), n_query_cases=1, draws=2, every=6, bits=64, dim=8)
+    rows = run_small(tmp_path, tmp_path / "out", settings)
+    assert len(rows) == 2 * 2 * 3  # sizes, views, encoders
+    assert all(0 <= row["structures"] <= 1 for row in rows)
+    with pytest.raises(InputError, match="need more"):
+        run_small(tmp_path, tmp_path / "out", replace(settings, n_cases=(3,)))
+
+
+def test_structures_in_common_are_counted_where_either_slice_has_them():
+    a, b = np.zeros((2, 4, 4), dtype=np.uint16)
+    a[:2] |= 1  # structure 0: half of it in common
+    b[1:3] |= 1
+    a[0, 0] |= 2  # structure 1: on one slice only
+    assert structure_overlap(a, b) == pytest.approx((0.5 + 0.0) / 2)
+    assert structure_overlap(a, a) == 1.0
+    assert np.isnan(structure_overlap(a * 0, b * 0))

@@ -116,6 +116,27 @@ def mnist(
     )
 
 
+@evaluate.command()
+def volumes(
+    training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
+    validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    weights: Weights = Path("out/encoders/weights"),
+    as_json: Json = False,
+) -> None:
+    """Encoders of whole volumes by three objectives: is a near volume a near plan?
+
+    Trains what WEIGHTS lacks; an interrupted training goes on where it stopped.
+
+    Example: isohash evaluate volumes openkbp/train openkbp/validation --out out/encoders
+    """
+    from isohash.evaluation.volumes import run_volumes
+
+    with progress_bar(as_json) as progress:
+        rows = run_volumes(training, validation, weights, out, progress=progress)
+    print_rows(f"Encoders of volumes; see {out}", rows, as_json)
+
+
 @evaluate.command("small-archives")
 def small_archives(
     source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from isohash.errors import MissingExtra
 from isohash.features.networks import (
+    POOL,
     AutoencoderSettings,
+    Beside,
     Conv,
     Dense,
+    Enlarge,
     Flatten,
     Layer,
     Layers,
+    Pool,
     Relu,
     Residual,
     TransposedConv,
@@ -73,6 +77,19 @@ class ResidualBlock(nn.Module):
         return x + self.second(torch.relu(self.first(torch.relu(x))))
 
 
+class SideBySide(nn.Module):
+    """The sum of two paths: one learned, one that stays as it was set."""
+
+    def __init__(self, learned: nn.Module, straight: nn.Module) -> None:
+        super().__init__()
+        self.learned = learned
+        self.straight = straight.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What both paths make of x, added."""
+        return self.learned(x) + self.straight(x)
+
+
 class UnitLength(nn.Module):
     """x / |x|."""
 
@@ -87,15 +104,9 @@ def torch_network(layers: Layers) -> nn.Sequential:
 
 
 def _module(layer: Layer) -> nn.Module:
+    if isinstance(layer, Conv | TransposedConv | Residual):
+        return _convolution(layer)
     match layer:
-        case Conv(i, o, kernel, stride, dims):
-            conv = nn.Conv2d if dims == 2 else nn.Conv3d
-            return conv(i, o, kernel, stride, (kernel - stride) // 2)
-        case TransposedConv(i, o, kernel, stride, dims):
-            transposed = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
-            return transposed(i, o, kernel, stride, (kernel - stride) // 2)
-        case Residual(channels, dims):
-            return ResidualBlock(channels, dims)
         case Dense(i, o):
             return nn.Linear(i, o)
         case Relu():
@@ -106,6 +117,52 @@ def _module(layer: Layer) -> nn.Module:
             return nn.Unflatten(1, (channels, *dims * [side]))
         case Unit():
             return UnitLength()
+        case Pool(stride):
+            return nn.AvgPool2d(stride)
+        case Enlarge(stride):
+            return nn.Upsample(scale_factor=stride, mode="bilinear")
+        case Beside(learned, straight):
+            return SideBySide(torch_network(learned), torch_network(straight))
+
+
+def _convolution(layer: Conv | TransposedConv | Residual) -> nn.Module:
+    match layer:
+        case Conv(i, o, kernel, stride, dims):
+            conv = nn.Conv2d if dims == 2 else nn.Conv3d
+            return conv(i, o, kernel, stride, (kernel - stride) // 2)
+        case TransposedConv(i, o, kernel, stride, dims):
+            transposed = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
+            return transposed(i, o, kernel, stride, (kernel - stride) // 2)
+        case Residual(channels, dims):
+            return ResidualBlock(channels, dims)
+
+
+def start_from_components(model: Autoencoder, images: NDArray[np.float32], seed: int) -> None:
+    """Set the straight paths to the principal components of images (n, size, size).
+
+    Latent vectors get unit variance on average. The learned paths start at 0, so the model starts
+    as the components do; with fewer images than components, the last ones are 0.
+    """
+    from isohash.features.pca import fit_pca
+
+    settings = model.settings
+    n = min(settings.latent, len(images) - 1, (settings.size // POOL) ** 2)
+    pca = fit_pca(images, n, seed, pool=POOL)
+    weight = np.zeros((settings.latent, pca.mean.size), dtype=np.float32)
+    weight[:n] = pca.components
+    scale = float(np.sqrt(max(np.square(pca.encode(images)).sum(axis=1).mean(), 1e-12) / n))
+    forth, back = model.encoder[0], model.decoder[0]
+    with torch.no_grad():
+        _set(forth.straight[-1], weight / scale, -(weight @ pca.mean) / scale)
+        _set(back.straight[0], weight.T * scale, pca.mean)
+        for last in (forth.learned[-1], back.learned[-1]):
+            last.weight.zero_()
+            last.bias.zero_()
+
+
+def _set(layer: nn.Module, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+    layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+    layer.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
 
 
 def weights_of(model: nn.Module) -> dict[str, NDArray[np.float32]]:

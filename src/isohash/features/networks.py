@@ -5,8 +5,11 @@ by the layer's position, so a trained network moves from one to the other as a d
 
 `shallow` has three strided convolutions and one dense layer on either side of the latent vector:
 128 x 128 -> 32 x 32 -> 16 x 16 -> 8 x 8 -> latent. A first step of 4 pixels makes it cheap
-enough to train on two cores; overlapping 8 x 8 kernels leave no block edges. `deep` adds a
-residual block after every later convolution and before its mirror in the decoder.
+enough to train on two cores; overlapping 8 x 8 kernels leave no block edges.
+
+`deep` has four strided convolutions with residual blocks, and beside them a straight path: the
+principal components of the training images, kept as they are. The layers learn what the
+components miss, so that a few hundred patients are enough to pass them.
 
 The same lists with `dims` 3 make the encoder of volumes: every kernel is a cube.
 """
@@ -84,12 +87,48 @@ class Unit:
     """x / |x|: vectors of length 1."""
 
 
-Layer = Conv | TransposedConv | Residual | Dense | Relu | Flatten | Unflatten | Unit
+@dataclass(frozen=True)
+class Pool:
+    """Means of squares of `stride` pixels."""
+
+    stride: int
+
+
+@dataclass(frozen=True)
+class Enlarge:
+    """Every pixel as a square of `stride`, blended with its neighbours: the mirror of `Pool`."""
+
+    stride: int
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The sum of a learned and of a straight path; the straight one is not trained."""
+
+    learned: tuple[Any, ...]
+    straight: tuple[Any, ...]
+
+
+Layer = (
+    Conv
+    | TransposedConv
+    | Residual
+    | Dense
+    | Relu
+    | Flatten
+    | Unflatten
+    | Unit
+    | Pool
+    | Enlarge
+    | Beside
+)
 Layers = tuple[Layer, ...]
 
-FIRST_KERNEL, FIRST_STRIDE = 8, 4
 KERNEL, STRIDE = 4, 2
-CHANNELS: dict[str, tuple[int, ...]] = {"shallow": (16, 32, 64), "deep": (16, 32, 64)}
+COARSE_KERNEL, COARSE_STRIDE = 8, 4  # the first step of `shallow`, and of all volumes
+CHANNELS: dict[str, tuple[int, ...]] = {"shallow": (16, 32, 64), "deep": (8, 16, 32, 64)}
+VOLUME_CHANNELS = (16, 32, 64)
+POOL = 2  # the straight path sees means of 2 x 2 pixels, as the PCA encoder does
 
 
 @dataclass(frozen=True)
@@ -111,7 +150,8 @@ class AutoencoderSettings:
     def __post_init__(self) -> None:
         if self.variant not in CHANNELS:
             raise InputError(f"variant must be shallow or deep, got {self.variant!r}")
-        channels = tuple(self.channels or CHANNELS[self.variant])
+        usual = CHANNELS[self.variant] if self.dims == 2 else VOLUME_CHANNELS
+        channels = tuple(self.channels or usual)
         object.__setattr__(self, "channels", channels)
         if self.dims not in (2, 3) or self.inputs < 1:
             raise InputError(f"dims must be 2 or 3 and inputs positive, got {self}")
@@ -140,7 +180,19 @@ class AutoencoderSettings:
     @property
     def size_step(self) -> int:
         """What all strides together divide the side by."""
-        return FIRST_STRIDE * STRIDE ** (len(self.widths) - 1)
+        return self.first_step[1] * STRIDE ** (len(self.widths) - 1)
+
+    @property
+    def has_straight_path(self) -> bool:
+        """Whether principal components run beside the learned layers."""
+        return self.variant == "deep" and self.dims == 2
+
+    @property
+    def first_step(self) -> tuple[int, int]:
+        """Kernel and stride next to the image: `deep` keeps the edges that a stride of 4 blurs."""
+        if self.has_straight_path:
+            return KERNEL, STRIDE
+        return COARSE_KERNEL, COARSE_STRIDE
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -157,13 +209,17 @@ def encoder_layers(settings: AutoencoderSettings) -> Layers:
     layers: list[Layer] = []
     inputs, dims = settings.inputs, settings.dims
     for i, outputs in enumerate(settings.widths):
-        kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
+        kernel, stride = settings.first_step if i == 0 else (KERNEL, STRIDE)
         layers.append(Conv(inputs, outputs, kernel, stride, dims))
         if settings.variant == "deep" and i > 0:
             layers.append(Residual(outputs, dims))
         layers.append(Relu())
         inputs = outputs
     layers += [Flatten(), Dense(settings.n_flat, settings.latent)]
+    if settings.has_straight_path:
+        side = settings.size // POOL
+        straight = (Pool(POOL), Flatten(), Dense(side**2, settings.latent))
+        layers = [Beside(tuple(layers), straight)]
     return (*layers, Unit()) if settings.unit else tuple(layers)
 
 
@@ -177,10 +233,14 @@ def decoder_layers(settings: AutoencoderSettings) -> Layers:
     ]
     for i in reversed(range(len(widths))):
         outputs = widths[i - 1] if i else settings.inputs
-        kernel, stride = (FIRST_KERNEL, FIRST_STRIDE) if i == 0 else (KERNEL, STRIDE)
-        if settings.variant == "deep" and i > 0:
+        kernel, stride = settings.first_step if i == 0 else (KERNEL, STRIDE)
+        if settings.variant == "deep" and (i > 0 or dims == 2):
             layers += [Residual(widths[i], dims), Relu()]
         layers.append(TransposedConv(widths[i], outputs, kernel, stride, dims))
         if i > 0:
             layers.append(Relu())
+    if settings.has_straight_path:
+        side = settings.size // POOL
+        straight = (Dense(settings.latent, side**2), Unflatten(1, side), Enlarge(POOL))
+        return (Beside(tuple(layers), straight),)
     return tuple(layers)

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from isohash.errors import MissingExtra
 from isohash.features.networks import (
+    Beside,
     Conv,
     Dense,
+    Enlarge,
     Flatten,
     Layer,
     Layers,
+    Pool,
     Relu,
     Residual,
     TransposedConv,
@@ -51,9 +54,7 @@ def onnx_network(
     except ImportError as error:
         raise MissingExtra("train", "writing a trained encoder as ONNX") from error
     writer = _Writer(onnx, weights, half)
-    value = "input"
-    for position, layer in enumerate(layers):
-        value = writer.layer(layer, value, f"{prefix}.{position}")
+    writer.path(layers, "input", prefix)
     writer.nodes[-1].output[0] = "output"
     model = writer.model(prefix, *shapes)
     onnx.checker.check_model(model)
@@ -71,17 +72,11 @@ class _Writer:
         self.tensors: dict[str, NDArray[Any]] = {}
 
     def layer(self, layer: Layer, value: str, name: str) -> str:
+        if isinstance(layer, Conv | TransposedConv | Residual):
+            return self.convolution(layer, value, name)
+        if isinstance(layer, Pool | Enlarge):
+            return self.resized(layer, value, name)
         match layer:
-            case Conv(kernel=kernel, stride=stride, dims=dims):
-                return self.conv("Conv", value, name, kernel, stride, dims)
-            case TransposedConv(kernel=kernel, stride=stride, dims=dims):
-                return self.conv("ConvTranspose", value, name, kernel, stride, dims)
-            case Residual(dims=dims):
-                inner = self.node("Relu", value)
-                inner = self.conv("Conv", inner, f"{name}.first", 3, 1, dims)
-                inner = self.node("Relu", inner)
-                inner = self.conv("Conv", inner, f"{name}.second", 3, 1, dims)
-                return self.node("Add", value, inner)
             case Dense():
                 return self.node("Gemm", value, *self.parameters(name), transB=1)
             case Relu():
@@ -94,6 +89,36 @@ class _Writer:
                 return self.node("Reshape", value, shape)
             case Unit():
                 return self.node("LpNormalization", value, axis=1, p=2)
+            case Beside(learned=learned, straight=straight):
+                one = self.path(learned, value, f"{name}.learned")
+                return self.node("Add", one, self.path(straight, value, f"{name}.straight"))
+
+    def convolution(self, layer: Conv | TransposedConv | Residual, value: str, name: str) -> str:
+        dims = layer.dims
+        match layer:
+            case Conv(kernel=kernel, stride=stride):
+                return self.conv("Conv", value, name, kernel, stride, dims)
+            case TransposedConv(kernel=kernel, stride=stride):
+                return self.conv("ConvTranspose", value, name, kernel, stride, dims)
+            case Residual():
+                inner = self.node("Relu", value)
+                inner = self.conv("Conv", inner, f"{name}.first", 3, 1, dims)
+                inner = self.node("Relu", inner)
+                inner = self.conv("Conv", inner, f"{name}.second", 3, 1, dims)
+                return self.node("Add", value, inner)
+
+    def resized(self, layer: Pool | Enlarge, value: str, name: str) -> str:
+        sides = [layer.stride, layer.stride]
+        if isinstance(layer, Pool):
+            return self.node("AveragePool", value, kernel_shape=sides, strides=sides)
+        scales = f"{name}.scales"
+        self.tensors[scales] = np.array([1, 1, *sides], dtype=np.float32)
+        return self.node("Resize", value, "", scales, mode="linear")
+
+    def path(self, layers: Layers, value: str, name: str) -> str:
+        for position, layer in enumerate(layers):
+            value = self.layer(layer, value, f"{name}.{position}")
+        return value
 
     def conv(self, kind: str, value: str, name: str, kernel: int, stride: int, dims: int) -> str:
         return self.node(

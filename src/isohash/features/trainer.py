@@ -21,6 +21,7 @@ from isohash.features.autoencoder import (
     Autoencoder,
     export_encoder,
     set_weights,
+    start_from_components,
     torch,
     weights_of,
 )
@@ -38,6 +39,7 @@ from isohash.features.training import (
 
 WARM_UP_STEPS = 50
 TRIAL_STEPS = 3
+PCA_IMAGES = 2048  # the straight path is fitted to no more, as `isohash index` does
 # bfloat16 must be this much faster than float32 to be chosen, so that a busy machine does not
 # decide: it is several times faster where the processor has matrix units, and slower elsewhere.
 BFLOAT16_GAIN = 1.5
@@ -103,7 +105,7 @@ class Trainer:
             state = self._resumed(checkpoint) or self._fresh(model)
             set_weights(model, state.weights)
             model.to(self.device, memory_format=self.layout)
-            adam = torch.optim.Adam(model.parameters(), lr=self.settings.learning_rate)
+            adam = torch.optim.Adam([p for _, p in _trained(model)], lr=self.settings.learning_rate)
             _set_moments(model, adam, state)
             while not self.finished(state):
                 self._epoch(model, adam, state)
@@ -147,6 +149,10 @@ class Trainer:
         )
 
     def _fresh(self, model: Autoencoder) -> State:
+        if self.network.has_straight_path:
+            some = np.linspace(0, len(self.training) - 1, min(len(self.training), PCA_IMAGES))
+            images = self._clean(self.images, self.training[some.astype(int)])[:, 0]
+            start_from_components(model, images, self.settings.random_state)
         weights = weights_of(model)
         return State(weights, precision=self._precision(model))
 
@@ -348,17 +354,22 @@ def _trial_seconds(model: Autoencoder, batch: torch.Tensor, precision: str) -> f
 
 def _moments(model: Autoencoder, adam: torch.optim.Adam) -> Weights:
     moments: Weights = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in _trained(model):
         own = adam.state[parameter]
         moments[f"average.{name}"] = own["exp_avg"].cpu().contiguous().numpy().copy()
         moments[f"square.{name}"] = own["exp_avg_sq"].cpu().contiguous().numpy().copy()
     return moments
 
 
+def _trained(model: Autoencoder) -> Iterator[tuple[str, Any]]:
+    """The parameters that training changes, by name."""
+    return ((name, one) for name, one in model.named_parameters() if one.requires_grad)
+
+
 def _set_moments(model: Autoencoder, adam: torch.optim.Adam, state: State) -> None:
     if not state.moments:
         return
-    for name, parameter in model.named_parameters():
+    for name, parameter in _trained(model):
         average, square = (
             torch.empty_like(parameter).copy_(torch.from_numpy(state.moments[f"{part}.{name}"]))
             for part in ("average", "square")

@@ -8,7 +8,7 @@ the highest dose level), as in Huang et al., Physics in Medicine and Biology 68 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +72,7 @@ def case_volume(case: Case, settings: VolumeSettings | None = None) -> NDArray[n
         if values is None:
             raise InputError(f"case {case.id} has no {name}, which the encoder of volumes takes")
         channels.append(_along_z(values, view.z_mm, z_mm))
-    return np.stack(channels)
+    return np.clip(np.stack(channels), 0.0, 1.0)
 
 
 def label_map(case: Case, view: CaseSlices) -> NDArray[np.float32]:
@@ -216,20 +216,3 @@ def load_volume_encoder(path: str | Path) -> VolumeEncoder:
     if header.kind != "onnx" or "volume" not in header.settings:
         raise InputError(f"{path} does not hold an encoder of volumes")
     return VolumeEncoder(OnnxEncoder.from_file(header, tensors))
-
-
-def volumes_of(
-    cases: Iterable[Case], settings: Sequence[VolumeSettings]
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], list[str]]:
-    """Bytes standing for 0..1 (n, channels, z, y, x) per setting, kinds (n,), patients (n,)."""
-    made: list[list[NDArray[np.uint8]]] = [[] for _ in settings]
-    kinds: list[int] = []
-    patients: list[str] = []
-    for case in cases:
-        for parts, grid in zip(made, settings, strict=True):
-            parts.append(np.rint(255.0 * case_volume(case, grid)).astype(np.uint8))
-        kinds.append(target_kind(case))
-        patients.append(case.patient)
-    if not patients:
-        raise InputError("there is no case to make volumes of")
-    return [np.stack(parts) for parts in made], np.array(kinds), patients
