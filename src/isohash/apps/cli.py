@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isohash.apps import cli_encoders  # noqa: F401  # adds its commands to `evaluate`
 from isohash.apps.cli_bench import bench
 from isohash.apps.cli_evaluate import Json, evaluate
 from isohash.apps.cli_train import train

@@ -84,7 +84,7 @@ def slices(
     settings = SliceFigures(DiceSettings(encoder=encoder, seed=seed))
     with progress_bar(as_json) as progress:
         found = run_slices(database, queries, out, settings, progress, work)
-    _tell(
+    tell_all(
         {name: [without_points(p) for p in panels] for name, panels in found.items()}, out, as_json
     )
 
@@ -111,47 +111,9 @@ def mnist(
     settings = MnistSettings(DigitSettings(n_queries=n_queries, seed=seed), seed=seed)
     with progress_bar(as_json) as progress:
         found = run_mnist(data, out, settings, progress, work)
-    _tell(
+    tell_all(
         {name: [without_points(p) for p in panels] for name, panels in found.items()}, out, as_json
     )
-
-
-@evaluate.command()
-def volumes(
-    training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
-    validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
-    out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
-    as_json: Json = False,
-) -> None:
-    """Encoders of whole volumes by three objectives: is a near volume a near plan?
-
-    Trains what WEIGHTS lacks; an interrupted training goes on where it stopped.
-
-    Example: isohash evaluate volumes openkbp/train openkbp/validation --out out/encoders
-    """
-    from isohash.evaluation.volumes import run_volumes
-
-    with progress_bar(as_json) as progress:
-        rows = run_volumes(training, validation, weights, out, progress=progress)
-    print_rows(f"Encoders of volumes; see {out}", rows, as_json)
-
-
-@evaluate.command("small-archives")
-def small_archives(
-    source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
-    out: Out = Path("out/encoders"),
-    as_json: Json = False,
-) -> None:
-    """How many cases PCA needs to match the shipped encoders: archives of 3 to 28 unseen patients.
-
-    Example: isohash evaluate small-archives openkbp/validation --out out/encoders
-    """
-    from isohash.evaluation.small_archives import run_small
-
-    with progress_bar(as_json) as progress:
-        rows = run_small(source, out, progress=progress)
-    print_rows(f"Small archives; see {out}", rows, as_json)
 
 
 @evaluate.command()
@@ -175,7 +137,7 @@ def validity(
     from isohash.evaluation.validity import run_validity
 
     with progress_bar(as_json) as progress:
-        _tell(run_validity(past, queries, out, progress=progress), out, as_json)
+        tell_all(run_validity(past, queries, out, progress=progress), out, as_json)
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
@@ -228,7 +190,7 @@ def kernel(
     from isohash.evaluation.kernel_learning import run, summary
 
     with progress_bar(as_json) as progress:
-        _tell({"kernel": summary(run(out, data, quick, progress))}, out, as_json)
+        tell_all({"kernel": summary(run(out, data, quick, progress))}, out, as_json)
 
 
 @evaluate.command()
@@ -260,7 +222,8 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> 
         show(rows_table(title, rows))
 
 
-def _tell(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
+def tell_all(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
+    """Print several lists of rows, each under its name."""
     if as_json:
         typer.echo(json.dumps(results, indent=2))
         return

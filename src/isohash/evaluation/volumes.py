@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from isohash.errors import InputError
-from isohash.evaluation.curves import euclidean, spearman
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import digest, write_results
+from isohash.evaluation.views import euclidean
 from isohash.features.augmentation import Augmentation
 from isohash.features.geometry import dvh_features
 from isohash.features.networks import AutoencoderSettings, Variant
@@ -208,7 +209,7 @@ def _judged(
     np.fill_diagonal(counts, np.iinfo(counts.dtype).max)  # a patient is not its own neighbour
     return {
         "dim": embeddings.shape[1],
-        "spearman": round(spearman(apart[pairs], plan[pairs]), 3),
+        "spearman": round(float(spearmanr(apart[pairs], plan[pairs]).statistic), 3),
         "nearest_gy": round(float(plan[np.arange(len(plan)), nearest[:, 0]].mean()), 2),
         "dice": round(float(expected_overlap(counts, nearest, k).mean()), 3),
     }
