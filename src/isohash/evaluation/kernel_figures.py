@@ -1,115 +1,220 @@
-"""Figures of the kernel-learning experiment: Dice, the learner's trace, codes against distances."""
+"""Figures of the kernel-learning experiment, drawn from its tables."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from isohash.evaluation.metrics import precision_recall
-from isohash.evaluation.plotting import figure
-from isohash.kernels.learner import KernelLearner
-from isohash.kernels.radial import RadialKernel
-
-if TYPE_CHECKING:
-    from isohash.evaluation.kernel_learning import KernelSettings, Vectors
+from isohash.evaluation.kernel_mixture import widths_table
+from isohash.evaluation.kernel_retrieval import BEST
+from isohash.evaluation.kernel_views import SHOWN, column
+from isohash.evaluation.plotting import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE_WIDTH,
+    PURPLE,
+    VERMILION,
+    figure,
+    legend_below,
+)
 
 Row = dict[str, Any]
-SHOWN = ("gamma = 1", "median", "best of the grid", "rule", "alignment", "isometry")
-# Points of a scatter plot: more would only blacken it.
-N_POINTS = 4000
+
+# One colour, marker and name per method, in every figure.
+LOOK: dict[str, tuple[str, str, str]] = {
+    "gamma = 1": (GREY, "v", "γ = 1 (untrained)"),
+    "median": (PURPLE, "D", "median heuristic"),
+    BEST: (BLACK, "o", "best single bandwidth of a grid"),
+    "rule": (ORANGE, "^", "KernelHasher's rule"),
+    "alignment": (BLUE, "s", "learned: alignment"),
+    "isometry": (VERMILION, "P", "learned: isometry"),
+}
+TITLES = {"mnist": "MNIST", "ct": "CT slices (OpenKBP)"}
 
 
 def draw_dice(table: list[Row], path: Path) -> None:
-    """Dice against code length, one panel per data set."""
+    """Dice against code length, and below it the difference to the best of the grid."""
     names = list(dict.fromkeys(row["dataset"] for row in table))
-    with figure(path, 4.2 * len(names), 3.6, ncols=len(names), squeeze=False) as (_, axes):
-        for axis, name in zip(axes[0], names, strict=True):
-            for method in SHOWN:
-                mine = [r for r in table if (r["dataset"], r["method"]) == (name, method)]
-                axis.errorbar(
-                    [r["bits"] for r in mine],
-                    [r["dice"] for r in mine],
-                    [r["half_width"] for r in mine],
-                    label=method, marker=".", linestyle="--" if "grid" in method else "-",
-                )  # fmt: skip
-            axis.set_xscale("log", base=2)
-            axis.set_title(name, fontsize=9)
-            axis.set_xlabel("bits")
-        axes[0, 0].set_ylabel("Dice of the nearest")
-        axes[0, 0].legend(fontsize=8)
-
-
-def draw_codes(vectors: Vectors, settings: KernelSettings, out: Path) -> None:
-    """Traces of both objectives, scatter plots and precision-recall curves of one draw."""
-    base = vectors.base.astype(np.float64)
-    shared: dict[str, Any] = {"n_particles": settings.n_particles, "n_steps": settings.n_steps}
-    aligned = KernelLearner("alignment", **shared).fit(base)
-    isometric = KernelLearner("isometry", n_neighbours=settings.k, **shared).fit(base)
-    _draw_traces({"alignment": aligned, "isometry": isometric}, out / "kernel-objective.png")
-    chosen = {
-        "gamma = 1": RadialKernel([1.0]), "rule": None,
-        "alignment": aligned.kernel, "isometry": isometric.kernel,
-    }  # fmt: skip
-    _draw_scatter(vectors, chosen, settings, out / "kernel-scatter.png")
-    _draw_precision_recall(vectors, chosen, settings, out / "kernel-precision-recall.png")
-
-
-def _draw_traces(learners: dict[str, KernelLearner], path: Path) -> None:
-    with figure(path, 4.2 * len(learners), 3.4, ncols=len(learners)) as (_, axes):
-        for axis, (name, learner) in zip(axes, learners.items(), strict=True):
-            axis.plot(learner.history.steps, learner.history.objective)
-            axis.set_title(f"{name}: objective, to be minimised", fontsize=9)
-            axis.set_xlabel("step")
-
-
-def _draw_scatter(
-    vectors: Vectors,
-    chosen: dict[str, RadialKernel | None],
-    settings: KernelSettings,
-    path: Path,
-) -> None:
-    from isohash.evaluation.kernel_learning import code_distances
-
-    rng = np.random.default_rng(0)
-    exact = cdist(vectors.queries, vectors.base).ravel()
-    points = rng.choice(len(exact), min(N_POINTS, len(exact)), replace=False)
-    shape = {"nrows": len(settings.bits), "ncols": len(chosen)}
+    lengths = sorted({row["bits"] for row in table})
     with figure(
-        path, 2.6 * len(chosen), 2.2 * len(settings.bits), **shape, squeeze=False, sharex=True,
-        sharey=True,
-    ) as (_, axes):  # fmt: skip
-        for line, bits in zip(axes, settings.bits, strict=True):
-            for axis, (name, kernel) in zip(line, chosen.items(), strict=True):
-                found = code_distances(vectors, kernel, bits, 0).ravel()[points] / bits
-                axis.plot(exact[points], found, ",", color="C0")
-                axis.set_title(f"{name}, {bits} bits", fontsize=8)
-            line[0].set_ylabel("code distance / bits")
-        for axis in axes[-1]:
-            axis.set_xlabel("Euclidean distance")
+        path, PAGE_WIDTH, 5.0, nrows=2, ncols=len(names), squeeze=False, sharex=True,
+        gridspec_kw={"height_ratios": [1.4, 1.0]},
+    ) as (drawing, axes):  # fmt: skip
+        for (upper, lower), name in zip(axes.T, names, strict=True):
+            for shift, method in enumerate(LOOK):
+                mine = [r for r in table if (r["dataset"], r["method"]) == (name, method)]
+                _bars(upper, mine, "dice", "half_width", method, 1.0)
+                if method not in ("gamma = 1", BEST):
+                    _bars(
+                        lower, mine, "minus_best", "minus_best_half_width", method,
+                        1.06 ** (shift - 3),
+                    )  # fmt: skip
+            upper.set_title(TITLES.get(name, name))
+            upper.set_ylim(0, 1)
+            upper.set_xscale("log", base=2)
+            upper.set_xticks(lengths, [str(bits) for bits in lengths])
+            upper.minorticks_off()
+            lower.axhline(0.0, color=BLACK, linewidth=0.9)
+            lower.set_xlabel("bits of a code")
+        axes[0, 0].set_ylabel("Dice of the 50 nearest")
+        axes[1, 0].set_ylabel("difference to the best\nsingle bandwidth (paired)")
+        legend_below(drawing, axes[0, 0], 3)
 
 
-def _draw_precision_recall(
-    vectors: Vectors,
-    chosen: dict[str, RadialKernel | None],
-    settings: KernelSettings,
-    path: Path,
+def _bars(
+    axis: Any, rows: list[Row], value: str, half_width: str, method: str, shift: float
 ) -> None:
-    from isohash.evaluation.kernel_learning import code_distances
+    colour, marker, name = LOOK[method]
+    axis.errorbar(
+        [row["bits"] * shift for row in rows],
+        [row[value] for row in rows],
+        [row[half_width] for row in rows],
+        color=colour, marker=marker, label=name, linestyle="--" if method == BEST else "-",
+        linewidth=1.1,
+    )  # fmt: skip
 
-    exact = cdist(vectors.queries, vectors.base)
-    relevant = exact <= np.partition(exact, settings.k - 1, axis=1)[:, settings.k - 1 : settings.k]
-    with figure(path, 3.6 * len(settings.bits), 3.2, ncols=len(settings.bits), sharey=True) as (
-        _,
+
+def draw_scatter(rows: list[Row], name: str, bits: Sequence[int], path: Path) -> None:
+    """Share of differing bits against Euclidean distance, a row per length, a column per kernel."""
+    mine = [row for row in rows if row["dataset"] == name]
+    r = np.array([row["euclidean"] for row in mine])
+    with figure(
+        path, PAGE_WIDTH, 1.75 * len(bits) + 0.5, colours=64, nrows=len(bits), ncols=len(SHOWN),
+        sharex=True, sharey=True, squeeze=False,
+    ) as (drawing, axes):  # fmt: skip
+        for line, length in zip(axes, bits, strict=True):
+            for axis, method in zip(line, SHOWN, strict=True):
+                share = [row[column(method, length)] for row in mine]
+                axis.plot(r, share, ".", markersize=2, alpha=0.5, color=LOOK[method][0])
+            line[0].set_ylabel(f"{length} bits\nshare that differ")
+        for axis, method in zip(axes[0], SHOWN, strict=True):
+            axis.set_title(LOOK[method][2].replace(" of a grid", "\nof a grid"))
+            axis.set_ylim(0, 0.5)
+            axis.set_xlim(0, None)
+        drawing.supxlabel(f"Euclidean distance of two vectors, {TITLES.get(name, name)}", size=8.5)
+
+
+def draw_precision_recall(rows: list[Row], bits: Sequence[int], path: Path) -> None:
+    """Precision against recall of the Euclidean nearest, a row per data set."""
+    names = list(dict.fromkeys(row["dataset"] for row in rows))
+    with figure(
+        path, PAGE_WIDTH, 2.4 * len(names) + 0.5, nrows=len(names), ncols=len(bits), sharex=True,
+        sharey=True, squeeze=False,
+    ) as (drawing, axes):  # fmt: skip
+        for line, name in zip(axes, names, strict=True):
+            for axis, length in zip(line, bits, strict=True):
+                for method in SHOWN:
+                    mine = [
+                        r for r in rows
+                        if (r["dataset"], r["bits"], r["method"]) == (name, length, method)
+                    ]  # fmt: skip
+                    colour, _, label = LOOK[method]
+                    axis.plot(
+                        [r["recall"] for r in mine], [r["precision"] for r in mine],
+                        color=colour, label=label, linestyle=_dash(method),
+                    )  # fmt: skip
+                axis.set_title(f"{TITLES.get(name, name)}, {length} bits")
+                axis.set_xlim(0, 1)
+                axis.set_ylim(0, 1.02)
+            line[0].set_ylabel("precision")
+        for axis in axes[-1]:
+            axis.set_xlabel("recall of the 50 nearest")
+        legend_below(drawing, axes[0, 0], len(SHOWN))
+
+
+def _dash(method: str) -> Any:
+    """Curves that coincide stay visible under each other."""
+    return {BEST: "--", "isometry": (0, (1, 1.5))}.get(method, "-")
+
+
+def draw_traces(rows: list[Row], path: Path) -> None:
+    """The objectives against seconds: particles on the line, and frequencies in R^d."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    with figure(path, PAGE_WIDTH, 3.0, ncols=2) as (drawing, axes):
+        for axis, objective in zip(axes, ("alignment", "isometry"), strict=True):
+            for method, colour, dash in zip(methods, (BLUE, ORANGE), ("-", "--"), strict=True):
+                mine = [r for r in rows if (r["method"], r["objective"]) == (method, objective)]
+                axis.plot(
+                    [r["processor_seconds"] for r in mine], [r["value"] for r in mine],
+                    dash, color=colour, label=method,
+                )  # fmt: skip
+            axis.set_title(f"{objective}, {_size(rows)} particles")
+            axis.set_xlabel("processor seconds (one thread)")
+        axes[0].set_ylabel("objective on fixed pairs\n(to be minimised)")
+        legend_below(drawing, axes[0], 2)
+
+
+def _size(rows: list[Row]) -> str:
+    return f"{rows[0]['n_particles']:,}"
+
+
+RANGE_LOOK: dict[str, tuple[str, Any]] = {
+    "gamma = 1": (GREY, (0, (4, 1.5))),
+    "16 scales, 0.001 to 1": (GREEN, (0, (1, 1.2))),
+    "best single bandwidth": (BLACK, "--"),
+    "learned mixture": (VERMILION, "-"),
+}
+
+
+def draw_ranges(rows: list[Row], read: list[Row], error: float, path: Path) -> None:
+    """Bits for a relative error against distance, per range; dots are read off drawn codes."""
+    ranges = list(dict.fromkeys((row["near"], row["far"]) for row in rows))
+    with figure(path, PAGE_WIDTH, 3.3, ncols=len(ranges), sharey=True, squeeze=False) as (
+        drawing,
         axes,
     ):
-        for axis, bits in zip(axes, settings.bits, strict=True):
-            for name, kernel in chosen.items():
-                curve = precision_recall(code_distances(vectors, kernel, bits, 0), relevant)
-                axis.plot(curve.recall, curve.precision, label=name)
-            axis.set_title(f"{bits} bits", fontsize=9)
-            axis.set_xlabel("recall")
-        axes[0].set_ylabel("precision")
-        axes[0].legend(fontsize=8)
+        for axis, ends in zip(axes[0], ranges, strict=True):
+            for name, (colour, dash) in RANGE_LOOK.items():
+                mine = [
+                    r for r in rows
+                    if (r["near"], r["far"], r["kernel"], r["dither"]) == (*ends, name, True)
+                ]  # fmt: skip
+                axis.plot(
+                    [r["r"] for r in mine], np.array([r["bits"] for r in mine], float),
+                    linestyle=dash,
+                    color=colour, label=name.replace("gamma", "γ"),
+                )  # fmt: skip
+                dots = [r for r in read if (r["near"], r["far"], r["kernel"]) == (*ends, name)]
+                axis.plot([r["r"] for r in dots], [r["bits"] for r in dots], ".", color=colour)
+            axis.set_xscale("log")
+            axis.set_yscale("log")
+            axis.set_ylim(200, 2e5)
+            axis.set_xticks(*_ticks(ends))
+            axis.minorticks_off()
+            axis.set_title(f"r from {ends[0]:g} to {ends[1]:g}")
+            axis.set_xlabel("distance r")
+        axes[0, 0].set_ylabel(f"bits for a relative error of {100 * error:g} %")
+        legend_below(drawing, axes[0, 0], 4)
+
+
+def _ticks(ends: tuple[float, float]) -> tuple[list[float], list[str]]:
+    places = [x for x in (0.05, 0.2, 0.5, 1, 2, 3, 5, 10, 20) if ends[0] <= x <= ends[1]]
+    if ends[1] / ends[0] > 100:
+        places = [x for x in places if x in (0.05, 0.2, 1, 5, 20)]
+    return places, [f"{x:g}" for x in places]
+
+
+def draw_widths(rows: list[Row], path: Path) -> None:
+    """Dice on data of two widths against their ratio: learned, and best of a grid."""
+    table = widths_table(rows)
+    factors = [row["factor"] for row in table]
+    with figure(path, 4.6, 3.4) as (drawing, axis):
+        for method in (BEST, "isometry"):
+            colour, marker, label = LOOK[method]
+            axis.errorbar(
+                factors, [row[method] for row in table], [row[f"{method} ±"] for row in table],
+                color=colour, marker=marker, linestyle=_dash(method), label=label,
+            )  # fmt: skip
+        axis.set_xscale("log")
+        axis.set_xticks(factors, [f"{factor:g}" for factor in factors])
+        axis.minorticks_off()
+        axis.set_ylim(0, None)
+        axis.set_xlabel("width of the wide clusters over that of the narrow ones")
+        axis.set_ylabel(f"Dice of the 50 nearest, {rows[0]['bits']} bits")
+        legend_below(drawing, axis, 2)

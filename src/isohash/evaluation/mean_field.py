@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.evaluation.plotting import figure
+from isohash.evaluation.plotting import BLACK, BLUE, PAGE_WIDTH, SKY, figure, legend_below
 from isohash.kernels.alignment import Alignment, Pairs
 from isohash.kernels.langevin import Interval, Langevin
 from isohash.kernels.mean_field import (
@@ -120,30 +120,39 @@ def _regression(rows: list[Row]) -> tuple[float, float]:
 
 def draw_evolution(found: Comparison, settings: MeanFieldSettings, path: Path) -> None:
     """Histograms of the particles at each time with the equation's density over them."""
-    with figure(path, 3.0 * len(settings.times), 3.0, ncols=len(settings.times), sharex=True) as (
-        _,
-        axes,
-    ):
+    n = len(settings.times)
+    with figure(path, PAGE_WIDTH, 2.6, ncols=n, sharex=True, sharey=True) as (drawing, axes):
         for axis, time, xi in zip(axes, settings.times, found.shown, strict=True):
             row = int(np.flatnonzero(found.solution.times == time)[0])
-            axis.hist(xi, bins=60, range=settings.bounds, density=True, color="0.8")
-            axis.plot(found.solution.grid.centres, found.solution.density[row], color="C3")
-            axis.set_title(f"t = {time:g}", fontsize=9)
-            axis.set_xlabel("particle ξ")
+            axis.hist(
+                xi, bins=50, range=settings.bounds, density=True, color=SKY,
+                label=f"histogram of {settings.n_shown:,} particles",
+            )  # fmt: skip
+            axis.plot(
+                found.solution.grid.centres, found.solution.density[row], color=BLACK,
+                label="density of the mean-field equation",
+            )  # fmt: skip
+            axis.set_title(f"t = {time:g} ({round(time / settings.step_size):,} steps)")
+            axis.set_xlim(*settings.bounds)
+        drawing.supxlabel("bandwidth ξ, in units of 1 / (median distance)²", size=8.5)
         axes[0].set_ylabel("density")
+        legend_below(drawing, axes[0], 2)
 
 
 def draw_convergence(found: Comparison, path: Path) -> None:
     """W_1 between particles and density against N, with the slope -1/2 for comparison."""
-    with figure(path, 4.5, 3.5) as (_, axis):
+    with figure(path, 4.6, 3.4) as (drawing, axis):
         n = np.array([row["n_particles"] for row in found.rows])
         w = np.array([row["wasserstein"] for row in found.rows])
-        axis.loglog(n, w, ".", color="0.6")
+        axis.loglog(n, w, ".", color=SKY, label="one run")
         numbers = np.unique(n)
         means = np.array([np.exp(np.log(w[n == k]).mean()) for k in numbers])
-        axis.loglog(numbers, means, "o-", label=f"particles, slope {found.slope:.2f}")
+        slope = f"slope {found.slope:.2f} ± {found.slope_half_width:.2f}"
+        axis.loglog(numbers, means, "o-", color=BLUE, label=f"geometric mean, {slope}")
         guide = means[0] * np.sqrt(numbers[0] / numbers)
-        axis.loglog(numbers, guide, ":", color="k", label="slope -1/2")
+        axis.loglog(numbers, guide, ":", color=BLACK, label="slope -1/2")
+        axis.set_xticks(numbers, [f"{k:,}" for k in numbers])
+        axis.minorticks_off()
         axis.set_xlabel("particles N")
         axis.set_ylabel("W₁ to the mean-field density")
-        axis.legend(fontsize=8)
+        legend_below(drawing, axis, 3)

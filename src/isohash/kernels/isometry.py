@@ -138,6 +138,14 @@ class Isometry:
         return total / len(pairs) / np.maximum(xi, TINY)
 
 
+def bit_variance(
+    xi: NDArray[np.float64], r: NDArray[np.float64], dither: bool
+) -> NDArray[np.float64]:
+    """V(r), shape (n,): to first order the relative variance of a distance read off one bit."""
+    u, curve = _logarithms(xi, Pairs(r * r, np.zeros_like(r))), _curve(dither)
+    return 1.0 / _information(curve(u).mean(axis=1), 2.0 * curve(u, 1).mean(axis=1))
+
+
 def _information(p: NDArray[np.float64], slope: NDArray[np.float64]) -> NDArray[np.float64]:
     """1/V of one bit on log r: r P' squared over P (1 - P), never quite 0."""
     return np.maximum(slope, TINY) ** 2 / (p * (1.0 - p)) + TINY
