@@ -111,11 +111,12 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
     assert best["median"] < 0.4  # chance is 2/3
     assert best["linear"] < 0.35
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "svm.csv", "svm.json", "svm.png", "svm-parts"
+        "svm.csv", "svm.json", "svm.png", "svm-runs.csv", "svm-parts"
     }  # fmt: skip
     told = json.loads((tmp_path / "out" / "svm.json").read_text())
     assert told["data_digests"]["kather"] == read_table("kather", data_dir).digest
-    assert len(told["rows"]) == len(rows)
+    assert told["rows"] == summary(rows)
+    assert len((out / "svm-runs.csv").read_text().splitlines()) == len(rows) + 1
 
 
 def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def digest(arrays: Iterable[NDArray[Any]]) -> str:
 def write_results(folder: str | Path, name: str, rows: Sequence[Row], about: Row) -> None:
     """Write `name`.csv (the rows) and `name`.json (the rows, what they mean, the machine)."""
     out = Path(folder)
-    _write_csv(out / f"{name}.csv", rows)
+    write_csv(out / f"{name}.csv", rows)
     _write_json(out / f"{name}.json", rows, about)
 
 
@@ -57,7 +57,7 @@ def write_curves(
     without the points.
     """
     out = Path(folder)
-    _write_csv(out / f"{name}.csv", [row for panel in panels for row in points_of(panel, by)])
+    write_csv(out / f"{name}.csv", [row for panel in panels for row in points_of(panel, by)])
     _write_json(out / f"{name}.json", [without_points(panel) for panel in panels], about)
 
 
@@ -73,7 +73,8 @@ def without_points(panel: Row) -> dict[str, Any]:
     return {name: value for name, value in panel.items() if not isinstance(value, list)}
 
 
-def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows, which need not all have the same columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with path.open("w", newline="") as file:

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from isohash.evaluation.classification_data import Table, read_table, split_table
 from isohash.evaluation.importance_example import example_rows, example_summary
 from isohash.evaluation.parts import Parts, Row
-from isohash.evaluation.results import write_results
+from isohash.evaluation.results import write_csv, write_results
 from isohash.evaluation.svm_figure import draw
-from isohash.evaluation.svm_methods import CONTEXT, CURVES, MethodSettings, measure
+from isohash.evaluation.svm_methods import CONTEXT, CURVES, MethodSettings, measure, timed
 
 Progress = Callable[[int, int, str], None]
 
@@ -58,9 +58,11 @@ def run(
     settings: SvmSettings | None = None,
     workers: int = 2,
 ) -> list[Row]:
-    """Run or resume the experiment; writes svm.{csv,json,png} and importance-example.{csv,json}.
+    """Run or resume the experiment and return what was measured, row by row.
 
-    `workers` processes share the (data set, seed) pairs; the errors do not depend on it.
+    Writes svm.csv, svm.json and svm.png (means over the seeds), svm-runs.csv (every row) and
+    importance-example.csv and .json. `workers` processes share the (data set, seed) pairs; the
+    errors do not depend on it.
     """
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
@@ -69,29 +71,28 @@ def run(
     tasks += [(EXAMPLE, seed) for seed in range(settings.n_examples)]
     work = partial(_part, settings=settings, data_dir=data_dir, folder=out / "svm-parts")
     found: dict[str, list[Row]] = {name: [] for name in (*settings.datasets, EXAMPLE)}
-    for done, ((name, seed), rows) in enumerate(
+    seconds = 0.0
+    for done, ((name, seed), (*rows, last)) in enumerate(
         zip(tasks, _each(work, tasks, workers), strict=True)
     ):
         found[name] += rows
+        seconds += last["seconds"]
         if progress is not None:
             progress(done + 1, len(tasks), f"{name}, seed {seed}")
     example = found.pop(EXAMPLE)
     rows = [row for name in settings.datasets for row in found[name]]
-    _write(out, rows, example, settings, digests)
+    about = {"settings": asdict(settings), "seconds": round(seconds, 1)}
+    _write(out, rows, about | {"data_digests": digests, "curves": CURVES | CONTEXT})
+    if len(example) > 1:
+        write_results(out, EXAMPLE, example_summary(example), about | {"draws": example})
     return rows
 
 
-def _write(
-    out: Path, rows: list[Row], example: list[Row], settings: SvmSettings, digests: dict[str, str]
-) -> None:
+def _write(out: Path, rows: list[Row], about: Row) -> None:
     table = summary(rows)
-    about = {"settings": asdict(settings), "data_digests": digests, "curves": CURVES | CONTEXT,
-             "summary": table}  # fmt: skip
-    write_results(out, "svm", rows, about)
+    write_results(out, "svm", table, about)
+    write_csv(out / "svm-runs.csv", rows)
     draw(table, out / "svm.png")
-    if len(example) > 1:
-        told = {"settings": asdict(settings), "summary": example_summary(example)}
-        write_results(out, EXAMPLE, example, told)
 
 
 def _each(
@@ -109,17 +110,25 @@ def _each(
 def _part(
     task: tuple[str, int], settings: SvmSettings, data_dir: str | Path, folder: Path
 ) -> list[Row]:
-    """One data set and seed: read from its finished part, or measured."""
+    """One data set and seed, read from its finished part or measured; the last row is the time."""
     name, seed = task
     with threadpool_limits(1):  # linear algebra threads of several workers would only compete
         if name == EXAMPLE:
             candidates = settings.example_candidates
+            work = partial(example_rows, seed, candidates)
             parts = Parts(folder, {"candidates": candidates})
-            return parts.get(f"{name}-{seed}", partial(example_rows, seed, candidates))
+            return parts.get(f"{name}-{seed}", partial(_clocked, work))
         table = _table(name, data_dir)
         measured = replace(settings, datasets=(), n_seeds=0, n_examples=0, example_candidates=0)
+        work = partial(_measured, name, seed, table, settings)
         parts = Parts(folder, asdict(measured) | {"data": table.digest})
-        return parts.get(f"{name}-{seed}", partial(_measured, name, seed, table, settings))
+        return parts.get(f"{name}-{seed}", partial(_clocked, work))
+
+
+def _clocked(work: Callable[[], list[Row]]) -> list[Row]:
+    """The rows of `work`, and one row more: the processor seconds that it took."""
+    rows, seconds = timed(work)
+    return [*rows, {"seconds": round(seconds, 2)}]
 
 
 @cache
