@@ -89,3 +89,8 @@ def test_bad_settings_are_named(settings, message, moons):
 def test_a_class_with_one_point_cannot_be_held_out(rng):
     with pytest.raises(InputError, match="one point only"):
         TunedKernel().fit(rng.random((9, 2)), np.array([0] * 8 + [1]))
+
+
+def test_one_class_cannot_be_told_apart(rng):
+    with pytest.raises(InputError, match="one class only"):
+        TunedKernel().fit(rng.random((9, 2)), np.zeros(9))

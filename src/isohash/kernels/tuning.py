@@ -135,6 +135,8 @@ def divided(
     """Rows to train on and rows held out, n_folds times; fewer where a class is smaller."""
     if n_folds < 2:
         raise InputError(f"n_folds must be at least 2, got {n_folds}")
+    if y.max() < 1:
+        raise InputError("y holds one class only: holding out needs at least 2")
     smallest = int(np.bincount(y).min())
     if smallest < 2:
         raise InputError("a class has one point only: holding out needs at least 2 of every class")
