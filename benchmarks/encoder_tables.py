@@ -74,6 +74,17 @@ def small_archives(found: Row) -> str:
     return f"{table}\n\n{_origin(command, found, found['data_digest'])}"
 
 
+def domain(found: Row) -> str:
+    lines = [
+        [f"`{row['source']}`, {row['cases']} cases", row["view"], _plain(row["relative_error"]),
+         f"{_plain(row['lowest'])}–{_plain(row['highest'])}", f"`{row['taken']}`"]
+        for row in found["rows"]
+    ]  # fmt: skip
+    head = ["slices of", "view", "relative error", "lowest to highest case", "taken"]
+    command = "isohash evaluate domain DATA/validation LUNG --out docs/figures/encoders"
+    return f"{_table(head, lines)}\n\nCommand: `{command}`."
+
+
 def volumes(found: Row) -> str:
     lines = [
         [f"`{row['encoder']}`", str(row["dim"]), _small(row["mse"]) if "mse" in row else "",
@@ -130,6 +141,7 @@ TABLES: dict[str, Callable[[Row], str]] = {
     "encoders": encoders,
     "encoders-losses": losses,
     "small-archives": small_archives,
+    "domain": domain,
     "volumes": volumes,
     "surfaces": surfaces,
 }

@@ -21,6 +21,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("skimage")
 pytest.importorskip("torch")
 
+from isohash.evaluation.domain import run_domain
 from isohash.evaluation.encoder_table import TableSettings, autoencoder_file, run_table
 from isohash.evaluation.reconstructions import ReconstructionSettings, framed, run_reconstructions
 from isohash.evaluation.retrieval_examples import ExampleSettings, run_examples
@@ -185,3 +186,10 @@ def test_structures_in_common_are_counted_where_either_slice_has_them():
     assert structure_overlap(a, b) == pytest.approx((0.5 + 0.0) / 2)
     assert structure_overlap(a, a) == 1.0
     assert np.isnan(structure_overlap(a * 0, b * 0))
+
+
+def test_sources_are_measured_against_what_the_shipped_encoders_know(made):
+    rows = run_domain([made / "unseen"], made / "out")
+    assert [(row["source"], row["view"]) for row in rows] == [("unseen", "ct"), ("unseen", "dose")]
+    assert all(row["lowest"] <= row["relative_error"] <= row["highest"] for row in rows)
+    assert rows[0]["taken"] == "ct-deep"

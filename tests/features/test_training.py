@@ -5,12 +5,14 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from isohash.errors import InputError, MissingExtra
 from isohash.features.augmentation import Augmentation
 from isohash.features.encoders import load_encoder
 from isohash.features.networks import AutoencoderSettings
 from isohash.features.onnx_encoder import onnx_encoder
+from isohash.features.pca import fit_pca
 from isohash.features.slices import SliceSettings, case_slices
 from isohash.features.training import (
     TrainingSettings,
@@ -355,3 +357,34 @@ def test_without_torch_training_names_the_missing_part(rng, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra, match=r"pip install 'isohash\[train\]'"):
         train_autoencoder(images, groups, TINY, BRIEF)
+
+
+def test_a_deep_network_starts_as_the_principal_components(rng):
+    images, groups = blobs(rng)
+    still = dataclasses.replace(BRIEF, learning_rate=1e-9, max_steps=1)
+    encoder = train_autoencoder(images, groups, TINY_DEEP, still).encoder
+    training = images[~held_out_groups(groups, still.validation_share, still.random_state)]
+    components = fit_pca(training, TINY_DEEP.latent)
+    # the same geometry up to one common factor
+    ratio = pdist(encoder.encode(images)) / pdist(components.encode(images))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
+    blurred = images.reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4))
+    remembered = encoder.reconstruct(images).reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4))
+    expected = components.reconstruct(images).reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4))
+    assert np.abs(remembered - blurred).mean() < 1.3 * np.abs(expected - blurred).mean()
+
+
+def test_the_straight_path_of_a_deep_network_is_left_alone(rng):
+    images, groups = blobs(rng)
+    still = dataclasses.replace(BRIEF, learning_rate=1e-9, max_steps=1)
+
+    def straight(settings: TrainingSettings) -> list[np.ndarray]:
+        onnx = pytest.importorskip("onnx")
+        graph = onnx.load_from_string(
+            train_autoencoder(images, groups, TINY_DEEP, settings).encoder.network
+        ).graph
+        kept = [t for t in graph.initializer if ".straight." in t.name]
+        return [onnx.numpy_helper.to_array(t) for t in kept]
+
+    for before, after in zip(straight(still), straight(BRIEF), strict=True):
+        np.testing.assert_array_equal(before, after)

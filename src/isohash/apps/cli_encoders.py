@@ -108,3 +108,20 @@ def small_archives(
     with progress_bar(as_json) as progress:
         rows = run_small(source, out, progress=progress)
     print_rows(f"Small archives; see {out}", rows, as_json)
+
+
+@evaluate.command()
+def domain(
+    sources: Annotated[list[Path], typer.Argument(help="Folders of cases.", show_default=False)],
+    out: Out = Path("out/encoders"),
+    as_json: Json = False,
+) -> None:
+    """How far each source's slices are from what the shipped encoders know; what auto would take.
+
+    Example: isohash evaluate domain openkbp/validation my-thorax-cases
+    """
+    from isohash.evaluation.domain import run_domain
+
+    with progress_bar(as_json) as progress:
+        rows = run_domain(sources, out, progress)
+    print_rows(f"Relative error of the shipped encoders; see {out}", rows, as_json)

@@ -96,6 +96,7 @@ def run_table(
     }
     write_results(out, "encoders", rows, about)
     write_results(out, "encoders-losses", losses, about)
+    _plot_losses(losses, Path(out) / "encoders-losses.png")
     return rows
 
 
@@ -237,3 +238,23 @@ def _budget(training: Training | None) -> Mapping[str, Any]:
         "seconds_per_epoch": round(min(epoch.seconds for epoch in training.history), 1),
         "digest": training.encoder.digest,
     }
+
+
+def _plot_losses(losses: list[dict[str, Any]], path: Path) -> None:
+    """Training and held-out loss by epoch: one panel per view."""
+    from isohash.evaluation.plotting import figure
+
+    views = list(dict.fromkeys(row["encoder"].partition("-")[0] for row in losses))
+    with figure(path, 7.2, 2.8, ncols=len(views), squeeze=False) as (_, grid):
+        for axes, view in zip(grid[0], views, strict=True):
+            for at, variant in enumerate(VARIANTS):
+                line = [row for row in losses if row["encoder"] == f"{view}-{variant}"]
+                for key, style in (("training_loss", "--"), ("validation_loss", "-")):
+                    told = f"{variant}, {'held out' if style == '-' else 'training'}"
+                    values = [row[key] for row in line]
+                    epochs = [row["epoch"] for row in line]
+                    axes.plot(epochs, values, style, color=f"C{at}", marker=".", label=told)
+            axes.set(title=view, xlabel="epoch", yscale="log")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        grid[0, 0].set_ylabel("mean squared error")
+        grid[0, 0].legend(fontsize=7)

@@ -29,13 +29,10 @@ class Augmentation:
     gain: float = 0.05
     offset: float = 0.02
     noise: float = 0.02
-    mirror: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.shift, self.gain, self.offset, self.noise) < 0:
             raise InputError("shift, gain, offset and noise must not be negative")
-        if not 0 <= self.mirror <= 1:
-            raise InputError(f"mirror is a share of the images in 0..1, got {self.mirror}")
 
     def __call__(
         self, images: NDArray[np.float32], rng: np.random.Generator
@@ -50,11 +47,6 @@ class Augmentation:
         return np.where(wanted > 0, disturbed, 0.0).astype(np.float32), wanted
 
     def _moved(self, images: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        if self.mirror:  # drawn first, and only if wanted: other settings keep their numbers
-            mirrored = rng.random(len(images)) < self.mirror
-            images = np.where(
-                mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1], images
-            )
         moves = rng.integers(-self.shift, self.shift + 1, size=(len(images), 2))
         moved = np.zeros_like(images)
         height, width = images.shape[-2:]
