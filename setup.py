@@ -20,6 +20,7 @@ SOURCES = [
     "module.cpp",
     "multi_index.cpp",
     "neon.cpp",
+    "packing.cpp",
     "pool.cpp",
     "scalar.cpp",
     "search.cpp",

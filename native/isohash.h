@@ -122,6 +122,15 @@ int64_t isohash_threshold_turns(const struct isohash_projections *in, const floa
  * or not a number are reported as borderline, with symbol 0. */
 int64_t isohash_wrap_symbols(const struct isohash_projections *in, int32_t q, uint8_t *symbols);
 
+/* ---- symbols as they are stored ----
+ *
+ * Symbol j of a row takes widths[j] bits, 1 to 16, the highest first; rows are padded with zero bits
+ * to `row_bytes`, which hold them all. `symbols` has `length` symbols a row, larger bits are lost. */
+void isohash_pack(const uint16_t *symbols, int64_t n, int64_t length, const uint8_t *widths,
+                  int64_t row_bytes, uint8_t *packed);
+void isohash_unpack(const uint8_t *packed, int64_t n, int64_t length, const uint8_t *widths,
+                    int64_t row_bytes, uint16_t *symbols);
+
 /* out[i] = sum over j of a[rows[i], j] * b[columns[i], j], in double precision: a product of two
  * floats is exact, the order of summation is not fixed. `a` and `b` have rows of `d` floats. */
 void isohash_dots(const float *a, const float *b, int64_t d, const int64_t *rows,

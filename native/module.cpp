@@ -312,6 +312,55 @@ PyObject *wrap_symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return count_or_no_memory(count);
 }
 
+// What packing and unpacking need: widths, row_bytes, packed, symbols.
+struct PackingArgs {
+    View widths, packed, symbols;
+    int64_t n = 0, length = 0, row_bytes = 0;
+
+    bool read(PyObject *const *args, bool pack) {
+        if (!widths.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, row_bytes) ||
+            !packed.take(args[2], pack) || !symbols.take(args[3], !pack))
+            return false;
+        length = widths.bytes();
+        n = packed.bytes() / row_bytes;
+        return widths_fit() && is_array(packed, n * row_bytes, 1) &&
+               is_array(symbols, n * length, sizeof(uint16_t));
+    }
+
+  private:
+    bool widths_fit() const {
+        int64_t bits = 0;
+        for (int64_t j = 0; j < length; j++) {
+            const uint8_t width = widths.as<const uint8_t>()[j];
+            if (width < 1 || width > 16) return refuse("a symbol has 1 to 16 bits");
+            bits += width;
+        }
+        return bits <= 8 * row_bytes || refuse("the symbols do not fit a row");
+    }
+};
+
+// pack(widths, row_bytes, packed, symbols)
+PyObject *pack(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    PackingArgs all;
+    if (!has_args(n, 4) || !all.read(args, true)) return nullptr;
+    Py_BEGIN_ALLOW_THREADS
+    isohash_pack(all.symbols.as<const uint16_t>(), all.n, all.length,
+                 all.widths.as<const uint8_t>(), all.row_bytes, all.packed.as<uint8_t>());
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+// unpack(widths, row_bytes, packed, symbols)
+PyObject *unpack(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    PackingArgs all;
+    if (!has_args(n, 4) || !all.read(args, false)) return nullptr;
+    Py_BEGIN_ALLOW_THREADS
+    isohash_unpack(all.packed.as<const uint8_t>(), all.n, all.length,
+                   all.widths.as<const uint8_t>(), all.row_bytes, all.symbols.as<uint16_t>());
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
 bool all_below(const View &numbers, int64_t end) {
     const int64_t *first = numbers.as<const int64_t>();
     for (int64_t i = 0; i < numbers.bytes() / 8; i++)
@@ -355,6 +404,8 @@ PyMethodDef methods[] = {
                             "threshold_turns(*projections, half_widths, packed) -> borderline"),
     method<wrap_symbols>("wrap_symbols", "wrap_symbols(*projections, q, symbols) -> borderline"),
     method<dots>("dots", "dots(a, b, d, rows, columns, out)"),
+    method<pack>("pack", "pack(widths, row_bytes, packed, symbols)"),
+    method<unpack>("unpack", "unpack(widths, row_bytes, packed, symbols)"),
     method<tables_build>("tables_build", "tables_build(codes, length) -> tables"),
     method<tables_topk>("tables_topk",
                         "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
@@ -362,7 +413,7 @@ PyMethodDef methods[] = {
 };
 
 // Which arguments the functions take: isohash/native.py uses no other build than its own.
-constexpr long interface_number = 4;
+constexpr long interface_number = 5;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

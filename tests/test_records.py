@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isohash import native
 from isohash.errors import InputError
-from isohash.records import Alphabets, Codes, Volume, bits_per_symbol
+from isohash.records import (
+    Alphabets,
+    Codes,
+    Volume,
+    bits_per_symbol,
+    pack_symbols,
+    unpack_symbols,
+)
 
 
 @given(st.integers(2, 300), st.integers(0, 7), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -84,3 +92,17 @@ def test_spacing_follows_the_array_axes() -> None:
     volume = Volume(np.zeros((2, 3, 4)), affine)
     assert volume.spacing_mm == (5.0, 2.0, 1.0)
     assert volume.voxel_cc == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_symbols_of_unequal_widths_come_back(rng, monkeypatch, compiled: bool) -> None:
+    if compiled and not native.available():
+        pytest.skip("no compiled extension")
+    monkeypatch.setattr(native, "available", lambda: compiled)
+    widths = rng.integers(1, 17, 75).astype(np.uint8)
+    symbols = (rng.integers(0, 2**16, (9, 75)) & ((1 << widths.astype(int)) - 1)).astype(np.uint16)
+    packed = pack_symbols(symbols, widths)
+    bits = "".join(f"{x:0{width}b}" for x, width in zip(symbols[4], widths, strict=True))
+    expected = np.packbits(np.array(list(bits), dtype=int))
+    np.testing.assert_array_equal(packed[4], expected)
+    np.testing.assert_array_equal(unpack_symbols(packed, widths), symbols)

@@ -7,6 +7,7 @@
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx2.h>
 #include <simde/x86/avx512.h>
+#include <simde/x86/gfni.h>
 
 #include <cpuid.h>
 
@@ -46,6 +47,20 @@ inline simde__m512i maskz_loadu_epi64(unsigned mask, const void *p) {
     for (int i = 0; i < 8; i++)
         if (mask >> i & 1) std::memcpy(to + i, static_cast<const uint64_t *>(p) + i, 8);
     return make(to);
+}
+
+inline simde__m512i maskz_loadu_epi8(uint64_t mask, const void *p) {
+    uint8_t to[64] = {};
+    for (int i = 0; i < 64; i++)
+        if (mask >> i & 1) to[i] = static_cast<const uint8_t *>(p)[i];
+    return make(to);
+}
+
+inline int64_t reduce_add_epi64(simde__m512i v) {
+    uint64_t words[8], sum = 0;
+    std::memcpy(words, &v, sizeof v);
+    for (const uint64_t word : words) sum += word;
+    return static_cast<int64_t>(sum);
 }
 
 inline uint16_t cmpgt_epi32_mask(simde__m512i a, simde__m512i b) {
@@ -125,10 +140,14 @@ inline void tile_dpbssd(int c, int a, int b) {
 
 #undef _mm512_shuffle_i64x2
 #undef _mm512_maskz_loadu_epi64
+#undef _mm512_maskz_loadu_epi8
+#undef _mm512_reduce_add_epi64
 #undef _mm512_madd_epi16
 #undef _mm512_cmpgt_epi32_mask
 #define _mm512_shuffle_i64x2 isohash_emulation::shuffle_i64x2
 #define _mm512_maskz_loadu_epi64 isohash_emulation::maskz_loadu_epi64
+#define _mm512_maskz_loadu_epi8 isohash_emulation::maskz_loadu_epi8
+#define _mm512_reduce_add_epi64 isohash_emulation::reduce_add_epi64
 #define _mm512_madd_epi16 isohash_emulation::madd_epi16
 #define _mm512_cmpgt_epi32_mask isohash_emulation::cmpgt_epi32_mask
 #define _tile_loadconfig isohash_emulation::tile_loadconfig

@@ -21,7 +21,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/module.cpp; an extension left over from another version is not used.
-INTERFACE = 4
+INTERFACE = 5
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -214,6 +214,21 @@ def wrap_symbols(
         _native.wrap_symbols, products, offsets, tolerances, threads, portable, q, symbols
     )
     return symbols, doubtful
+
+
+def pack(symbols: NDArray[np.uint16], widths: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Symbols (n, length) in `widths` (length,) bits, highest first, without gaps."""
+    row_bytes = -(-int(widths.sum(dtype=np.int64)) // 8)
+    packed = np.empty((len(symbols), row_bytes), dtype=np.uint8)
+    _native.pack(widths, row_bytes, packed, np.ascontiguousarray(symbols, dtype=np.uint16))
+    return packed
+
+
+def unpack(packed: NDArray[np.uint8], widths: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The symbols (n, length) that `pack` packed."""
+    symbols = np.empty((len(packed), len(widths)), dtype=np.uint16)
+    _native.unpack(widths, packed.shape[1], np.ascontiguousarray(packed), symbols)
+    return symbols
 
 
 def dots(

@@ -16,10 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash import native
 from isohash.errors import InputError
 
 Metric = Literal["hamming", "lee", "squared_lee"]
 METRICS: tuple[Metric, ...] = ("hamming", "lee", "squared_lee")
+MAX_Q = 2**16  # symbols are two bytes at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,36 @@ class Hits:
 
 def bits_per_symbol(q: int) -> int:
     """Bits that one of `q` symbols takes when stored: the ceiling of log2 q, at least 1."""
+    if q > MAX_Q:
+        raise InputError(f"stored symbols are of at most {MAX_Q}, got q = {q}")
     return max(1, (q - 1).bit_length())
+
+
+def pack_symbols(symbols: NDArray[Any], widths: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Symbols (n, length) in `widths` (length,) bits, 1 to 16, highest first, without gaps."""
+    if native.available():
+        return native.pack(symbols, widths)
+    position, shift, _ = _places(widths)
+    return np.packbits((symbols[:, position].astype(np.uint16) >> shift) & np.uint16(1), axis=1)
+
+
+def unpack_symbols(packed: NDArray[np.uint8], widths: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """The symbols (n, length) that `pack_symbols` packed."""
+    if native.available():
+        return native.unpack(packed, widths)
+    position, shift, begin = _places(widths)
+    bits = np.unpackbits(packed, axis=1, count=len(position)).astype(np.uint16)
+    return np.add.reduceat(bits << shift, begin, axis=1, dtype=np.uint16)
+
+
+def _places(
+    widths: NDArray[np.uint8],
+) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
+    """Of every stored bit its position and its shift; where each position's bits begin."""
+    position = np.repeat(np.arange(len(widths)), widths)
+    begin = np.cumsum(widths, dtype=np.int64) - widths
+    shift = widths[position] - 1 - (np.arange(len(position)) - begin[position])
+    return position, shift.astype(np.uint16), begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,24 +159,13 @@ class Alphabets:
         sizes = np.left_shift(1, self.widths.astype(np.int64))
         return np.cumsum(sizes) - sizes
 
-    @cached_property
-    def _bits(self) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
-        """Of every stored bit its position and its shift; where each position's bits begin."""
-        position = np.repeat(np.arange(len(self.widths)), self.widths)
-        begin = np.cumsum(self.widths, dtype=np.int64) - self.widths
-        shift = self.widths[position] - 1 - (np.arange(len(position)) - begin[position])
-        return position, shift.astype(np.uint16), begin
-
     def pack(self, indices: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Bytes that store `indices` (n, length) into each position's symbols."""
-        position, shift, _ = self._bits
-        return np.packbits((indices[:, position] >> shift) & np.uint16(1), axis=1)
+        return pack_symbols(indices, self.widths)
 
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
         """The indices (n, length) that `pack` stored."""
-        position, shift, begin = self._bits
-        bits = np.unpackbits(packed, axis=1, count=len(position)).astype(np.uint16)
-        return np.add.reduceat(bits << shift, begin, axis=1, dtype=np.uint16)
+        return unpack_symbols(packed, self.widths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,21 +236,16 @@ class Codes:
             raise InputError(f"symbols must lie in 0..{q - 1}, got {array.min()}..{array.max()}")
         if q == 2:
             return cls(np.packbits(array.astype(bool), axis=1), array.shape[1], 2, metric)
-        width = bits_per_symbol(q)
-        shifts = np.arange(width - 1, -1, -1)
-        bits = (array[:, :, None] >> shifts) & 1  # (n, length, width)
-        packed = np.packbits(bits.reshape(len(array), array.shape[1] * width).astype(bool), axis=1)
-        return cls(packed, array.shape[1], q, metric)
+        widths = np.full(array.shape[1], bits_per_symbol(q), np.uint8)
+        return cls(pack_symbols(array, widths), array.shape[1], q, metric)
 
     def symbols(self) -> NDArray[np.int64]:
         """The unpacked symbols, shape (n, length)."""
         if self.alphabets is not None:
             indices = self.alphabets.unpack(self.packed)
             return self.alphabets.values[self.alphabets.starts + indices].astype(np.int64)
-        width = bits_per_symbol(self.q)
-        bits = np.unpackbits(self.packed, axis=1, count=self.length * width)
-        weights = 1 << np.arange(width - 1, -1, -1, dtype=np.int64)
-        return bits.reshape(len(self), self.length, width) @ weights
+        widths = np.full(self.length, bits_per_symbol(self.q), np.uint8)
+        return unpack_symbols(self.packed, widths).astype(np.int64)
 
     def save(self, path: str | Path) -> None:
         """Write the codes to one file, without pickle."""

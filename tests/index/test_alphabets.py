@@ -77,7 +77,7 @@ def test_extreme_symbols_do_not_overflow(level: str, length: int, top: int) -> N
 
 
 def test_symbols_beyond_two_bytes_are_refused() -> None:
-    with pytest.raises(InputError, match="symbols up to 65535, got q = 70000"):
+    with pytest.raises(InputError, match="at most 65536, got q = 70000"):
         FlatIndex(3, q=70_000)
 
 

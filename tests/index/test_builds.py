@@ -87,7 +87,7 @@ def levels_in(folder: Path, **settings: str) -> str:
 
 def compile_selftest(program: Path, compiler: str, *flags: str) -> Path:
     """The kernels with their own comparison of every level with the scalar one."""
-    python_only = {"module.cpp", "epilogue.cpp", "multi_index.cpp"}
+    python_only = {"module.cpp", "epilogue.cpp", "multi_index.cpp", "packing.cpp"}
     sources = [path for path in sorted(NATIVE.glob("*.cpp")) if path.name not in python_only]
     always = ("-std=c++17", "-pthread", f"-I{NATIVE}")
     done = run(compiler, *always, *flags, *sources, "-o", program)

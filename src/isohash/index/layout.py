@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.index.reference import step_distances
-from isohash.records import Codes, bits_per_symbol
+from isohash.records import Codes, bits_per_symbol, pack_symbols
 
 WORD_BYTES = 8
 
@@ -34,7 +34,6 @@ THERMOMETER_MAX_BITS = 5
 # Alphabets of which two symbols fit a byte, and of which one does; two bytes hold any other.
 HALF_BYTE_Q = 16
 BYTE_Q = 256
-LARGEST_SYMBOL = 2**16 - 1
 
 # Rows whose symbols are unpacked at a time.
 UNPACKED_ROWS = 4096
@@ -117,8 +116,6 @@ def layout_of(length: int, q: int, metric: str | None, top: int | None = None) -
     `top` is the largest symbol in use, by default q - 1.
     """
     top = q - 1 if top is None else top
-    if top > LARGEST_SYMBOL:
-        raise InputError(f"an index holds symbols up to {LARGEST_SYMBOL}, got q = {q}")
     steps = step_distances(q, metric)[: top + 1]
     name = metric or ("hamming" if q == 2 else "lee")
     if length * max(2, int(steps.max())) > MAX_DISTANCE:
@@ -168,10 +165,16 @@ def thermometer(symbols: NDArray[Any], q: int) -> NDArray[np.uint8]:
     Symbol s sets a window of bits that slides round a circle, so two symbols differ in as many
     bits as they are steps apart (twice as many for odd q).
     """
-    bits = thermometer_table(q)[symbols]  # (n, length, bits per symbol)
-    return np.packbits(bits.reshape(len(symbols), bits.shape[1] * bits.shape[2]), axis=1)
+    table = thermometer_table(q)
+    n_bits = table.shape[1]
+    if n_bits <= 16:  # a symbol's bits as one number
+        numbers = (table @ (1 << np.arange(n_bits - 1, -1, -1))).astype(np.uint16)
+        return pack_symbols(numbers[symbols], np.full(symbols.shape[1], n_bits, np.uint8))
+    bits = table[symbols]  # (n, length, n_bits)
+    return np.packbits(bits.reshape(len(symbols), symbols.shape[1] * n_bits), axis=1)
 
 
+@lru_cache(maxsize=64)
 def thermometer_table(q: int) -> NDArray[np.bool_]:
     """The thermometer bits of each symbol, shape (q, bits per symbol)."""
     symbol = np.arange(q)[:, None]
