@@ -19,8 +19,9 @@ import numpy as np
 with atheris.instrument_imports(include=["pydicom", "isohash.sources", "isohash.dosimetry"]):
     from isohash.errors import InputError
     from isohash.sources.dicom_case import read_files
+    from isohash.sources.dicom_elements import quietly
     from isohash.sources.dicom_link import link
-    from isohash.sources.dicom_scan import quietly, read_header
+    from isohash.sources.dicom_scan import read_header
     from isohash.sources.dicom_writer import write_dicom
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

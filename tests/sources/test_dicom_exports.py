@@ -527,6 +527,41 @@ def test_a_dose_of_one_fraction_is_told(folder):
     assert any("dose of one of 30 fractions" in warning for warning in read.warnings)
 
 
+def test_a_beam_dose_that_names_no_plan_is_refused(folder):
+    change(part(folder, "RD"), DoseSummationType="BEAM", ReferencedRTPlanSequence=None)
+    findings = find(folder)
+    assert any("BEAM dose that names no plan" in reason for reason in reasons(findings))
+    assert findings.found[0].read().dose is None
+
+
+def test_doses_of_two_plans_that_are_not_here_stay_apart(folder):
+    part(folder, "RP").unlink()
+    structures = item(ReferencedSOPClassUID="1.2.3", ReferencedSOPInstanceUID="1.1.1")
+    for number, plan in enumerate(("1.2.77", "1.2.88")):
+        change(
+            part(folder, "RD"),
+            folder / f"dose{number}.dcm",
+            SOPInstanceUID=new_uid(),
+            ReferencedStructureSetSequence=structures,
+            ReferencedRTPlanSequence=item(
+                ReferencedSOPClassUID="1.2", ReferencedSOPInstanceUID=plan
+            ),
+        )
+    part(folder, "RD").unlink()
+    assert len(find(folder).found) == 2
+
+
+def test_a_plan_without_dose_still_tells_its_prescription(folder):
+    part(folder, "RD").unlink()
+    read = read_case(folder)
+    assert (read.dose, read.prescription_gy, read.warnings) == (None, 60, ())
+
+
+def test_images_with_text_drawn_into_them_are_left_out(folder):
+    rewrite(folder, lambda dataset: setattr(dataset, "BurnedInAnnotation", "YES"))
+    assert sum("drawn into" in reason for reason in reasons(find(folder))) == 5
+
+
 def test_copies_under_other_names_change_nothing(folder, case):
     shutil.copytree(folder, folder / "again")
     findings = find(folder)

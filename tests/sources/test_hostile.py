@@ -14,8 +14,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from dicom_sets import assert_geometry
 from isohash.errors import InputError
 from isohash.sources.dicom_case import read_files
+from isohash.sources.dicom_elements import quietly
 from isohash.sources.dicom_link import link
-from isohash.sources.dicom_scan import quietly, read_header
+from isohash.sources.dicom_scan import read_header
 from isohash.sources.dicom_writer import write_dicom
 from isohash.sources.reading import find, read_case
 from isohash.sources.sandbox import Child, ChildFailed, Pool

@@ -12,6 +12,7 @@ from isohash.errors import InputError
 from isohash.sources.dicom_scan import Instance
 
 SUMS = ("PLAN", "FRACTION", "BEAM")  # DoseSummationType, in the order of preference
+PARTS = ("FRACTION", "BEAM")  # that make a plan only together
 SEVERAL = "MULTI_PLAN"  # the sum of several plans: a case of its own
 DOSE_TYPES = ("PHYSICAL", "EFFECTIVE")
 
@@ -40,7 +41,11 @@ def choose_doses(doses: Sequence[Instance]) -> tuple[tuple[Instance, ...], list[
             beams = [beam for dose in chosen for beam in dose.beams]
             if summation == "BEAM" and len(beams) > len(set(beams)):
                 raise InputError("two doses are of the same beam, and nothing says which is valid")
-            if summation != "PLAN":
+            if summation in PARTS and not all(dose.plan_uid for dose in chosen):
+                raise InputError(
+                    f"a {summation} dose that names no plan: of what it is part is not said"
+                )
+            if summation in PARTS:
                 warnings.append(f"dose is the sum of {len(chosen)} {summation} dose(s)")
             return chosen, warnings
     kinds_seen = ", ".join(sorted({dose.summation or "none" for dose in doses}))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from isohash.errors import InputError
-from isohash.sources.dicom_doses import SEVERAL, choose_doses
+from isohash.sources.dicom_doses import PARTS, SEVERAL, choose_doses
 from isohash.sources.dicom_scan import Instance
 from isohash.sources.dicom_series import UNNAMED, volume_of, with_frames
 from isohash.sources.found import Skipped
@@ -136,22 +136,22 @@ class _Frame:
         return [self._undosed(slices) for slices in self.series.values()]
 
     def _plan_uid(self, dose: Instance) -> str:
-        """The plan a dose belongs to: the first reference that is not its structure set."""
-        if dose.summation == SEVERAL:
-            return dose.sop_uid
-        structure_uids = {structure.sop_uid for structure in self.structures}
-        plan_uids = {plan.sop_uid for plan in self.plans}
-        refers = sorted(dose.refers_to - structure_uids)
-        return next(
-            (uid for uid in refers if uid in plan_uids), refers[0] if refers else dose.sop_uid
-        )
+        """The plan a dose belongs to; a sum of several plans stands by itself."""
+        return dose.sop_uid if dose.summation == SEVERAL else dose.plan_uid or dose.sop_uid
 
     def _undosed(self, slices: list[Instance]) -> CaseFiles:
         structures, warnings = self._structures_of(slices, frozenset())
         notes = self.notes[slices[0].series_uid]
         if self.doses:
             notes = [*notes, "the dose beside this CT cannot be used; the skipped files say why"]
-        return self._case(slices, (), structures, None, (*notes, *warnings))
+        plan = None
+        if structures is not None:
+            plans = [plan for plan in self.plans if structures.sop_uid in plan.refers_to]
+            if len(plans) == 1 and len(self.series) == 1:
+                plan = plans[0]
+            elif plans:
+                notes = [*notes, f"{len(plans)} plan(s) without dose: none was taken"]
+        return self._case(slices, (), structures, plan, (*notes, *warnings))
 
     def _dosed(self, doses: list[Instance], plan: Instance | None) -> CaseFiles:
         chosen, warnings = choose_doses(doses)
@@ -165,6 +165,8 @@ class _Frame:
         structures, also = self._structures_of(slices, refers)
         if plan is None:
             also.append("no plan file: prescription and fractions are not known from a plan")
+            if chosen[0].summation in PARTS:
+                also.append("without the plan file nobody can tell whether all parts are there")
         notes = self.notes[slices[0].series_uid] if slices else []
         return self._case(slices, chosen, structures, plan, (*notes, *warnings, *more, *also))
 

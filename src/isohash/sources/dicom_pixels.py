@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from isohash.errors import InputError
-from isohash.sources.dicom_scan import numbers, read_dataset, value
+from isohash.sources.dicom_elements import numbers, read_dataset, value
 
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 MAX_PIXELS = 1 << 29  # one object: 512 x 512 x 2048

@@ -12,7 +12,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from isohash.errors import InputError
-from isohash.sources.dicom_scan import Instance, numbers, only, read_dataset, value, whole_number
+from isohash.sources.dicom_elements import numbers, only, read_dataset, value, whole_number
+from isohash.sources.dicom_scan import Instance
 
 PLAN_TAGS = [
     "DoseReferenceSequence", "FractionGroupSequence", "BeamSequence", "IonBeamSequence",

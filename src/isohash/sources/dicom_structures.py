@@ -11,8 +11,9 @@ from pydicom.dataset import Dataset
 from isohash.dosimetry.structures import Rasterised, rasterise
 from isohash.errors import InputError
 from isohash.records import Volume
+from isohash.sources.dicom_elements import numbers, read_dataset, value, whole_number
 from isohash.sources.dicom_geometry import Ladder, canonical
-from isohash.sources.dicom_scan import Instance, numbers, read_dataset, value, whole_number
+from isohash.sources.dicom_scan import Instance
 from isohash.sources.phi import names_somebody, personal_words, without_person
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")

@@ -11,9 +11,10 @@ from pydicom.dataset import Dataset
 
 from isohash.errors import InputError
 from isohash.records import Volume
+from isohash.sources.dicom_elements import numbers, value
 from isohash.sources.dicom_geometry import Ladder, canonical, frame_stack, stack
 from isohash.sources.dicom_pixels import read_pixels
-from isohash.sources.dicom_scan import Instance, frame_groups, numbers, plane_of, value
+from isohash.sources.dicom_scan import Instance, frame_groups, plane_of
 
 AIR_HU = -1024
 HU_RANGE = (-32768, 32767)

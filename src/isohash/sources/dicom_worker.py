@@ -14,7 +14,8 @@ from typing import Any
 
 from isohash.errors import InputError
 from isohash.sources.dicom_case import read_files
-from isohash.sources.dicom_scan import quietly, read_header
+from isohash.sources.dicom_elements import quietly
+from isohash.sources.dicom_scan import read_header
 from isohash.sources.dicom_wire import case_to_message, files_from_json, instance_to_json
 from isohash.sources.sandbox import receive, send
 

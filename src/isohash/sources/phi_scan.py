@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 
 from isohash.dosimetry.names import VOCABULARY
 from isohash.errors import InputError
-from isohash.sources.dicom_scan import quietly, read_dataset
+from isohash.sources.dicom_elements import quietly, read_dataset
 from isohash.sources.found import Progress
 from isohash.sources.phi import identifying, words
 from isohash.sources.sniff import looks_like_dicom

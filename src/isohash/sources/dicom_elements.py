@@ -1,0 +1,173 @@
+"""Elements of DICOM files: reading a file, and taking values from it that may be anything.
+
+Values are untrusted: absent, of the wrong type, not to be decoded. Each way of failing is None or
+an InputError that repeats nothing of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.tag import BaseTag, Tag
+
+from isohash.errors import InputError
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
+PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
+META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
+SYNTAX_TAG = b"\x02\x00\x10\x00UI"
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence pydicom, which repeats values in its warnings and its log.
+
+    Deviations that matter are checked and reported by us.
+    """
+    log = logging.getLogger("pydicom")
+    was = log.disabled
+    log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = was
+
+
+def read_dataset(
+    file: Path,
+    specific_tags: Callable[[bytes], list[BaseTag] | None] = lambda head: None,
+    stop_before_pixels: bool = False,
+) -> FileDataset:
+    """Read a DICOM file; every way of failing is one InputError without content of the file.
+
+    `specific_tags` chooses the elements to read, None for all, by the first bytes of the file.
+    """
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(4096)
+            _check_syntax(head)
+            stream.seek(0)
+            return pydicom.dcmread(
+                stream,
+                force=True,
+                specific_tags=specific_tags(head),
+                stop_before_pixels=stop_before_pixels,
+            )
+    except InputError:
+        raise
+    except InvalidDicomError as error:
+        raise InputError("not a DICOM file") from error
+    except RecursionError as error:
+        raise InputError("sequences nested too deep") from error
+    except MemoryError as error:
+        raise InputError("declares more data than memory holds") from error
+    except Exception as error:
+        raise InputError(f"damaged DICOM ({type(error).__name__})") from error
+
+
+def only(keywords: Sequence[str]) -> Callable[[bytes], list[BaseTag]]:
+    """Reads these elements whatever the file is."""
+    tags = [Tag(keyword) for keyword in keywords]
+    return lambda head: tags
+
+
+def value(dataset: Dataset, keyword: str) -> Any:
+    """A value by keyword, None if absent, empty or not to be converted."""
+    try:
+        tag = _tag(keyword)
+        found = dataset[tag].value if tag in dataset else None
+    except Exception:  # noqa: BLE001 - conversion of arbitrary bytes
+        return None
+    return None if found is None or found == "" else found
+
+
+def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...]:
+    """Numbers by keyword; InputError if absent, not numbers or not `count` of them."""
+    plain = _plain_text(dataset, keyword)
+    found: Any
+    if plain is not None:
+        found = plain.split("\\")
+    elif (short := _short(dataset, keyword)) is not None:
+        found = short
+    else:
+        found = value(dataset, keyword)
+    try:
+        values = tuple(float(item) for item in ([found] if _is_scalar(found) else found))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{keyword} is missing or not a number") from error
+    if count is not None and len(values) != count:
+        raise InputError(f"{keyword} must have {count} value(s), got {len(values)}")
+    return values
+
+
+def whole_number(item: Dataset, keyword: str) -> int | None:
+    """An integer by keyword, None if absent or not a number."""
+    found = value(item, keyword)
+    try:
+        return None if found is None else int(found)
+    except (TypeError, ValueError):
+        return None
+
+
+def text(dataset: Dataset, keyword: str, required: bool = False) -> str:
+    """Text by keyword, empty if absent; if `required` that is an InputError."""
+    found = (
+        plain if (plain := _plain_text(dataset, keyword)) is not None else value(dataset, keyword)
+    )
+    if found is None and required:
+        raise InputError(f"{keyword} is missing")
+    return "" if found is None else str(found).strip()
+
+
+def _check_syntax(head: bytes) -> None:
+    """Refuse what may expand without bound, or hides whether it does."""
+    if DEFLATED in head:
+        raise InputError("deflated transfer syntax, which may expand without bound")
+    meta = head[132:] if head[128:132] == b"DICM" else head
+    if meta[:2] == META_GROUP and SYNTAX_TAG not in head:
+        raise InputError("names no transfer syntax in its first 4096 bytes")
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
+
+
+def _plain_text(dataset: Dataset, keyword: str) -> str | None:
+    """Text of an element as it lies in the file, which spares the parser most of its time.
+
+    None if that will not do: the element is absent, empty, no text, or not ASCII.
+    """
+    tag = _tag(keyword)
+    raw = dataset.get_item(tag) if tag in dataset else None
+    if not isinstance(raw, RawDataElement) or raw.VR not in PLAIN or not raw.value:
+        return None
+    try:
+        return raw.value.decode("ascii").strip(" \0") or None
+    except UnicodeDecodeError:
+        return None
+
+
+def _short(dataset: Dataset, keyword: str) -> int | None:
+    """An unsigned number of 16 bits as it lies in the file, None if it is something else."""
+    tag = _tag(keyword)
+    raw = dataset.get_item(tag) if tag in dataset else None
+    if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value and len(raw.value) == 2:
+        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
+    return None
+
+
+def _is_scalar(found: Any) -> bool:
+    return isinstance(found, int | float | str)
