@@ -4,7 +4,8 @@
 
 Writes synthetic patients below the folder (about 2 GB for 200, once: what is there is used again),
 then times, files in the cache: bare header reads, bare pixel reads, finding and reading all cases
-as `isohash index` does, and `isohash index` itself with its peak memory. Writes ingest.json.
+as `isohash index` does, and `isohash index` itself with its peak memory. Writes ingest.json and the
+table of docs/dosimetry.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -155,6 +157,34 @@ def measure(folder: Path, n_patients: int) -> dict:
     }
 
 
+def table(found: dict) -> str:
+    """The table of docs/dosimetry.md."""
+    n = found["files"]
+    rows = (
+        ("bare pydicom, headers, one process", found["bare_headers_s"]),
+        ("`isohash.sources.reading.find`: headers, linking", found["find_s"]),
+        ("bare pydicom, pixels, one process", found["bare_pixels_s"]),
+        ("find and read all cases: HU, Gy on the CT, masks", found["find_and_read_s"]),
+        ("the aim: 1.5 x bare headers + bare pixels", found["aim_s"]),
+        ("`isohash index`, all of it", found["index_s"]),
+    )
+    lines = "\n".join(f"| {what} | {s:.1f} s | {n / s:,.0f} |" for what, s in rows)
+    return (
+        f"{found['patients']} synthetic patients, {n:,} files, {found['megabytes']:,.0f} MB, in the "
+        f"cache; {found['cores']} cores of {found['machine']['processor']}. Peak memory of "
+        f"`isohash index` with its children: {found['index_peak_mb']:,.0f} MB. "
+        f"Made by `{found['command']}`.\n\n"
+        f"| | time | files a second |\n|---|---|---|\n{lines}"
+    )
+
+
+def write_table(found: dict) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "dosimetry.md"
+    body = f"<!-- ingest -->\n{table(found)}\n<!-- /ingest -->"
+    pattern = r"<!-- ingest -->.*?<!-- /ingest -->"
+    page.write_text(re.sub(pattern, lambda _: body, page.read_text(), flags=re.DOTALL))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "ingest"))
@@ -165,6 +195,7 @@ def main() -> None:
     found = measure(options.folder, options.patients)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "ingest.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_table(found)
     print(json.dumps(found, indent=2))
 
 
