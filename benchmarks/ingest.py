@@ -170,8 +170,8 @@ def table(found: dict) -> str:
     )
     lines = "\n".join(f"| {what} | {s:.1f} s | {n / s:,.0f} |" for what, s in rows)
     return (
-        f"{found['patients']} synthetic patients, {n:,} files, {found['megabytes']:,.0f} MB, in the "
-        f"cache; {found['cores']} cores of {found['machine']['processor']}. Peak memory of "
+        f"{found['patients']} synthetic patients, {n:,} files, {found['megabytes']:,.0f} MB, in "
+        f"the cache; {found['cores']} cores of {found['machine']['processor']}. Peak memory of "
         f"`isohash index` with its children: {found['index_peak_mb']:,.0f} MB. "
         f"Made by `{found['command']}`.\n\n"
         f"| | time | files a second |\n|---|---|---|\n{lines}"
