@@ -221,3 +221,41 @@ def test_bad_input_is_refused_by_name(stored_bits, X, word) -> None:
 def test_transform_before_fit_is_refused() -> None:
     with pytest.raises(NotFittedError):
         make_hasher().transform([[1.0]])
+
+
+@pytest.mark.parametrize("bits", [48, 120])
+def test_queries_in_units_give_the_asymmetric_distances(rng, bits: int) -> None:
+    X = spread(rng, 900)
+    hasher = make_hasher(bits).fit(X[:800])
+    hash_ = hasher.hash_
+    codes, queries = hasher.transform(X[:800]), X[800:]
+    x = hash_.project(queries) / hash_.unit
+    inside = ((x >= 0) & (x <= hash_.alphabets.values.max())).all(axis=1)
+    assert inside.mean() > 0.1
+    hits = FlatIndex.of(codes).search(hasher.encode_queries(queries[inside]), 800)
+    expected = hasher.asymmetric(queries[inside], codes)
+    found = np.sqrt(hits.distances) * hash_.unit
+    rounding = np.sqrt(hash_.length) / 2 * hash_.unit  # half a unit on every axis, at most
+    sorted_ids = np.take_along_axis(expected, hits.ids, axis=1)
+    assert (np.abs(found - sorted_ids) <= rounding * 1.001).all()
+
+
+def test_queries_in_units_rank_better_than_codes(rng) -> None:
+    X = spread(rng, 3000)
+    hasher = make_hasher(64).fit(X[:2500])
+    index = FlatIndex.of(hasher.transform(X[:2500]))
+    true = nearest(euclid(X[2500:], X[:2500]))
+    fine = index.search(hasher.encode_queries(X[2500:]), 20).ids
+    plain = index.search(hasher.transform(X[2500:]), 20).ids
+    assert dice(fine, true) > dice(plain, true) + 0.01
+
+
+def test_queries_in_units_do_not_depend_on_the_batch_or_the_sum(rng, monkeypatch) -> None:
+    X = spread(rng, 700)
+    hash_ = make_hasher(160).fit(X).hash_
+    whole = hash_.encode_queries(X[:60]).packed
+    parts = [hash_.encode_queries(row[None]).packed for row in X[:60]]
+    np.testing.assert_array_equal(np.vstack(parts), whole)
+    exact = lambda x, w: (x.astype(float) @ w.astype(float)).astype(np.float32)  # noqa: E731
+    monkeypatch.setattr(projection, "product", exact)
+    np.testing.assert_array_equal(hash_.encode_queries(X[:60]).packed, whole)

@@ -127,6 +127,40 @@ class AdaptiveHash:
         squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
         return np.sqrt(np.maximum(squared, 0.0))
 
+    def encode_queries(self, X: ArrayLike) -> Codes:
+        """Queries (n, d) as codes of whole units, for `FlatIndex.of(codes).search(queries, k)`.
+
+        Where stored codes have an axis' few levels, a query has every symbol up to the largest of
+        any axis, so integer distances are the asymmetric ones but for the rounding to units.
+        What lies outside the symbols is clipped. The same bits on every machine, in every batch.
+        """
+        top = int(self.alphabets.values.max())
+        widths = np.full(self.length, top.bit_length(), np.uint8)
+        values = np.minimum(np.arange(1 << top.bit_length()), top).astype(np.uint16)
+        alphabets = Alphabets(widths, np.tile(values, self.length))
+        parts = [alphabets.pack(self._units(b)) for b in self.projection.blocks(X)]
+        empty = alphabets.pack(np.empty((0, self.length), np.uint16))
+        packed = np.concatenate([empty, *parts])
+        return Codes(packed, self.length, self.q, "squared_lee", alphabets)
+
+    def _units(self, block: Block) -> NDArray[np.uint16]:
+        u, bounds = block.u.astype(np.float64), block.bounds[:, None].astype(np.float64)
+        every = np.arange(self.length)
+        units = self._in_units(u - bounds, every)
+        rows, columns = np.nonzero(~(units == self._in_units(u + bounds, every)))
+        for part, exact, error in block.exact(rows, columns):
+            row, column = rows[part], columns[part]
+            units[row, column] = self._in_units(exact - error, column)
+            doubtful = ~(units[row, column] == self._in_units(exact + error, column))
+            for i, j in zip(row[doubtful], column[doubtful], strict=True):
+                units[i, j] = self._in_units(np.array(block.fsum(int(i), int(j))), j)
+        return units.astype(np.uint16)
+
+    def _in_units(self, u: NDArray[np.float64], columns: Any) -> NDArray[np.float64]:
+        """The nearest of all symbols; each step is one IEEE rounding, so the whole is monotone."""
+        top = float(self.alphabets.values.max())
+        return np.asarray(np.clip(np.rint((u - self._origin[columns]) / self.unit), 0.0, top))
+
     @cached_property
     def _origin(self) -> NDArray[np.float64]:
         """Where symbol 0 lies on each axis: thresholds are midway between neighbouring levels."""

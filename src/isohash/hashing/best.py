@@ -35,6 +35,11 @@ class AdaptiveHasher(HasherEstimator):
     def _draw(self, X: NDArray[np.float32], seed: int) -> AdaptiveHash:
         return fit_adaptive(X, check_count("stored_bits", self.stored_bits, 1), seed)
 
+    def encode_queries(self, X: ArrayLike) -> Codes:
+        """Queries (n, d) as finer codes, which rank the stored ones better (see AdaptiveHash)."""
+        check_is_fitted(self, "hash_")
+        return self.hash_.encode_queries(X)
+
     def asymmetric(self, X: ArrayLike, codes: Codes) -> NDArray[np.float64]:
         """Euclidean distances (n, m) of real-valued queries X (n, d) to stored codes (m)."""
         check_is_fitted(self, "hash_")
