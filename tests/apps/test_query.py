@@ -48,6 +48,7 @@ def test_alpha_one_is_ct_and_alpha_zero_is_dose(archive: Archive) -> None:
 
 def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> None:
     session = archive.session("phantom-02-01")
+    session.ask(8)
     monkeypatch.setattr("isohash.apps.engine.distances", None)
     monkeypatch.setattr(archive.store, "gather", None)
     assert len({tuple(session.ask(8, alpha=a).distances) for a in (0.2, 0.5, 0.8)}) == 3

@@ -62,7 +62,11 @@ class Session:
 
     archive: Archive
     query: Entry
-    comparison: Comparison
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The query's slices against all stored ones; a query by plan does without."""
+        return self.archive.compared(self.query)
 
     def ask(
         self,
@@ -263,13 +267,17 @@ class Archive:
         query = self._entry_of(case, pictures)
         if not len(self):
             raise InputError("the archive holds no cases yet; add some with isohash index")
+        return Session(self, query)
+
+    def compared(self, query: Entry) -> Comparison:
+        """The code distances of a query's slices to all stored slices."""
         columns = self.columns
         counts = {}
         for view, codes in columns.codes.items():
             packed = query.arrays.get(codes_name(view, self.pipeline.generation))
             counts[view] = distances(self.pipeline.models[view].codes(packed), codes)
         measure = {view: model.measured for view, model in self.pipeline.models.items()}
-        return Session(self, query, Comparison(query.table, columns.table, counts, measure))
+        return Comparison(query.table, columns.table, counts, measure)
 
     def query(
         self,

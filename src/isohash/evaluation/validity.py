@@ -30,6 +30,7 @@ from isohash.evaluation.validity_distances import (
     image_tables,
     plan_table,
 )
+from isohash.evaluation.validity_learning import learning_rows
 from isohash.evaluation.validity_patients import VIEWS, Patient, load, prepare, save
 from isohash.evaluation.validity_rows import (
     Banded,
@@ -228,7 +229,13 @@ def _rows(
         bands += uncalibrated_rows(
             split.name, plain[PLAN], f"{PLAN}, {settings.k} nearest, uncalibrated", settings.seed
         )
-    return {"correlation": correlations, "nearest": nearest, "bands": bands}
+    learning = learning_rows([one.measured for one in first.past], settings.seed)
+    return {
+        "correlation": correlations,
+        "nearest": nearest,
+        "bands": bands,
+        "learning": learning,
+    }
 
 
 def _bands(split: Split, structures: Any, settings: ValiditySettings) -> dict[str, Banded]:

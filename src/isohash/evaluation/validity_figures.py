@@ -23,6 +23,7 @@ def draw(out: Path, splits: Sequence[Split], tables: Mapping[str, Sequence[Row]]
     draw_alpha(out / "alpha.png", tables["correlation"])
     draw_nearest(out / "nearest.png", tables["nearest"])
     draw_coverage(out / "coverage.png", tables["bands"])
+    draw_learning(out / "learning.png", tables["learning"])
 
 
 def draw_correlations(path: Path, rows: Sequence[Row]) -> None:
@@ -108,6 +109,22 @@ def draw_coverage(path: Path, rows: Sequence[Row]) -> None:
         axes[0].legend()
         axes[1].set_xlabel("nominal coverage")
         axes[1].set_ylabel("mean half width, Gy")
+
+
+def draw_learning(path: Path, rows: Sequence[Row]) -> None:
+    """Error of the predicted histograms, and correlation, against the number of plans."""
+    n = [row["cases"] for row in rows]
+    with figure(path, PAGE_WIDTH, 2.7, ncols=2) as (_, axes):
+        axes[0].plot(n, [row["error_gy"] for row in rows], "o-", color=BLUE, label="plan encoder")
+        mean = [row["mean_plan_error_gy"] for row in rows]
+        axes[0].plot(n, mean, "--", color=GREY, label="the mean of the plans")
+        axes[0].set_ylabel("error of the predicted histograms, Gy")
+        axes[0].set_ylim(bottom=0)
+        axes[0].legend()
+        axes[1].plot(n, [row["r_plan"] for row in rows], "o-", color=BLUE)
+        axes[1].set_ylabel("rank correlation with plan distance")
+        for axis in axes:
+            axis.set_xlabel("plans that the encoder has learned from")
 
 
 def _ordered(rows: Sequence[Row], key: str) -> list[str]:
