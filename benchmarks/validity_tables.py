@@ -50,7 +50,7 @@ def interval(row: Row, key: str, low: str, high: str, digits: int) -> str:
 
 def correlation() -> str:
     first, second = (by_way("correlation", split) for split in SPLITS)
-    ways = [way for way in first if not way.startswith("joint") or "0.5" in way]
+    ways = [way for way, row in first.items() if row["plan_low"] is not None]
     lines = []
     for way in sorted(ways, key=lambda way: first[way]["r_plan"]):
         cells = [starred(first[way])]
@@ -72,8 +72,10 @@ def nearest() -> str:
     for way in sorted(first, key=lambda way: -first[way]["dvh_score"]):
         cells = [starred(first[way])]
         for found in (first[way], second[way]):
-            for score in ("dose_score", "dvh_score"):
-                cells.append(interval(found, score, f"{score}_low", f"{score}_high", 1))
+            cells += [
+                interval(found, score, f"{score}_low", f"{score}_high", 1)
+                for score in ("dose_score", "dvh_score")
+            ]
         lines.append(cells)
     header = ("nearest by", "dose score, leave one out", "DVH score", "dose score, validation",
               "DVH score")  # fmt: skip

@@ -20,7 +20,9 @@ from isohash.records import Volume
 Points = NDArray[np.float64]
 
 TARGETS = "all targets"  # the landmark that every plan has: the centre of the union of its targets
-TARGET_WEIGHT = 8.0  # of that centre against an organ's, by dose score on the training patients
+# Of that centre against an organ's: on 60 training patients 3 and 8 score alike, 1 and 30 worse by
+# 0.1 to 0.5 Gy; without the rotation the DVH score is 0.4 Gy worse.
+TARGET_WEIGHT = 8.0
 LEAST_SPREAD = 0.1  # second against first singular value below which centres lie on a line
 
 

@@ -69,7 +69,7 @@ class ValiditySettings:
     seed: int = 0
     k: int = 15
     n_random: int = 3
-    n_bootstrap: int = 200
+    n_bootstrap: int = 100
     fit_cases: int = 32
     fit_slices: int = 1024
     dim: int = 128

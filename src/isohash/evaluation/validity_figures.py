@@ -28,7 +28,7 @@ def draw(out: Path, splits: Sequence[Split], tables: Mapping[str, Sequence[Row]]
 
 def draw_correlations(path: Path, rows: Sequence[Row]) -> None:
     """Rank correlation with plan and dose distance, best first."""
-    shown = [row for row in rows if not row["way"].startswith("joint") or "0.5" in row["way"]]
+    shown = [row for row in rows if row["plan_low"] is not None]
     ways = _ordered(shown, "r_plan")
     with figure(path, PAGE_WIDTH, 0.6 + 0.26 * len(ways), ncols=2, sharey=True) as (_, axes):
         for axis, target in zip(axes, ("plan", "dose"), strict=True):

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 
 from isohash.evaluation.bands import conformal_factor, coverage, nearest_bands
 from isohash.evaluation.results import bootstrap_interval
-from isohash.evaluation.validity_distances import needs_dose
+from isohash.evaluation.validity_distances import PLAN, needs_dose
 from isohash.evaluation.validity_patients import Patient
 from isohash.evaluation.validity_scores import (
     MeanDose,
@@ -28,6 +28,8 @@ Progress = Callable[[int, int, str], None]
 
 NOMINAL = (0.5, 0.68, 0.8, 0.9, 0.95)
 NORMAL = {0.5: 0.674, 0.68: 0.994, 0.8: 1.282, 0.9: 1.645, 0.95: 1.960}
+SEVERAL = 5  # nearest whose mean dose is a prediction too
+AVERAGED = ("CT, aligned slices", "geometry", PLAN)
 SPLITS = 100  # of the training patients into calibration and test
 
 
@@ -63,7 +65,8 @@ class Split:
 
 def correlation_rows(split: Split, n_bootstrap: int, seed: int) -> list[Row]:
     """Rank correlation of retrieval distance with plan and dose distance; Gy to the nearest."""
-    return [_correlations(split, way, n_bootstrap, seed) for way in split.ways]
+    drawn = {way: 0 if way.startswith("joint") else n_bootstrap for way in split.ways}
+    return [_correlations(split, way, n, seed) for way, n in drawn.items()]
 
 
 def _correlations(split: Split, way: str, n_bootstrap: int, seed: int) -> Row:
@@ -73,9 +76,8 @@ def _correlations(split: Split, way: str, n_bootstrap: int, seed: int) -> Row:
     five = [np.mean([split.plan[row, at] for at in order[row, :5] if at >= 0]) for row in rows]
     found: Row = {"way": way, "split": split.name, "needs_dose": needs_dose(way)}
     for target, table in (("plan", split.plan), ("dose", split.dose)):
-        r, low, high = _pooled(split, way, table, n_bootstrap, seed)
-        found |= {f"r_{target}": _short(r), f"{target}_low": _short(low)}
-        found |= {f"{target}_high": _short(high)}
+        r, ends = _pooled(split, way, table, n_bootstrap, seed)
+        found |= {f"r_{target}": _short(r), f"{target}_low": ends[0], f"{target}_high": ends[1]}
     each = [_spearman(split.ways[way][row][c], split.plan[row][c]) for row, c in _cells(split, way)]
     found |= {
         "r_plan_per_query": _short(float(np.mean(each))),
@@ -93,7 +95,7 @@ def _cells(split: Split, way: str) -> list[tuple[int, NDArray[np.bool_]]]:
 
 def _pooled(
     split: Split, way: str, target: Table, n_bootstrap: int, seed: int
-) -> tuple[float, float, float]:
+) -> tuple[float, tuple[float | None, float | None]]:
     """Correlation over all pairs with its 95 % interval, resampling patients, not pairs."""
     known = split.pairs & ~np.isnan(split.ways[way])
     rng = np.random.default_rng(seed)
@@ -105,8 +107,10 @@ def _pooled(
         cells = np.ix_(rows, columns)
         kept = known[cells]
         drawn.append(_spearman(split.ways[way][cells][kept], target[cells][kept]))
-    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (np.nan, np.nan)
-    return _spearman(split.ways[way][known], target[known]), float(low), float(high)
+    ends = (
+        [_short(float(end)) for end in np.quantile(drawn, [0.025, 0.975])] if drawn else [None] * 2
+    )
+    return _spearman(split.ways[way][known], target[known]), (ends[0], ends[1])
 
 
 def _spearman(a: Table, b: Table) -> float:
@@ -130,6 +134,11 @@ def nearest_rows(
         order = split.order(way)
         chosen = [(row, [order[row, 0]]) for row in range(len(order)) if order[row, 0] >= 0]
         rows.append(_nearest_row(way, split, chosen, scores, facts, seed))
+        if way in AVERAGED:
+            means = [scores.of_mean(row, at[at >= 0][:SEVERAL]) for row, at in enumerate(order)]
+            rows.append(
+                _score_cells(f"{way}, mean of {SEVERAL}", split.name, np.array(means), seed)
+            )
     others = [np.flatnonzero(cells) for cells in split.pairs]
     chosen = [(row, list(rng.choice(at, n_random))) for row, at in enumerate(others)]
     if progress is not None:

@@ -34,10 +34,20 @@ class PairScores:
     def of(self, query: int, other: int) -> tuple[float, float]:
         """Dose and DVH score in Gy of one past plan, both given by position."""
         if (query, other) not in self.known:
-            patient, donor = self.queries[query], self.past[other]
-            moved = rigid_between(patient.centres, donor.centres)(patient.points_mm)
-            self.known[query, other] = scores_of(patient, dose_at(donor.dose, moved))
+            dose = laid_upon(self.queries[query], self.past[other])
+            self.known[query, other] = scores_of(self.queries[query], dose)
         return self.known[query, other]
+
+    def of_mean(self, query: int, others: Sequence[int]) -> tuple[float, float]:
+        """The scores of the mean of several past doses."""
+        doses = [laid_upon(self.queries[query], self.past[at]) for at in others]
+        return scores_of(self.queries[query], np.mean(doses, axis=0))
+
+
+def laid_upon(patient: Patient, donor: Patient) -> NDArray[np.float32]:
+    """Another patient's dose at this one's voxels, after rigid alignment."""
+    moved = rigid_between(patient.centres, donor.centres)(patient.points_mm)
+    return dose_at(donor.dose, moved)
 
 
 def scores_of(patient: Patient, dose: NDArray[np.float32]) -> tuple[float, float]:
