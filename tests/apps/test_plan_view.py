@@ -165,6 +165,13 @@ def test_the_report_says_what_ranked_and_shows_dvhs_and_slices(planned):
     assert all(match.pairs for match in answer)
 
 
+def test_the_report_of_a_patient_without_dose_shows_foreseen_histograms(planned, new_patient):
+    session = planned.session(new_patient, pictures=True)
+    page = render(session, session.ask(3))
+    assert page.count("stroke-dasharray") == page.count('class="chart"') - 3  # three of distances
+    assert "what its anatomy would get" in page
+
+
 def test_an_archive_without_plans_says_why(archive, other_patient):
     answer = archive.query(other_patient, k=3)
     assert answer.by == "joint"

@@ -40,6 +40,7 @@ class Curve:
     x: NDArray[np.floating]
     y: NDArray[np.floating]
     series: int | None
+    dashed: bool = False
 
 
 def common_crop(panes: Sequence[Pane], margin: int = 4) -> tuple[slice, slice]:
@@ -110,7 +111,8 @@ def chart_svg(
         points = " ".join(
             "{:.1f},{:.1f}".format(*at(x, y)) for x, y in zip(curve.x, curve.y, strict=True)
         )
-        body.append(f'<polyline points="{points}" {_stroke(curve.series)}/>')
+        dashes = ' stroke-dasharray="5 3"' if curve.dashed else ""
+        body.append(f'<polyline points="{points}" {_stroke(curve.series)}{dashes}/>')
     return Markup(f'<svg class="chart" viewBox="0 0 {width} {height}">{"".join(body)}</svg>')
 
 

@@ -29,6 +29,7 @@ from isohash.apps.charts import (
 )
 from isohash.apps.engine import Archive, Session
 from isohash.apps.entry import DVH_BIN_GY, Entry
+from isohash.apps.plan_view import predicted_doses
 from isohash.apps.retrieval import Pair
 from isohash.apps.tables import VIEW_NAMES, shares_text, tie_text
 from isohash.dosimetry.isodose import default_levels, level_colours
@@ -71,12 +72,13 @@ def render(session: Session, answer: Answer) -> str:
     entries = [archive.entry(match.id) for match in answer.matches]
     strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
     shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
-    colours = isodose_colours(query)
+    colours, foreseen = isodose_colours(query), _foreseen(session)
     crop = common_crop(shown)
     return environment.get_template("report.html").render(
         answer=answer,
         strips=strips,
-        dvhs=_dvh_charts(query, entries),
+        dvhs=_dvh_charts(query, entries, foreseen),
+        has_foreseen=bool(foreseen),
         levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
         pane=lambda pane: pane_svg(cropped(pane, crop), colours),
         colour=series_colour,
@@ -127,13 +129,29 @@ def _evidence(match: Match) -> Markup:
     return chart_svg([curve], "matched slice, head to feet", "distance", float(len(x)), top)
 
 
-def _dvh_charts(query: Entry, entries: Sequence[Entry]) -> dict[str, Markup]:
-    """One chart per structure of the query: its own curve in black, the results in colour."""
+def _foreseen(session: Session) -> dict[str, Curve]:
+    """The histograms that the query's anatomy would get, by structure; dashed in the charts."""
+    predicted, encoder = predicted_doses(session.query.arrays), session.archive.pipeline.plan
+    if predicted is None or encoder is None:
+        return {}
+    percent = np.array([100.0, *encoder.settings.dose_volumes[::-1], 0.0])
+    return {
+        name: Curve("foreseen", np.array([0.0, *doses[::-1], doses[0]]), percent, None, dashed=True)
+        for name, doses in zip(encoder.structures, predicted, strict=True)
+        if not np.isnan(doses[0])
+    }
+
+
+def _dvh_charts(
+    query: Entry, entries: Sequence[Entry], foreseen: Mapping[str, Curve]
+) -> dict[str, Markup]:
+    """One chart per structure of the query: its own curves in black, the results in colour."""
     own = query.dvhs()
     others = [entry.dvhs() for entry in entries]
     charts = {}
-    for name in own:
-        curves = [_dvh_curve(query.id, own[name], None)]
+    for name in dict.fromkeys((*own, *foreseen)):
+        curves = [_dvh_curve(query.id, own[name], None)] if name in own else []
+        curves += [foreseen[name]] if name in foreseen else []
         curves += [
             _dvh_curve(entry.id, dvhs[name], series)
             for series, (entry, dvhs) in enumerate(zip(entries, others, strict=True))
