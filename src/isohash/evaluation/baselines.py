@@ -25,6 +25,7 @@ from isohash.index.flat import distances
 from isohash.records import Codes
 
 TRAINED_ON = 10_000  # rows: FAISS asks for 39 per centroid of 8-bit sub-quantisers
+# "np" in a factory string leaves out polysemous training, which serves a filter that we do not use.
 ALTERNATIONS = 10  # of OPQ between rotation and quantisers; FAISS's default is 50
 
 Float = NDArray[np.float32]
@@ -132,7 +133,7 @@ def _quantised(axes: int, parts: int) -> Distances:
 
     def make(dim: int, faiss: Any) -> Any:
         reduced = "" if axes == dim else f"PCAR{axes},"
-        index = faiss.index_factory(dim, f"{reduced}PQ{parts}x8")
+        index = faiss.index_factory(dim, f"{reduced}PQ{parts}x8np")
         _accept_few_rows(_inner(index, faiss).pq)
         return index
 
@@ -144,7 +145,7 @@ def _optimised(axes: int, parts: int) -> Distances:
     borrowed: list[Any] = []
 
     def make(dim: int, faiss: Any) -> Any:
-        index = faiss.index_factory(dim, f"OPQ{parts}_{axes},PQ{parts}x8")
+        index = faiss.index_factory(dim, f"OPQ{parts}_{axes},PQ{parts}x8np")
         rotation = faiss.downcast_VectorTransform(index.chain.at(0))
         rotation.niter, rotation.niter_pq_0 = ALTERNATIONS, ALTERNATIONS
         borrowed.append(faiss.ProductQuantizer(axes, parts, 8))  # FAISS keeps a bare pointer
