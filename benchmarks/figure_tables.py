@@ -189,9 +189,13 @@ def origin(name: str) -> str:
     return f"seed {seed}; data digests: {digests}; {machine['processor']}, {machine['cores']} cores"
 
 
-def value(name: str, column: str, show: Callable[[Any], str] = str, **wanted: Any) -> str:
-    """One number of one row."""
-    return show(row(name, **wanted)[column])
+def blind() -> str:
+    """The share of pairs that the literature's untrained kernel cannot see."""
+    return percent(row("mnist-range", view="autoencoder 500", kernel="untrained")["beyond_range"])
+
+
+def curve_queries() -> str:
+    return f"{told('mnist-precision-recall')['settings']['curve_queries']:,}"
 
 
 PIECES: dict[str, Callable[[], str]] = {
@@ -201,6 +205,8 @@ PIECES: dict[str, Callable[[], str]] = {
     "lee": lee,
     "violin": violin,
     "by_k": by_k,
+    "blind": blind,
+    "curve_queries": curve_queries,
     **{f"codes_{v}_{s}": partial(codes, v, s) for v in VIEWS for s in SCORES},
     **{f"origin_{name}": partial(origin, name)
        for name in ("mnist-scatter-autoencoder", "slices-violin", "codes")},

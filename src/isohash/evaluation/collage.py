@@ -17,6 +17,7 @@ from isohash.index.flat import FlatIndex
 
 N_BITS, N_SYMBOLS = 4096, 1024  # the literature's lengths
 N_QUERIES = 3
+CANDIDATES = 100  # queries among which the hardest are looked for
 WIDTH = 10  # tiles in a row
 WIDTH_INCHES = 6.0  # less than a page: pictures of pictures take many bytes
 WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another class
@@ -24,16 +25,25 @@ WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another
 Row = dict[str, Any]
 
 
-def chosen_queries(labels: NDArray[np.int64], n: int) -> list[int]:
-    """The first query of each of n digits, in the order in which they occur."""
-    _, first = np.unique(labels, return_index=True)
-    return sorted(first.tolist())[:n]
+def chosen_queries(view: View, digits: Digits, k: int) -> list[int]:
+    """Of the first queries, the hardest of three different digits, hardest first.
+
+    Hard is a query whose Euclidean nearest hold many other digits: of easy ones every code finds
+    all, and a picture shows nothing.
+    """
+    labels = digits.query_labels[:CANDIDATES]
+    found = digits.base_labels[nearest(view.base, view.query[:CANDIDATES], k)]
+    right = (found == labels[:, None]).sum(axis=1)
+    order = np.argsort(right, kind="stable")
+    _, first = np.unique(labels[order], return_index=True)
+    return [int(order[i]) for i in sorted(first.tolist())[:N_QUERIES]]
 
 
 def collage_panels(view: View, digits: Digits, q: int, n_shown: int, seed: int) -> list[Row]:
     """The `n_shown` nearest of each query by each kind of distance, with how many are right."""
-    rows = chosen_queries(digits.query_labels, N_QUERIES)
-    asked, k = view.query[rows], min(n_shown, len(view.base))
+    k = min(n_shown, len(view.base))
+    rows = chosen_queries(view, digits, k)
+    asked = view.query[rows]
     found = {"Euclidean distance": nearest(view.base, asked, k)}
     hashers: dict[str, Any] = {
         f"{N_BITS} bits": KernelHasher(N_BITS, random_state=seed),
@@ -42,18 +52,25 @@ def collage_panels(view: View, digits: Digits, q: int, n_shown: int, seed: int) 
     for name, hasher in hashers.items():
         index = FlatIndex.of(hasher.fit(view.base).transform(view.base))
         found[name] = index.search(hasher.transform(asked), k).ids
-    panels = []
-    for i, row in enumerate(rows):
-        exact = found["Euclidean distance"][i]
-        for name, ids in found.items():
-            right = digits.base_labels[ids[i]] == digits.query_labels[row]
-            panels.append({
-                "view": view.name, "query": row, "digit": int(digits.query_labels[row]),
-                "codes": name, "right": int(right.sum()), "of": k,
-                "shared_with_euclidean": int(np.isin(ids[i], exact).sum()),
-                "id": ids[i].tolist(), "label": digits.base_labels[ids[i]].tolist(),
-            })  # fmt: skip
-    return panels
+    return [_panel(view, digits, row, name, ids[i], found["Euclidean distance"][i])
+            for i, row in enumerate(rows) for name, ids in found.items()]  # fmt: skip
+
+
+def _panel(
+    view: View, digits: Digits, row: int, name: str, ids: NDArray[np.int64], exact: NDArray[Any]
+) -> Row:
+    labels, digit = digits.base_labels[ids], int(digits.query_labels[row])
+    return {
+        "view": view.name,
+        "query": row,
+        "digit": digit,
+        "codes": name,
+        "right": int((labels == digit).sum()),
+        "of": len(ids),
+        "shared_with_euclidean": int(np.isin(ids, exact).sum()),
+        "id": ids.tolist(),
+        "label": labels.tolist(),
+    }
 
 
 def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:

@@ -39,7 +39,10 @@ CURVE_METRIC = (
     "tied items enter together; a query that retrieves nothing does not enter the precision; "
     "average_precision: sum of precision times the gain in recall"
 )
-COLLAGE_METRIC = "nearest by distance, ties by position; right: how many are the query's digit"
+COLLAGE_METRIC = (
+    "the nearest of the hardest of the first 100 queries, three different digits; ties by "
+    "position; right: how many are the query's digit"
+)
 LEE_METRIC = (
     "Lee distances of random pairs times one factor (least squares), against their Euclidean "
     "distances; relative_rms: root mean squared difference over the mean Euclidean distance; "

@@ -42,7 +42,7 @@ SCATTER_METRIC = (
     "hamming: share of differing bits, against the Euclidean distance of the same pairs (first "
     "half near pairs, then random ones); beyond_range: share of the random pairs of which the "
     "code can only say that they are at least so far apart; spearman: rank correlation, ties share "
-    "ranks"
+    "ranks; line_hamming: the closed form's share at the distances line_euclidean"
 )
 RANGE_METRIC = (
     "shares of random pairs and of queries (by their k-th neighbour) per bin of Euclidean "
@@ -102,7 +102,7 @@ def _panel(X: NDArray[np.float32], drawn: CosineHash, pairs: Pairs) -> Row:
     r = np.linalg.norm(first.astype(np.float64) - second.astype(np.float64), axis=1)
     differing = np.bitwise_count(drawn.encode(first).packed ^ drawn.encode(second).packed)
     share = differing.sum(axis=1) / drawn.n_bits
-    random = r[len(r) // 2 :]
+    random, line = r[len(r) // 2 :], np.linspace(0.0, r.max(), len(r))
     return {
         "gamma_least": float(f"{drawn.kernel.particles.min():.4g}"),
         "gamma_largest": float(f"{drawn.kernel.particles.max():.4g}"),
@@ -111,7 +111,8 @@ def _panel(X: NDArray[np.float32], drawn: CosineHash, pairs: Pairs) -> Row:
         "spearman": round(float(spearmanr(r, share).statistic), 4),
         "euclidean": [round(float(v), 2) for v in r],
         "hamming": [round(float(v), 4) for v in share],
-        "closed_form": [round(float(v), 4) for v in drawn.disagreement(r)],
+        "line_euclidean": [round(float(v), 3) for v in line],
+        "line_hamming": [round(float(v), 4) for v in drawn.disagreement(line)],
     }
 
 
@@ -134,10 +135,9 @@ def draw_scatter(panels: list[Row], path: Path) -> None:
 
 
 def _draw_panel(axes: Any, panel: Row) -> None:
-    r, share, expected = (np.array(panel[name]) for name in ("euclidean", "hamming", "closed_form"))
-    axes.plot(r, share, "o", markersize=1.6, markeredgewidth=0, alpha=0.45, color=BLUE)
-    order = np.argsort(r)
-    axes.plot(r[order], expected[order], color=BLACK, linewidth=1)
+    look: dict[str, Any] = {"markersize": 1.6, "markeredgewidth": 0, "alpha": 0.45, "color": BLUE}
+    axes.plot(panel["euclidean"], panel["hamming"], "o", **look)
+    axes.plot(panel["line_euclidean"], panel["line_hamming"], color=BLACK, linewidth=1)
     axes.axhline(RANDOM_THRESHOLD_LIMIT, color=GREY, linewidth=0.8, linestyle=":")
     told = f"beyond range {panel['beyond_range']:.0%}\nrank correlation {panel['spearman']:.2f}"
     axes.text(0.97, 0.05, told, transform=axes.transAxes, ha="right", va="bottom", size=7.5)
@@ -206,6 +206,7 @@ def _draw_responses(axes: Any, panels: list[Row]) -> None:
             [0.0, *panel["euclidean"]],
             [0.0, *panel["closed_form"]],
             color=COLOURS[name],
+            linestyle="--" if name == "trained" else "-",
             label=LABELS[name],
         )
         lines.append(f"{name} {panel['beyond_range']:.0%}")

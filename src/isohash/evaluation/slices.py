@@ -28,7 +28,7 @@ from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
 from isohash.records import Codes
 
-LITERATURE, OURS = "literature's hash, tuned", "make_hasher"
+LITERATURE, OURS = "literature's hash (tuned)", "make_hasher"
 COLOURS = {LITERATURE: VERMILION, OURS: BLUE}
 
 
@@ -147,7 +147,7 @@ def draw_violins(panels: list[Row], k: int, path: Path) -> None:
         for row, view in zip(grid, views, strict=True):
             for axes, score in zip(row, ("Dice", "Jaccard"), strict=True):
                 axes.set_xticks(range(len(lengths)), [f"{bits:,}" for bits in lengths])
-                axes.set(title=shown_name(view), ylim=(0, 1))
+                axes.set(title=shown_name(view), ylim=(0, 1.03))
                 axes.set_ylabel(f"{score} of the nearest {k}")
                 axes.tick_params(labelleft=True)
                 axes.grid(axis="x", visible=False)
