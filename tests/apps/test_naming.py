@@ -12,6 +12,8 @@ from isohash.errors import InputError
 from isohash.records import Volume
 from small_cases import OPTIONS, as_findings, phantom
 
+QUICK = {**OPTIONS, "encoder": "pca"}
+
 
 def oddly_named(member):
     case = phantom(0, member)
@@ -27,7 +29,7 @@ def findings():
 
 def test_unknown_names_are_told_and_an_edited_table_is_followed(tmp_path, findings):
     archive = tmp_path / "archive"
-    first = index_found(findings, archive, OPTIONS)
+    first = index_found(findings, archive, QUICK)
     (row,) = first.unmapped
     assert (row.name, row.n_cases) == ("Our own thing", 3)
     again = index_found(findings, archive, {})
@@ -66,12 +68,34 @@ def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkey
         (tmp_path / f"in{member}").rename(source / str(member))
     names = tmp_path / "names.json"
     names.write_text("{}")
-    run(monkeypatch, main, "index", source, tmp_path / "a", "--aliases", names, "--json")
+    run(
+        monkeypatch,
+        main,
+        "index",
+        source,
+        tmp_path / "a",
+        "--aliases",
+        names,
+        "--encoder",
+        "pca",
+        "--json",
+    )
     told = json.loads(capsys.readouterr().out)
     assert told["unmapped"] == [{"name": "parotidd left", "n_cases": 2, "suggestions": ["Parotid"]}]
     assert all("no plan file" in " ".join(notes) for notes in told["warnings"].values())
     names.write_text('{"parotidd left": "Parotid_L"}')
-    run(monkeypatch, main, "index", source, tmp_path / "a", "--aliases", names, "--json")
+    run(
+        monkeypatch,
+        main,
+        "index",
+        source,
+        tmp_path / "a",
+        "--aliases",
+        names,
+        "--encoder",
+        "pca",
+        "--json",
+    )
     told = json.loads(capsys.readouterr().out)
     assert (told["unmapped"], len(told["indexed"])) == ([], 2)
 
@@ -83,7 +107,7 @@ def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monke
     for member in range(2):
         write_dicom(phantom(0, member), tmp_path / "in" / str(member))
     monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
-    index_source(tmp_path / "in", tmp_path / "a", OPTIONS)
+    index_source(tmp_path / "in", tmp_path / "a", QUICK)
     with Archive.open(tmp_path / "a") as archive:
         assert "another key" not in str(archive.query(tmp_path / "in" / "0", k=1).warnings)
     monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "other"))

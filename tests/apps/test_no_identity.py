@@ -1,6 +1,7 @@
 """From files full of identity, in folders named after patients, to archive and pages: nothing."""
 
 import json
+from dataclasses import replace
 
 import pydicom
 import pytest
@@ -12,7 +13,8 @@ from isohash.sources.dicom_writer import WriteOptions, write_dicom
 from isohash.sources.phi_scan import phi_scan
 from small_cases import OPTIONS, phantom
 
-NAMES = ("Quimby^Josephine", "Zaphodsen^Bo^^Dr", "Überström^Åke")
+PLAN = {"n_fractions": 35, "approval": "APPROVED"}
+NAMES = ("Quimby^Josephine", "Überström^Åke")
 
 
 @pytest.fixture
@@ -21,7 +23,8 @@ def source(tmp_path, monkeypatch):
     folder = tmp_path / "source"
     for member, name in enumerate(NAMES):
         patient = folder / name.replace("^", "_")
-        for path in write_dicom(phantom(0, member), patient, WriteOptions(identity="x")):
+        case = replace(phantom(0, member), prescription_gy=70.0, facts=PLAN)
+        for path in write_dicom(case, patient, WriteOptions(identity="x")):
             dataset = pydicom.dcmread(path)
             dataset.SpecificCharacterSet = "ISO_IR 192"
             dataset.PatientName, dataset.PatientID = name, f"MRN77340{member}"
@@ -40,15 +43,16 @@ def source(tmp_path, monkeypatch):
     return folder
 
 
-def test_archive_and_pages_hold_nothing_of_the_source(source, tmp_path):
+def test_archive_and_pages_hold_nothing_of_the_source_but_what_is_planted(source, tmp_path):
     kept = tmp_path / "kept"
-    report = index_source(source, kept / "archive", OPTIONS)
+    report = index_source(source, kept / "archive", {**OPTIONS, "encoder": "pca"})
     assert len(report.indexed) == len(NAMES)
     with Archive.open(kept / "archive") as archive:
         session = archive.session(next(source.iterdir()), pictures=True)
-        answer = session.ask(k=2)
+        answer = session.ask(k=1)
         write_report(session, answer, kept / "page.html")
         (kept / "answer.json").write_text(json.dumps(answer.to_json()))
+    assert "70 Gy in 35 fractions, APPROVED" in (kept / "page.html").read_text()
     assert phi_scan(kept, source) == []
     folders = [folder.name.lower().encode() for folder in source.iterdir()]
     for file in kept.rglob("*"):
@@ -57,13 +61,9 @@ def test_archive_and_pages_hold_nothing_of_the_source(source, tmp_path):
             assert not any(name in data for name in folders), file.name
     reasons = " ".join(skip.reason for skip in report.skipped).lower()  # paths are the user's own
     warnings = str(report.warnings).lower()
-    for word in ("quimby", "zaphodsen", "mrn77340", "ratchett", "elsewhere", "1951"):
+    for word in ("quimby", "mrn77340", "ratchett", "elsewhere", "1951"):
         assert word not in reasons
         assert word not in warnings
 
-
-def test_scanning_an_archive_finds_what_was_planted_in_it(source, tmp_path):
-    index_source(source, tmp_path / "archive", OPTIONS)
-    (tmp_path / "archive" / "notes.txt").write_text("ask Josephine about 2019-12-20")
-    found = {leak.element for leak in phi_scan(tmp_path / "archive", source)}
-    assert found == {"PatientName", "StudyDate"}
+    (kept / "archive" / "notes.txt").write_text("ask Josephine about 2019-12-20")
+    assert {leak.element for leak in phi_scan(kept, source)} == {"PatientName", "StudyDate"}

@@ -85,10 +85,20 @@ def render(session: Session, answer: Answer) -> str:
         view_names=VIEW_NAMES,
         tie_text=tie_text,
         shares_text=shares_text,
+        plan_text=plan_text,
         has_labels=any(match.facts["label"] for match in answer.matches),
         version=isohash.__version__,
         provenance=_provenance(archive),
     )
+
+
+def plan_text(facts: Mapping[str, Any]) -> str:
+    """Prescription, fractions, technique and approval of a case in a few words."""
+    prescription, fractions = facts["prescription_gy"], facts.get("n_fractions")
+    dose = "" if prescription is None else f"{prescription:g} Gy"
+    in_fractions = f"in {fractions} fractions" if fractions else ""
+    words = [f"{dose} {in_fractions}".strip(), facts.get("technique"), facts.get("approval")]
+    return ", ".join(str(word) for word in words if word)
 
 
 def isodose_colours(query: Entry) -> dict[float, str]:
