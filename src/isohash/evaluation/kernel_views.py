@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from isohash.evaluation.curves import sample_pairs, scatter, thin
+from isohash.evaluation.curves import thin
 from isohash.evaluation.kernel_data import KernelSettings, Vectors
 from isohash.evaluation.kernel_retrieval import BEST, code_distances, kernels, nearest
 from isohash.evaluation.metrics import precision_recall
+from isohash.evaluation.scatter import sample_pairs, scatter
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.radial import RadialKernel
 

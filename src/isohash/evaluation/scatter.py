@@ -8,7 +8,8 @@ the code can only say "at least so far".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from isohash.hashing.cosine import CosineHash
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
+from isohash.records import Codes
 
 UNTRAINED = RadialKernel([1.0])  # the literature's Gaussian, bandwidth parameter 1
 KERNELS = ("untrained", "tuned", "trained")
@@ -54,6 +56,14 @@ Row = dict[str, Any]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
+@dataclass(frozen=True, eq=False)
+class PairSample:
+    """Pairs of rows: Euclidean distance r (m,) and share of differing bits (m,)."""
+
+    r: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+
 def shown_name(view: str) -> str:
     """A view's name as titles have it."""
     return {"ct": "CT slices", "dose": "dose slices", "mnist": "MNIST digits"}.get(view, view)
@@ -83,6 +93,17 @@ def sample_pairs(X: NDArray[np.float32], n: int, rng: np.random.Generator) -> Pa
     return first, second
 
 
+def scatter(
+    X: NDArray[np.float32], encode: Callable[[NDArray[np.float32]], Codes], pairs: Pairs
+) -> PairSample:
+    """Euclidean distance and share of differing bits of the same pairs of rows of X."""
+    first, second = (X[rows] for rows in pairs)
+    r = np.linalg.norm(first.astype(np.float64) - second.astype(np.float64), axis=1)
+    a, b = encode(first), encode(second)
+    differing = np.bitwise_count(a.packed ^ b.packed).sum(axis=1)
+    return PairSample(r, differing / a.length)
+
+
 def scatter_panels(view: View, lengths: Sequence[int], n_pairs: int, seed: int) -> list[Row]:
     """One panel per kernel and code length: the pairs, their code distances, the closed form."""
     pairs = sample_pairs(view.base, n_pairs, np.random.default_rng(seed))
@@ -98,10 +119,8 @@ def scatter_panels(view: View, lengths: Sequence[int], n_pairs: int, seed: int) 
 def _panel(X: NDArray[np.float32], drawn: CosineHash, pairs: Pairs) -> Row:
     from scipy.stats import spearmanr
 
-    first, second = (X[rows] for rows in pairs)
-    r = np.linalg.norm(first.astype(np.float64) - second.astype(np.float64), axis=1)
-    differing = np.bitwise_count(drawn.encode(first).packed ^ drawn.encode(second).packed)
-    share = differing.sum(axis=1) / drawn.n_bits
+    found = scatter(X, drawn.encode, pairs)
+    r, share = found.r, found.share
     random, line = r[len(r) // 2 :], np.linspace(0.0, r.max(), len(r))
     return {
         "gamma_least": float(f"{drawn.kernel.particles.min():.4g}"),
