@@ -140,24 +140,59 @@ class Alphabets:
     Position i stores in `widths[i]` bits which of its 2^widths[i] symbols it holds; `values` lists
     these symbols, ascending, position after position. Distances are between symbols, not between
     what is stored, so quantisers of unequal fineness share one metric.
+
+    With `spans`, group g of spans[g] neighbouring positions stores in `widths[g]` bits which of its
+    2^widths[g] rows of symbols it holds, and `values` lists these rows (vector quantisers).
     """
 
     widths: NDArray[np.uint8]
     values: NDArray[np.uint16]
+    spans: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.widths) or self.widths.min() < 1 or self.widths.max() > 16:
             raise InputError("an alphabet has 1 to 16 bits at every position")
-        if len(self.values) != int(self.starts[-1]) + (1 << int(self.widths[-1])):
+        if self.spans is not None and (len(self.spans) != len(self.widths) or not self.spans.all()):
+            raise InputError("every alphabet spans at least one position")
+        if len(self.values) != int(self._sizes.sum()):
             raise InputError(
                 f"alphabets of widths {self.widths.tolist()} cannot hold {len(self.values)} symbols"
             )
 
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Alphabets:
+        """Rebuild what `arrays` named."""
+        spans = arrays["spans"] if "spans" in arrays else None  # noqa: SIM401  # npz has no get
+        return cls(arrays["widths"], arrays["values"], spans)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The alphabets as named arrays, to be saved."""
+        kept: dict[str, NDArray[Any]] = {"widths": self.widths, "values": self.values}
+        return kept if self.spans is None else {**kept, "spans": self.spans}
+
+    @property
+    def length(self) -> int:
+        """Positions of a code."""
+        return len(self.widths) if self.spans is None else int(self.spans.sum(dtype=np.int64))
+
+    @cached_property
+    def _sizes(self) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = np.left_shift(1, self.widths.astype(np.int64))
+        return rows if self.spans is None else rows * self.spans.astype(np.int64)
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
-        """Where the symbols of each position begin in `values`, shape (length,)."""
-        sizes = np.left_shift(1, self.widths.astype(np.int64))
-        return np.cumsum(sizes) - sizes
+        """Where the symbols of each position (or group) begin in `values`."""
+        return np.cumsum(self._sizes) - self._sizes
+
+    def symbols(self, packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """The symbols (n, length) that the stored bytes stand for."""
+        indices = self.unpack(packed)
+        if self.spans is None:
+            return self.values[self.starts + indices]
+        parts = zip(self.starts.tolist(), self._sizes.tolist(), self.spans.tolist(), strict=True)
+        tables = [self.values[start : start + size].reshape(-1, s) for start, size, s in parts]
+        return np.hstack([table[indices[:, g]] for g, table in enumerate(tables)])
 
     def pack(self, indices: NDArray[np.uint16]) -> NDArray[np.uint8]:
         """Bytes that store `indices` (n, length) into each position's symbols."""
@@ -205,7 +240,7 @@ class Codes:
     def _n_bits(self) -> int:
         if self.alphabets is None:
             return self.length * bits_per_symbol(self.q)
-        if len(self.alphabets.widths) != self.length or self.alphabets.values.max() >= self.q:
+        if self.alphabets.length != self.length or self.alphabets.values.max() >= self.q:
             raise InputError(f"the alphabets do not fit {self.length} symbols in 0..{self.q - 1}")
         return int(self.alphabets.widths.sum(dtype=np.int64))
 
@@ -242,8 +277,7 @@ class Codes:
     def symbols(self) -> NDArray[np.int64]:
         """The unpacked symbols, shape (n, length)."""
         if self.alphabets is not None:
-            indices = self.alphabets.unpack(self.packed)
-            return self.alphabets.values[self.alphabets.starts + indices].astype(np.int64)
+            return self.alphabets.symbols(self.packed).astype(np.int64)
         widths = np.full(self.length, bits_per_symbol(self.q), np.uint8)
         return unpack_symbols(self.packed, widths).astype(np.int64)
 
@@ -252,7 +286,7 @@ class Codes:
         header = json.dumps({"length": self.length, "q": self.q, "metric": self.metric})
         arrays = {"packed": self.packed, "header": np.array(header)}
         if self.alphabets is not None:
-            arrays |= {"widths": self.alphabets.widths, "values": self.alphabets.values}
+            arrays |= self.alphabets.arrays()
         with Path(path).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
@@ -262,7 +296,7 @@ class Codes:
         try:
             with np.load(path, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
-                alphabets = Alphabets(file["widths"], file["values"]) if "widths" in file else None
+                alphabets = Alphabets.of(file) if "widths" in file else None
                 return cls(
                     file["packed"], header["length"], header["q"], header["metric"], alphabets
                 )

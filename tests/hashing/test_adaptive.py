@@ -113,7 +113,7 @@ def test_code_distances_are_the_distances_of_the_reconstructions(rng, stored_bit
     np.testing.assert_allclose(units, euclid(y[:20], y), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(
         np.sqrt((hasher.asymmetric(X, codes).diagonal()) ** 2),
-        np.linalg.norm(_on_axes(hasher, X) - y - hasher.hash_._origin, axis=1),
+        np.linalg.norm(_on_axes(hasher, X) - y - hasher.hash_.origin, axis=1),
         rtol=1e-3,
         atol=1e-3,
     )

@@ -13,11 +13,11 @@ from isohash.apps.pipeline import HashModel
 from isohash.apps.retrieval import View
 from isohash.apps.settings import IndexSettings, Progress
 from isohash.features.encoders import Encoder
-from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.pairs import FEWEST_ROWS
+from isohash.hashing.points import PointHash
 from isohash.records import bits_per_symbol
 
 # Held-out rows from which on measured intervals are better than those in closed form.
@@ -32,7 +32,7 @@ def fit_model(
     rng = np.random.default_rng(settings.seed)
     near = neighbour_distance(embeddings, rng)
     others = held_out if len(held_out) >= FEWEST_ROWS else np.concatenate([embeddings, held_out])
-    if isinstance(drawn, AdaptiveHash) or len(others) >= ENOUGH_ROWS:
+    if isinstance(drawn, PointHash) or len(others) >= ENOUGH_ROWS:
         return HashModel(drawn, Calibration.fit(drawn, others, rng), near)
     return HashModel(drawn, Calibration.of(drawn), near)
 

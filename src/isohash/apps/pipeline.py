@@ -28,9 +28,9 @@ from isohash.features.slices import (
     case_slices,
     encoder_input,
 )
-from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash, load_hash
+from isohash.hashing.points import PointHash
 from isohash.records import Case, Codes
 
 PLAN_FILE = "encoder-plan"
@@ -60,7 +60,7 @@ class HashModel:
     @cached_property
     def linear(self) -> bool:
         """Whether codes estimate the distance itself; the others count differing symbols."""
-        return isinstance(self.hash, AdaptiveHash)
+        return isinstance(self.hash, PointHash)
 
     def measured(self, counts: ArrayLike) -> NDArray[np.float64]:
         """Integer code distances as distances that may be averaged and added over views.
@@ -68,13 +68,13 @@ class HashModel:
         The share of differing symbols or, where codes estimate the distance itself, that distance
         in units of `near`.
         """
-        if isinstance(self.hash, AdaptiveHash):
+        if isinstance(self.hash, PointHash):
             return np.sqrt(np.asarray(counts, dtype=np.float64)) * (self.hash.unit / self.near)
         return np.asarray(counts, dtype=np.float64) / self.length
 
     def counted(self, distance: float) -> float:
         """The code distance that `measured` turned into this."""
-        if isinstance(self.hash, AdaptiveHash):
+        if isinstance(self.hash, PointHash):
             return float((distance * self.near / self.hash.unit) ** 2)
         return distance * self.length
 

@@ -1,9 +1,7 @@
 """Codes fitted to the data: principal axes, each with as many symbols as its spread deserves.
 
 x is projected on some principal axes of the data, rotated among axes of equal fineness, and each
-coordinate is quantised by thresholds of its own. The levels of all quantisers are integers in one
-common unit, so that the squared difference of two symbols, summed over positions, is the squared
-distance of the two reconstructions in units^2: `squared_lee` on a circle too large to wrap.
+coordinate is quantised by thresholds of its own. points.py says what the symbols mean.
 """
 
 from __future__ import annotations
@@ -11,26 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from isohash.hashing.projection import Block, Projection, as_rows
+from isohash.hashing.points import PointHash
+from isohash.hashing.projection import Block, Projection
 from isohash.hashing.saving import pack
-from isohash.records import Alphabets, Codes
-
-BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
+from isohash.records import Alphabets
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptiveHash:
-    """A fitted quantiser; codes of the same hash, and only those, can be compared.
-
-    `axes` (d, p) orthonormal columns, `center` (d,), `thresholds` ascending between the levels of
-    each axis, one axis after another; `alphabets` the levels as integers in `unit`s of distance.
-    """
+class AdaptiveHash(PointHash):
+    """A quantiser of each axis. `thresholds` ascend between the levels of each, axis after axis."""
 
     family: ClassVar[str] = "adaptive"
 
@@ -42,39 +34,12 @@ class AdaptiveHash:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def dim(self) -> int:
-        """Dimensions of the embeddings that the hash takes."""
-        return int(self.axes.shape[0])
-
-    @property
-    def length(self) -> int:
-        """Symbols of one code."""
-        return int(self.axes.shape[1])
-
-    @cached_property
-    def q(self) -> int:
-        """Size of a circle on which no two symbols are nearer the other way round.
-
-        At least that of bytes, so that the kinds of codes are few.
-        """
-        return 2 * max(BYTE, int(self.alphabets.values.max())) + 1
-
-    @cached_property
     def projection(self) -> Projection:
-        """The hash's affine part."""
-        return Projection(self.axes, np.zeros(self.length, np.float32), self.center, slack=0.0)
+        """The coordinates on the axes."""
+        return self.coordinates
 
-    def encode(self, X: ArrayLike) -> Codes:
-        """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""
-        parts = [self.alphabets.pack(self._indices(b)) for b in self.projection.blocks(X)]
-        empty = self.alphabets.pack(np.empty((0, self.length), np.uint16))
-        return self.codes(np.concatenate([empty, *parts]))
-
-    def codes(self, packed: NDArray[np.uint8]) -> Codes:
-        """Stored bytes of this hash as codes again."""
-        return Codes(packed, self.length, self.q, "squared_lee", self.alphabets)
-
-    def _indices(self, block: Block) -> NDArray[np.uint16]:
+    def indices(self, block: Block) -> NDArray[np.uint16]:
+        """Between which thresholds each coordinate lies, (n, p)."""
         indices = np.empty(block.u.shape, dtype=np.uint16)
         bounds, near = block.bounds, np.zeros(block.u.shape, dtype=bool)
         for j, thresholds in enumerate(self._of_axis):
@@ -108,61 +73,8 @@ class AdaptiveHash:
                 indices[part.start + i] = index
         return indices
 
-    def reconstruct(self, codes: Codes) -> NDArray[np.float64]:
-        """The point in the axes' space that each code stands for, (n, p), up to a shift."""
-        return np.asarray(codes.symbols() * self.unit, dtype=np.float64)
-
-    def project(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Rows of X (n, d) in the space of the reconstructions, (n, p), not quantised."""
-        x = (as_rows(X, self.dim) - self.center).astype(np.float64) @ self.axes.astype(np.float64)
-        return np.asarray(x - self._origin, dtype=np.float64)
-
-    def asymmetric(self, X: ArrayLike, codes: Codes) -> NDArray[np.float64]:
-        """Euclidean distances (n, m) of real-valued queries X (n, d) to stored codes (m).
-
-        Only the stored side is quantised, so the ranking is sharper than between codes. The part
-        of x outside the axes is the same for every code and is left out.
-        """
-        x, y = self.project(X), self.reconstruct(codes)
-        squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
-        return np.sqrt(np.maximum(squared, 0.0))
-
-    def encode_queries(self, X: ArrayLike) -> Codes:
-        """Queries (n, d) as codes of whole units, for `FlatIndex.of(codes).search(queries, k)`.
-
-        Where stored codes have an axis' few levels, a query has every symbol up to the largest of
-        any axis, so integer distances are the asymmetric ones but for the rounding to units.
-        What lies outside the symbols is clipped. The same bits on every machine, in every batch.
-        """
-        top = int(self.alphabets.values.max())
-        widths = np.full(self.length, top.bit_length(), np.uint8)
-        values = np.minimum(np.arange(1 << top.bit_length()), top).astype(np.uint16)
-        alphabets = Alphabets(widths, np.tile(values, self.length))
-        parts = [alphabets.pack(self._units(b)) for b in self.projection.blocks(X)]
-        empty = alphabets.pack(np.empty((0, self.length), np.uint16))
-        packed = np.concatenate([empty, *parts])
-        return Codes(packed, self.length, self.q, "squared_lee", alphabets)
-
-    def _units(self, block: Block) -> NDArray[np.uint16]:
-        u, bounds = block.u.astype(np.float64), block.bounds[:, None].astype(np.float64)
-        every = np.arange(self.length)
-        units = self._in_units(u - bounds, every)
-        rows, columns = np.nonzero(~(units == self._in_units(u + bounds, every)))
-        for part, exact, error in block.exact(rows, columns):
-            row, column = rows[part], columns[part]
-            units[row, column] = self._in_units(exact - error, column)
-            doubtful = ~(units[row, column] == self._in_units(exact + error, column))
-            for i, j in zip(row[doubtful], column[doubtful], strict=True):
-                units[i, j] = self._in_units(np.array(block.fsum(int(i), int(j))), j)
-        return units.astype(np.uint16)
-
-    def _in_units(self, u: NDArray[np.float64], columns: Any) -> NDArray[np.float64]:
-        """The nearest of all symbols; each step is one IEEE rounding, so the whole is monotone."""
-        top = float(self.alphabets.values.max())
-        return np.asarray(np.clip(np.rint((u - self._origin[columns]) / self.unit), 0.0, top))
-
     @cached_property
-    def _origin(self) -> NDArray[np.float64]:
+    def origin(self) -> NDArray[np.float64]:
         """Where symbol 0 lies on each axis: thresholds are midway between neighbouring levels."""
         values, starts = self.alphabets.values.astype(np.float64), self.alphabets.starts
         middle = self.unit * (values[starts] + values[starts + 1]) / 2.0
@@ -178,10 +90,6 @@ class AdaptiveHash:
             "values": self.alphabets.values,
         }
         return pack(self.family, tensors, {"unit": self.unit, "metadata": dict(self.metadata)})
-
-    def save(self, path: str | Path) -> None:
-        """Write the hash to one file."""
-        Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def from_parts(

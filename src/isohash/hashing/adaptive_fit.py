@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.hashing.adaptive import BYTE, AdaptiveHash
+from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.bandwidth import NEIGHBOUR
+from isohash.hashing.block import BlockHash
+from isohash.hashing.block_fit import Against, BlockPlan, assemble_blocks, block_plans
+from isohash.hashing.points import BYTE
 from isohash.kernels.radial import orthogonal_directions
 from isohash.records import Alphabets
 
@@ -41,19 +44,30 @@ class Plan:
     widths: NDArray[np.int64]
 
 
-def fit_adaptive(X: NDArray[np.float32], n_bits: int, seed: int) -> AdaptiveHash:
-    """The hash of at most `n_bits` stored bits that ranks held-out rows of X (n, d) best."""
+def fit_adaptive(
+    X: NDArray[np.float32], n_bits: int, seed: int, against: Against = "codes"
+) -> AdaptiveHash | BlockHash:
+    """The hash of at most `n_bits` stored bits that ranks held-out rows of X (n, d) best.
+
+    `against` says what the stored codes will be compared with: other codes, or queries as vectors.
+    """
     if len(X) < 2:
         raise InputError(f"n_samples = {len(X)}: fitting a code to data needs at least 2 rows")
     rng = np.random.default_rng(seed)
     center = X.mean(axis=0, dtype=np.float64).astype(np.float32)
     sample = X[rng.permutation(len(X))[:SAMPLE]].astype(np.float64) - center
     axes, deviations = principal_axes(X, center)
-    plans = candidates(axes, deviations, n_bits, rng)
-    scores = [ranking_score(plan, sample) for plan in plans] if len(plans) > 1 else [1.0]
-    best = int(np.argmax(scores))
-    notes = {"seed": seed, "n_fitted": len(X), "n_bits": n_bits, "trial_dice": scores[best]}
-    return assemble(plans[best], sample, center, notes)
+    trial = Trial.of(sample, against)
+    plans: list[Plan | BlockPlan] = [
+        *candidates(axes, deviations, n_bits, rng),
+        *block_plans(trial.rows, axes, n_bits, against, rng),
+    ]
+    scores = [trial.score(plan) for plan in plans] if len(plans) > 1 else [1.0]
+    best = plans[int(np.argmax(scores))]
+    notes = {"seed": seed, "n_fitted": len(X), "n_bits": n_bits, "trial_dice": max(scores)}
+    if isinstance(best, BlockPlan):
+        return assemble_blocks(best, center, notes)
+    return assemble(best, sample, center, notes)
 
 
 def principal_axes(
@@ -116,16 +130,38 @@ def water_fill(deviations: NDArray[np.float64], n_bits: int) -> NDArray[np.int64
     return widths
 
 
-def ranking_score(plan: Plan, sample: NDArray[np.float64]) -> float:
-    """Dice of the nearest rows by code against by distance, over held-out rows of the sample."""
-    n_trials = min(TRIALS, max(1, len(sample) // 4))
-    rows, queries = sample[n_trials:], sample[:n_trials]
-    k = min(NEIGHBOUR, max(1, len(rows) // 10))
-    projected = rows @ plan.axes
-    levels = fit_levels(projected, plan.widths)
-    near = _nearest(quantise(queries @ plan.axes, levels), quantise(projected, levels), k)
-    true = _nearest(queries, rows, k)
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(near, true, strict=True)]))
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Rows of a sample and others that serve as queries, with their k nearest rows `true`.
+
+    `against` says whether the queries are compared as codes or as vectors.
+    """
+
+    rows: NDArray[np.float64]
+    queries: NDArray[np.float64]
+    true: NDArray[np.intp]
+    against: Against
+
+    @classmethod
+    def of(cls, sample: NDArray[np.float64], against: Against) -> Trial:
+        """Hold out the first rows of a sample."""
+        n_trials = min(TRIALS, max(1, len(sample) // 4))
+        rows, queries = sample[n_trials:], sample[:n_trials]
+        k = min(NEIGHBOUR, max(1, len(rows) // 10))
+        return cls(rows, queries, _nearest(queries, rows, k), against)
+
+    def score(self, plan: Plan | BlockPlan) -> float:
+        """Dice of the nearest rows by code against by distance."""
+        u, queries = self.rows @ plan.axes, self.queries @ plan.axes
+        if isinstance(plan, BlockPlan):
+            stored, codes = plan.nearest(u), plan.nearest(queries)
+        else:
+            levels = fit_levels(u, plan.widths)
+            stored, codes = quantise(u, levels), quantise(queries, levels)
+        asked = codes if self.against == "codes" else queries
+        k = self.true.shape[1]
+        pairs = zip(_nearest(asked, stored, k), self.true, strict=True)
+        return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
 
 
 def _nearest(a: NDArray[np.float64], b: NDArray[np.float64], k: int) -> NDArray[np.intp]:

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
-from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.lee import LeeHash
 from isohash.hashing.pairs import sample_pairs
+from isohash.hashing.points import PointHash
 from isohash.hashing.resolution import Response, response
 
 VERSION = 1
@@ -100,9 +100,9 @@ class Calibration:
         _check_confidence(confidence)
         code, true = sample_pairs(hash_, X, rng)
         source, beyond = f"{len(code)} pairs", float(np.nextafter(code[-1], math.inf))
-        if not isinstance(hash_, AdaptiveHash):
+        if not isinstance(hash_, PointHash):
             beyond = min(beyond, cls.of(hash_, confidence).beyond)
-        squared = isinstance(hash_, AdaptiveHash)
+        squared = isinstance(hash_, PointHash)
         x = np.sqrt(code) if squared else code
         blind = int(np.searchsorted(code, beyond))
         table = _windowed_quantiles(x[:blind], true[:blind], (1.0 - confidence) / 2.0)
@@ -186,7 +186,7 @@ def range_of_view(hash_: DrawnHash, distances: ArrayLike, confidence: float = 0.
     r = np.asarray(distances, dtype=np.float64).ravel()
     if not len(r) or not np.isfinite(r).all() or r.min() < 0:
         raise InputError("range_of_view needs finite distances >= 0 of some sampled pairs")
-    if isinstance(hash_, AdaptiveHash):
+    if isinstance(hash_, PointHash):
         return 0.0  # its distances never wrap or level off
     _check_confidence(confidence)
     curve = _response_of(hash_)

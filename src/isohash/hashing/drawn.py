@@ -10,15 +10,26 @@ from typing import Any
 
 from isohash.errors import InputError
 from isohash.hashing.adaptive import AdaptiveHash
+from isohash.hashing.block import BlockHash
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.lee import LeeHash
 from isohash.hashing.saving import unpack
 
-__all__ = ["AdaptiveHash", "CosineHash", "DrawnHash", "LeeHash", "from_bytes", "load_hash"]
+__all__ = [
+    "AdaptiveHash",
+    "BlockHash",
+    "CosineHash",
+    "DrawnHash",
+    "LeeHash",
+    "from_bytes",
+    "load_hash",
+]
 
-DrawnHash = CosineHash | LeeHash | AdaptiveHash
+DrawnHash = CosineHash | LeeHash | AdaptiveHash | BlockHash
 
-_FAMILIES: dict[str, Any] = {kind.family: kind for kind in (CosineHash, LeeHash, AdaptiveHash)}
+_FAMILIES: dict[str, Any] = {
+    kind.family: kind for kind in (CosineHash, LeeHash, AdaptiveHash, BlockHash)
+}
 
 
 def load_hash(source: str | Path | bytes) -> DrawnHash:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
-from isohash.hashing.adaptive import AdaptiveHash
 from isohash.hashing.drawn import DrawnHash
+from isohash.hashing.points import PointHash
 from isohash.hashing.projection import as_rows
 from isohash.index.flat import FlatIndex, checked_k
 
@@ -52,7 +52,7 @@ class TwoStageIndex:
         keep_vectors: bool = True,
         threads: int | None = None,
     ) -> None:
-        if not keep_vectors and not isinstance(hash_, AdaptiveHash):
+        if not keep_vectors and not isinstance(hash_, PointHash):
             raise InputError(
                 f"codes of a {hash_.family} hash stand for no point to compare a query with: "
                 "keep the vectors, or use make_hasher"
@@ -81,7 +81,7 @@ class TwoStageIndex:
         found = self.index.search(self.hash.encode(rows), n, allowed).ids
         if self.vectors is not None:
             return rerank(np.asarray(queries, dtype=np.float64), found, self.vectors, k)
-        assert isinstance(self.hash, AdaptiveHash)  # as __init__ has checked
+        assert isinstance(self.hash, PointHash)  # as __init__ has checked
         positions, places = np.unique(found, return_inverse=True)
         points = self.hash.reconstruct(self.stored[positions])
         return rerank(self.hash.project(rows), places.reshape(found.shape), points, k, positions)

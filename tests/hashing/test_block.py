@@ -1,0 +1,190 @@
+"""Codes of blocks of axes: exact everywhere, searchable as they are, better at few bits."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from isohash import Codes, FlatIndex, make_hasher
+from isohash.errors import InputError
+from isohash.hashing import projection
+from isohash.hashing.adaptive_fit import Trial, candidates, fit_adaptive, principal_axes
+from isohash.hashing.block import BlockHash
+from isohash.hashing.block_fit import assemble_blocks, block_plans, shared_out
+from isohash.hashing.drawn import load_hash
+from isohash.records import Alphabets
+
+DIM, BITS = 24, 32
+
+
+def clustered(rng, n: int) -> np.ndarray:
+    turn, _ = np.linalg.qr(rng.standard_normal((DIM, DIM)))
+    centers = rng.standard_normal((30, DIM))[rng.integers(0, 30, n)]
+    rows = (centers + 0.6 * rng.standard_normal((n, DIM))) * np.geomspace(3.0, 0.3, DIM)
+    return (rows @ turn + 5.0).astype(np.float32)
+
+
+@pytest.fixture
+def rows(rng) -> np.ndarray:
+    return clustered(rng, 900)
+
+
+@pytest.fixture
+def hash_(rng, rows) -> BlockHash:
+    center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    axes, _ = principal_axes(rows, center)
+    (plan, *_) = block_plans(rows.astype(float) - center, axes, BITS, "codes", rng)
+    return assemble_blocks(plan, center, {})
+
+
+def points_of(hash_: BlockHash) -> list[np.ndarray]:
+    """All points of each block, on its axes."""
+    spans = hash_.alphabets.spans
+    tables, start = [], 0
+    lows = np.split(hash_.origin, np.cumsum(spans)[:-1])
+    for width, span, low in zip(hash_.alphabets.widths, spans, lows, strict=True):
+        size = (1 << int(width)) * int(span)
+        values = hash_.alphabets.values[start : start + size].reshape(-1, span)
+        tables.append(low + hash_.unit * values)
+        start += size
+    return tables
+
+
+def test_every_row_gets_the_nearest_point_of_every_block(rows, hash_) -> None:
+    y = hash_.reconstruct(hash_.encode(rows)) + hash_.origin
+    u = hash_.project(rows) + hash_.origin
+    ends = np.cumsum(hash_.alphabets.spans)
+    for points, a, b in zip(points_of(hash_), ends - hash_.alphabets.spans, ends, strict=True):
+        apart = np.linalg.norm(u[:, None, a:b] - points[None], axis=2)
+        chosen = np.linalg.norm(u[:, a:b] - y[:, a:b], axis=1)
+        np.testing.assert_allclose(chosen, apart.min(axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_the_code_takes_the_bits_of_its_blocks(rows, hash_) -> None:
+    codes = hash_.encode(rows)
+    assert codes.stored_bits <= BITS
+    assert codes.length == hash_.alphabets.spans.sum() > len(hash_.alphabets.widths)
+
+
+def test_codes_are_those_of_rational_arithmetic(rows, hash_) -> None:
+    x = rows - hash_.center
+    indices = hash_.alphabets.unpack(hash_.encode(rows).packed)
+    ends = np.cumsum(1 << hash_.alphabets.widths.astype(int))
+    starts = ends - (1 << hash_.alphabets.widths.astype(int))
+    for i in range(0, 60, 7):
+        exact = [
+            float(
+                sum(Fraction(a) * Fraction(b) for a, b in zip(x[i].tolist(), w, strict=True))
+                + Fraction(float(offset))
+            )
+            for w, offset in zip(hash_.weights.T.tolist(), hash_.offsets, strict=True)
+        ]
+        for g, (a, b) in enumerate(zip(starts, ends, strict=True)):
+            assert indices[i, g] == int(np.argmax(exact[a:b]))
+
+
+def test_codes_do_not_depend_on_batch_or_order_of_summation(rows, hash_, monkeypatch) -> None:
+    plain = projection.product
+    for data in (rows, (1e5 * rows).astype(np.float32)):
+        expected = hash_.encode(data).packed
+        single = np.vstack([hash_.encode(data[i : i + 1]).packed for i in range(30)])
+        np.testing.assert_array_equal(single, expected[:30])
+        for sign in (-1.0, 1.0):
+
+            def worst(x, w, sign=sign):
+                m = len(w) * projection.UNIT32
+                size = np.abs(x).astype(float) @ np.abs(w).astype(float)
+                exact = x.astype(float) @ w.astype(float)
+                alternate = sign * (-1.0) ** np.arange(w.shape[1])
+                return np.asarray(exact + alternate * m / (1 - m) * size, np.float32)
+
+            with monkeypatch.context() as context:
+                context.setattr(projection, "product", worst)
+                off = hash_.encode(data).packed
+            np.testing.assert_array_equal(off, expected)
+    assert projection.product is plain
+
+
+def test_equally_near_points_go_to_the_first() -> None:
+    axes, widths, spans = np.eye(2, dtype=np.float32), np.array([2], np.uint8), np.array([2])
+    values = np.array([[0, 0], [2, 0], [0, 2], [2, 2]], np.uint16)
+    weights = values.T.astype(np.float32)
+    offsets = -np.sum(values.astype(np.float32) ** 2, axis=1) / 2
+    alphabets = Alphabets(widths, values.ravel(), spans.astype(np.uint8))
+    zero = np.zeros(2, np.float32)
+    hash_ = BlockHash(axes, zero, weights, offsets, zero, alphabets, 1.0)
+    asked = np.array([[1, 1], [1, 0], [2, 1], [1, 2], [0, 1]], np.float32)
+    np.testing.assert_array_equal(
+        hash_.encode(asked).symbols(), [[0, 0], [0, 0], [2, 0], [0, 2], [0, 0]]
+    )
+
+
+def test_code_distances_are_those_of_the_points_and_are_searched_exactly(rows, hash_) -> None:
+    codes = hash_.encode(rows)
+    y = hash_.reconstruct(codes)
+    squared = ((y[:20, None] - y[None]) ** 2).sum(axis=2) / hash_.unit**2
+    hits = FlatIndex.of(codes).search(codes[:20], 15)
+    nearest = np.argsort(np.rint(squared), axis=1, kind="stable")[:, :15]
+    np.testing.assert_array_equal(hits.ids, nearest)
+    np.testing.assert_allclose(
+        hits.distances, np.take_along_axis(squared, nearest, axis=1), rtol=1e-9, atol=1e-6
+    )
+
+
+def test_saving_keeps_hash_and_codes(rows, hash_, tmp_path) -> None:
+    hash_.save(tmp_path / "hash")
+    loaded = load_hash(tmp_path / "hash")
+    assert loaded.to_bytes() == hash_.to_bytes()
+    codes = loaded.encode(rows)
+    np.testing.assert_array_equal(codes.packed, hash_.encode(rows).packed)
+    codes.save(tmp_path / "codes")
+    np.testing.assert_array_equal(Codes.load(tmp_path / "codes").symbols(), codes.symbols())
+
+
+def test_blocks_rank_better_than_single_axes_at_few_bits(rng) -> None:
+    turns = rng.uniform(0, 1, (4000, 3)) @ (4.0 * rng.standard_normal((3, DIM)))
+    rows = np.cos(turns + rng.uniform(0, 6, DIM)).astype(np.float32)  # a curved surface
+    center = rows.mean(axis=0)
+    trial = Trial.of(rows.astype(float) - center, "codes")
+    axes, deviations = principal_axes(rows, center)
+    blocks = max(map(trial.score, block_plans(trial.rows, axes, 16, "codes", rng)))
+    assert blocks > max(map(trial.score, candidates(axes, deviations, 16, rng))) + 0.02
+    assert isinstance(fit_adaptive(rows, 16, 0), BlockHash)
+
+
+def test_codes_for_vectors_rank_vectors_at_least_as_well(rng) -> None:
+    rows = clustered(rng, 1600)
+    stored, queries = rows[:1500], rows[1500:]
+    apart = np.linalg.norm(queries[:, None] - stored[None], axis=2)
+    true = np.argsort(apart, axis=1)[:, :20]
+
+    def recall(against) -> float:
+        hasher = make_hasher(BITS, against=against).fit(stored)
+        found = np.argsort(hasher.asymmetric(queries, hasher.transform(stored)), axis=1)[:, :20]
+        return float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
+
+    assert recall("vectors") >= recall("codes") - 0.01
+
+
+def test_axes_are_shared_out_with_equal_room_and_like_products() -> None:
+    variances = np.geomspace(16.0, 0.25, 12)
+    blocks = shared_out(variances, 4)
+    assert sorted(axis for block in blocks for axis in block) == list(range(12))
+    assert {len(block) for block in blocks} == {3}
+    products = [np.log(variances[block]).sum() for block in blocks]
+    assert np.ptp(products) < np.ptp(np.log(variances)) / 3
+
+
+@pytest.mark.parametrize(
+    ("build", "word"),
+    [
+        (lambda: Alphabets(np.array([1], np.uint8), np.zeros(2, np.uint16), np.array([0])), "span"),
+        (lambda: Alphabets(np.array([1], np.uint8), np.zeros(3, np.uint16), np.array([2])), "hold"),
+        (lambda: make_hasher(8, against="pictures").fit(np.eye(4)), "against must be"),
+    ],
+)
+def test_bad_input_is_refused_by_name(build, word) -> None:
+    with pytest.raises(InputError, match=word):
+        build()
