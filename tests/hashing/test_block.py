@@ -10,9 +10,16 @@ import pytest
 from isohash import Codes, FlatIndex, make_hasher
 from isohash.errors import InputError
 from isohash.hashing import projection
-from isohash.hashing.adaptive_fit import Trial, candidates, fit_adaptive, principal_axes
+from isohash.hashing.adaptive_fit import (
+    Trial,
+    candidates,
+    fit_adaptive,
+    fit_levels,
+    principal_axes,
+    quantise,
+)
 from isohash.hashing.block import BlockHash
-from isohash.hashing.block_fit import assemble_blocks, block_plans, shared_out
+from isohash.hashing.block_fit import BlockPlan, assemble_blocks, block_plans, shared_out
 from isohash.hashing.drawn import load_hash
 from isohash.records import Alphabets
 
@@ -143,15 +150,32 @@ def test_saving_keeps_hash_and_codes(rows, hash_, tmp_path) -> None:
     np.testing.assert_array_equal(Codes.load(tmp_path / "codes").symbols(), codes.symbols())
 
 
-def test_blocks_rank_better_than_single_axes_at_few_bits(rng) -> None:
-    turns = rng.uniform(0, 1, (4000, 3)) @ (4.0 * rng.standard_normal((3, DIM)))
-    rows = np.cos(turns + rng.uniform(0, 6, DIM)).astype(np.float32)  # a curved surface
+def test_points_err_less_than_levels_of_single_axes(rng) -> None:
+    """A square lattice is not the best quantiser of the plane: 7 bits for 2 Gaussian axes."""
+    rows = rng.standard_normal((6000, 4))
+    (plan, *_) = block_plans(rows[:4000], np.eye(4), 14, "codes", rng)
+    assert plan.spans.tolist() == [2, 2]
+    u = rows[4000:]
+    blocks = np.mean((u @ plan.axes - plan.nearest(u @ plan.axes)) ** 2)
+    levels = fit_levels(rows[:4000], np.array([4, 4, 3, 3]))
+    assert blocks < 0.95 * np.mean((u - quantise(u, levels)) ** 2)
+
+
+def test_the_kind_that_ranks_best_on_held_out_rows_is_taken(rng) -> None:
+    rows = clustered(rng, 1200)
+    fitted = fit_adaptive(rows, BITS, 0)
     center = rows.mean(axis=0)
-    trial = Trial.of(rows.astype(float) - center, "codes")
     axes, deviations = principal_axes(rows, center)
-    blocks = max(map(trial.score, block_plans(trial.rows, axes, 16, "codes", rng)))
-    assert blocks > max(map(trial.score, candidates(axes, deviations, 16, rng))) + 0.02
-    assert isinstance(fit_adaptive(rows, 16, 0), BlockHash)
+    generator = np.random.default_rng(0)
+    sample = rows[generator.permutation(len(rows))].astype(float) - center
+    trial = Trial.of(sample, "codes")
+    plans = [
+        *candidates(axes, deviations, BITS, generator),
+        *block_plans(trial.rows, axes, BITS, "codes", generator),
+    ]
+    best = max(plans, key=trial.score)
+    assert fitted.metadata["trial_dice"] == pytest.approx(trial.score(best))
+    assert isinstance(fitted, BlockHash) == isinstance(best, BlockPlan)
 
 
 def test_codes_for_vectors_rank_vectors_at_least_as_well(rng) -> None:
