@@ -60,7 +60,7 @@ METRIC = (
 class CodesSettings:
     """Sizes of the experiment."""
 
-    bits: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048, 4096)
+    bits: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 4096)
     n_digits: int = 7000
     n_digit_queries: int = 400
     n_features: int = 500
@@ -99,7 +99,7 @@ def _views(
     latent = latent.first(settings.n_digits, settings.n_digit_queries)
     parts = (data / "openkbp" / "train", data / "openkbp" / "validation")
     slices, told = kept_views(*parts, work, settings.slices, progress)
-    views = [latent, *slices]
+    views = [*slices, latent]
     sizes = {
         v.name: {"n": len(v.base), "dim": v.base.shape[1], "embeddings": v.digest} for v in views
     }
