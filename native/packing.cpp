@@ -29,13 +29,36 @@ void unpack_row(const uint8_t *packed, int64_t length, const uint8_t *widths, ui
     }
 }
 
+// The width of all symbols where they are of one width, else 0.
+int one_width(const uint8_t *widths, int64_t length) {
+    for (int64_t j = 1; j < length; j++)
+        if (widths[j] != widths[0]) return 0;
+    return length ? widths[0] : 0;
+}
+
+void pack_half_bytes(const uint16_t *symbols, int64_t pairs, uint8_t *out) {
+    for (int64_t j = 0; j < pairs; j++)
+        out[j] = static_cast<uint8_t>(symbols[2 * j] << 4 | (symbols[2 * j + 1] & 15));
+}
+
+void pack_bytes(const uint16_t *symbols, int64_t length, uint8_t *out) {
+    for (int64_t j = 0; j < length; j++) out[j] = static_cast<uint8_t>(symbols[j]);
+}
+
 } // namespace
 } // namespace isohash
 
 void isohash_pack(const uint16_t *symbols, int64_t n, int64_t length, const uint8_t *widths,
                   int64_t row_bytes, uint8_t *packed) {
-    for (int64_t i = 0; i < n; i++, packed += row_bytes)
-        isohash::pack_row(symbols + i * length, length, widths, packed, packed + row_bytes);
+    const int width = isohash::one_width(widths, length);
+    for (int64_t i = 0; i < n; i++, packed += row_bytes, symbols += length) {
+        if (width == 4 && length == 2 * row_bytes)
+            isohash::pack_half_bytes(symbols, row_bytes, packed);
+        else if (width == 8 && length == row_bytes)
+            isohash::pack_bytes(symbols, length, packed);
+        else
+            isohash::pack_row(symbols, length, widths, packed, packed + row_bytes);
+    }
 }
 
 void isohash_unpack(const uint8_t *packed, int64_t n, int64_t length, const uint8_t *widths,

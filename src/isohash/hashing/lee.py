@@ -156,18 +156,21 @@ class LeeHash:
         """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""
         y = X if self.features is None else self.features(X, self.center)
         parts = [self._encode_block(block) for block in self.projection.blocks(y)]
-        empty = np.empty((0, self.n_symbols), np.uint16)
-        return Codes.from_symbols(np.concatenate([empty, *parts]), self.q, self.metric)
+        empty = self._packed(np.empty((0, self.n_symbols), np.uint16))
+        return self.codes(np.concatenate([empty, *parts]))
 
     def codes(self, packed: NDArray[np.uint8]) -> Codes:
         """Stored bytes of this hash as codes again."""
         return Codes(packed, self.n_symbols, self.q, self.metric)
 
-    def _encode_block(self, block: Block) -> NDArray[np.uint16]:
+    def _packed(self, symbols: NDArray[np.uint16]) -> NDArray[np.uint8]:
+        return Codes.from_symbols(symbols, self.q, self.metric).packed
+
+    def _encode_block(self, block: Block) -> NDArray[np.uint8]:
         symbols, rows, columns = floor_modulo(block, self.q)
         if len(rows):
             symbols[rows, columns] = self._settle(block, rows, columns)
-        return symbols
+        return self._packed(symbols)
 
     def _settle(
         self, block: Block, rows: NDArray[np.intp], columns: NDArray[np.intp]
