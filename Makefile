@@ -29,13 +29,15 @@ test: $(VENV)/.all
 	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.all
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
 	$(BIN)/python -m pytest -m "slow"
 
-# Coverage-guided fuzzing of the DICOM reader for a fixed time.
+# Coverage-guided fuzzing of the DICOM and the segment reader, each for a fixed time.
 SECONDS ?= 60
 fuzz: $(VENV)/.all
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
 	$(BIN)/python tests/fuzz/dicom.py out/fuzz -max_total_time=$(SECONDS)
+	$(BIN)/python tests/fuzz/segments.py out/fuzz-segments -max_total_time=$(SECONDS)
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check .
