@@ -63,7 +63,7 @@ def dice(dataset: str) -> str:
 
 def ranges() -> str:
     told, rows = read("kernel-ranges"), []
-    for line in told["summary"]:
+    for line in told["rows"]:
         threshold = "random" if line["dither"] else "none"
         bits = (line["worst"], line["mean"])
         numbers = ["unreadable" if n is None else f"{n:,.0f}" for n in bits]
@@ -79,8 +79,11 @@ def widths() -> str:
             f"{line[name]:{sign}.3f} ± {line[f'{name} ±']:.3f}"
             for name, sign in (("best of the grid", ""), ("isometry", ""), ("difference", "+"))
         ]
-        rows.append([f"{line['factor']:g}", *cells])
-    return table(["ratio of the widths", "best single bandwidth", "learned", "difference"], rows)
+        rows.append([f"{line['bits']:,}", f"{line['factor']:g}", *cells])
+    rows.sort(key=lambda row: int(row[0].replace(",", "")))
+    return table(
+        ["bits", "ratio of the widths", "best single bandwidth", "learned", "difference"], rows
+    )
 
 
 def mean_field() -> str:

@@ -12,7 +12,7 @@ from isohash.errors import InputError
 from isohash.evaluation import kernel_costs, kernel_learning, kernel_mixture
 from isohash.evaluation.kernel_data import QUICK, read_vectors, two_scales
 from isohash.evaluation.kernel_learning import run
-from isohash.evaluation.kernel_mixture import bits_needed, ranges_table
+from isohash.evaluation.kernel_mixture import bits_needed
 from isohash.evaluation.kernel_retrieval import BEST, summary
 from isohash.evaluation.mean_field import MeanFieldSettings, compare
 from isohash.kernels.alignment import Pairs
@@ -51,8 +51,8 @@ def test_every_kernel_is_scored_and_everything_is_written(data_dir, tmp_path, mo
         assert lines["rule", bits] > lines["gamma = 1", bits] + 0.1
         assert lines["isometry", bits] > lines["gamma = 1", bits] + 0.1
     names = {p.name for p in out.iterdir()}
-    tables = ("", "-scatter", "-precision-recall", "-ranges", "-widths", "-mean-field", "-cost",
-              "-objective")  # fmt: skip
+    tables = ("", "-scatter-mnist", "-precision-recall", "-ranges", "-widths", "-mean-field",
+              "-cost", "-objective")  # fmt: skip
     assert {f"kernel{name}{end}" for name in tables for end in (".csv", ".json")} <= names
     pictures = ("dice", "evolution", "mean-field", "objective", "scatter-mnist", "ranges", "widths",
                 "precision-recall")  # fmt: skip
@@ -87,8 +87,8 @@ def test_differences_to_the_best_are_paired_by_seed():
 
 def test_a_mixture_saves_bits_over_a_wide_range_only():
     mixture = replace(QUICK.mixture, ranges=((10.0, 20.0), (0.02, 20.0)), n_steps=1000)
-    table = ranges_table(bits_needed(mixture))
-    worst = {(row["near"], row["kernel"]): row["worst"] for row in table if row["dither"]}
+    panels = bits_needed(mixture)
+    worst = {(row["near"], row["kernel"]): row["worst"] for row in panels if row["dither"]}
     single, mixed = "best single bandwidth", "learned mixture"
     assert worst[0.02, mixed] < 0.5 * worst[0.02, single]
     assert worst[10.0, mixed] == pytest.approx(worst[10.0, single], rel=0.05)

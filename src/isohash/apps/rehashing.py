@@ -80,7 +80,7 @@ def train_kernel(
             about = {
                 "kernel": objective,
                 "labels": given if objective == "alignment" else None,
-                **asdict(learner.diagnostics_),
+                **{name: _rounded(value) for name, value in asdict(learner.diagnostics_).items()},
             }
             kept = {**about, "seed": seed, "particles": learner.kernel.particles.tolist()}
             store.put_file(f"kernel-{view}", json.dumps(kept).encode())
@@ -111,6 +111,10 @@ def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[s
             {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}
             for view, model in models.items()
         ]
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _views(store: CaseStore) -> list[View]:

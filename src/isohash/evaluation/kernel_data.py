@@ -32,9 +32,9 @@ class MixtureSettings:
     read_bits: int = 16_384
     read_pairs: int = 60
     read_repeats: int = 5
-    factors: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
+    factors: tuple[float, ...] = (1.0, 10.0, 30.0, 100.0, 300.0)
     n_points: int = 3000
-    bits: int = 512
+    bits: tuple[int, ...] = (512, 4096)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ QUICK = KernelSettings(
     cost_particles=(50,), cost_pairs=(1000,),
     mixture=MixtureSettings(
         ranges=((0.5, 20.0),), n_particles=40, n_steps=200, read_at=3, read_bits=2048,
-        read_pairs=30, read_repeats=2, factors=(1.0, 100.0), n_points=1000,
+        read_pairs=30, read_repeats=2, factors=(1.0, 100.0), n_points=1000, bits=(512,),
     ),
     mean_field=MeanFieldSettings(
         n_pairs=20, times=(0.0, 5.0), compared_at=5.0, n_particles=(50, 200), n_repeats=3,

@@ -80,29 +80,29 @@ def _bars(
     )  # fmt: skip
 
 
-def draw_scatter(rows: list[Row], name: str, bits: Sequence[int], path: Path) -> None:
+def draw_scatter(panel: Row, bits: Sequence[int], path: Path) -> None:
     """Share of differing bits against Euclidean distance, a row per length, a column per kernel."""
-    mine = [row for row in rows if row["dataset"] == name]
-    r = np.array([row["euclidean"] for row in mine])
+    r, name = panel["euclidean"], TITLES.get(panel["dataset"], panel["dataset"])
     with figure(
         path, PAGE_WIDTH, 1.75 * len(bits) + 0.5, colours=64, nrows=len(bits), ncols=len(SHOWN),
         sharex=True, sharey=True, squeeze=False,
     ) as (drawing, axes):  # fmt: skip
         for line, length in zip(axes, bits, strict=True):
             for axis, method in zip(line, SHOWN, strict=True):
-                share = [row[column(method, length)] for row in mine]
+                share = panel[column(method, length)]
                 axis.plot(r, share, ".", markersize=2, alpha=0.5, color=LOOK[method][0])
             line[0].set_ylabel(f"{length} bits\nshare that differ")
         for axis, method in zip(axes[0], SHOWN, strict=True):
             axis.set_title(LOOK[method][2].replace(" of a grid", "\nof a grid"))
-            axis.set_ylim(0, 0.5)
+            axis.set_ylim(0, 0.55)
             axis.set_xlim(0, None)
-        drawing.supxlabel(f"Euclidean distance of two vectors, {TITLES.get(name, name)}", size=8.5)
+        drawing.supxlabel(f"Euclidean distance of two vectors, {name}", size=8.5)
 
 
-def draw_precision_recall(rows: list[Row], bits: Sequence[int], path: Path) -> None:
+def draw_precision_recall(panels: list[Row], bits: Sequence[int], path: Path) -> None:
     """Precision against recall of the Euclidean nearest, a row per data set."""
-    names = list(dict.fromkeys(row["dataset"] for row in rows))
+    found = {(panel["dataset"], panel["bits"], panel["method"]): panel for panel in panels}
+    names = list(dict.fromkeys(panel["dataset"] for panel in panels))
     with figure(
         path, PAGE_WIDTH, 2.4 * len(names) + 0.5, nrows=len(names), ncols=len(bits), sharex=True,
         sharey=True, squeeze=False,
@@ -110,13 +110,9 @@ def draw_precision_recall(rows: list[Row], bits: Sequence[int], path: Path) -> N
         for line, name in zip(axes, names, strict=True):
             for axis, length in zip(line, bits, strict=True):
                 for method in SHOWN:
-                    mine = [
-                        r for r in rows
-                        if (r["dataset"], r["bits"], r["method"]) == (name, length, method)
-                    ]  # fmt: skip
-                    colour, _, label = LOOK[method]
+                    curve, (colour, _, label) = found[name, length, method], LOOK[method]
                     axis.plot(
-                        [r["recall"] for r in mine], [r["precision"] for r in mine],
+                        curve["recall"], curve["precision"],
                         color=colour, label=label, linestyle=_dash(method),
                     )  # fmt: skip
                 axis.set_title(f"{TITLES.get(name, name)}, {length} bits")
@@ -162,22 +158,19 @@ RANGE_LOOK: dict[str, tuple[str, Any]] = {
 }
 
 
-def draw_ranges(rows: list[Row], read: list[Row], error: float, path: Path) -> None:
+def draw_ranges(panels: list[Row], read: list[Row], error: float, path: Path) -> None:
     """Bits for a relative error against distance, per range; dots are read off drawn codes."""
-    ranges = list(dict.fromkeys((row["near"], row["far"]) for row in rows))
+    found = {(p["near"], p["far"], p["kernel"]): p for p in panels if p["dither"]}
+    ranges = list(dict.fromkeys((near, far) for near, far, _ in found))
     with figure(path, PAGE_WIDTH, 3.3, ncols=len(ranges), sharey=True, squeeze=False) as (
         drawing,
         axes,
     ):
         for axis, ends in zip(axes[0], ranges, strict=True):
             for name, (colour, dash) in RANGE_LOOK.items():
-                mine = [
-                    r for r in rows
-                    if (r["near"], r["far"], r["kernel"], r["dither"]) == (*ends, name, True)
-                ]  # fmt: skip
+                line = found[(*ends, name)]
                 axis.plot(
-                    [r["r"] for r in mine], np.array([r["bits"] for r in mine], float),
-                    linestyle=dash,
+                    line["r"], np.array(line["bits"], float), linestyle=dash,
                     color=colour, label=name.replace("gamma", "γ"),
                 )  # fmt: skip
                 dots = [r for r in read if (r["near"], r["far"], r["kernel"]) == (*ends, name)]
@@ -203,18 +196,25 @@ def _ticks(ends: tuple[float, float]) -> tuple[list[float], list[str]]:
 def draw_widths(rows: list[Row], path: Path) -> None:
     """Dice on data of two widths against their ratio: learned, and best of a grid."""
     table = widths_table(rows)
-    factors = [row["factor"] for row in table]
-    with figure(path, 4.6, 3.4) as (drawing, axis):
-        for method in (BEST, "isometry"):
-            colour, marker, label = LOOK[method]
-            axis.errorbar(
-                factors, [row[method] for row in table], [row[f"{method} ±"] for row in table],
-                color=colour, marker=marker, linestyle=_dash(method), label=label,
-            )  # fmt: skip
-        axis.set_xscale("log")
-        axis.set_xticks(factors, [f"{factor:g}" for factor in factors])
-        axis.minorticks_off()
-        axis.set_ylim(0, None)
-        axis.set_xlabel("width of the wide clusters over that of the narrow ones")
-        axis.set_ylabel(f"Dice of the 50 nearest, {rows[0]['bits']} bits")
-        legend_below(drawing, axis, 2)
+    factors = sorted({row["factor"] for row in table})
+    lengths = sorted({row["bits"] for row in table})
+    with figure(
+        path, PAGE_WIDTH, 3.0, ncols=len(lengths), sharey=True, squeeze=False
+    ) as (drawing, axes):  # fmt: skip
+        for axis, bits in zip(axes[0], lengths, strict=True):
+            mine = [row for row in table if row["bits"] == bits]
+            for method in (BEST, "isometry"):
+                colour, marker, label = LOOK[method]
+                axis.errorbar(
+                    factors, [row[method] for row in mine], [row[f"{method} ±"] for row in mine],
+                    color=colour, marker=marker, label=label,
+                    linestyle="--" if method == BEST else "-",
+                )  # fmt: skip
+            axis.set_xscale("log")
+            axis.set_xticks(factors, [f"{factor:g}" for factor in factors])
+            axis.minorticks_off()
+            axis.set_ylim(0, 1)
+            axis.set_title(f"{bits:,} bits")
+            axis.set_xlabel("width of the wide clusters / of the narrow ones")
+        axes[0, 0].set_ylabel("Dice of the 50 nearest")
+        legend_below(drawing, axes[0, 0], 2)

@@ -21,7 +21,7 @@ from isohash.evaluation.kernel_data import QUICK, KernelSettings, Vectors, read_
 from isohash.evaluation.kernel_retrieval import retrieval, summary
 from isohash.evaluation.kernel_views import views
 from isohash.evaluation.parts import Parts
-from isohash.evaluation.results import write_results
+from isohash.evaluation.results import write_curves, write_results
 from isohash.kernels.learner import KernelLearner
 
 Progress = Callable[[int, int, str], None]
@@ -89,37 +89,35 @@ def _views(
     out: Path,
     about: Row,
 ) -> None:
-    found = [
-        parts.get(f"views-{name}", partial(_view, name, vectors, settings, table))[0]
+    panels = [
+        panel
         for name, vectors in drawn.items()
+        for panel in parts.get(f"panels-{name}", partial(views, name, vectors, settings, table))
     ]
-    for kind in ("scatter", "precision-recall"):
-        rows = [row for one in found for row in one[kind]]
-        write_results(out, f"kernel-{kind}", rows, about)
-    for name, one in zip(drawn, found, strict=True):
-        path = out / f"kernel-scatter-{name}.png"
-        kernel_figures.draw_scatter(one["scatter"], name, settings.bits, path)
-    curves = [row for one in found for row in one["precision-recall"]]
-    kernel_figures.draw_precision_recall(curves, settings.bits, out / "kernel-precision-recall.png")
-
-
-def _view(name: str, vectors: Vectors, settings: KernelSettings, table: list[Row]) -> list[Row]:
-    return [views(name, vectors, settings, table)]
+    scatters = [panel for panel in panels if "euclidean" in panel]
+    curves = [panel for panel in panels if "recall" in panel]
+    for panel in scatters:
+        name = f"kernel-scatter-{panel['dataset']}"
+        write_curves(out, name, [panel], ["dataset"], about)
+        kernel_figures.draw_scatter(panel, settings.bits, out / f"{name}.png")
+    by = ("dataset", "method", "bits")
+    write_curves(out, "kernel-precision-recall", curves, by, about)
+    path = out / "kernel-precision-recall.png"
+    kernel_figures.draw_precision_recall(curves, settings.bits, path)
 
 
 def _mixture(settings: KernelSettings, parts: Parts, out: Path, about: Row) -> None:
     mixture = settings.mixture
-    needed = parts.get("ranges", partial(kernel_mixture.bits_needed, mixture))
+    needed = parts.get("bits-needed", partial(kernel_mixture.bits_needed, mixture))
     read = parts.get("readings", partial(kernel_mixture.readings, mixture))
     widths: list[Row] = []
     for seed in range(settings.n_seeds):
         measure = partial(kernel_mixture.two_widths, seed, mixture, settings.n_queries, settings.k)
         widths += parts.get(f"widths-{seed}", measure)
-    table = kernel_mixture.ranges_table(needed)
-    write_results(out, "kernel-ranges", needed, about | {"summary": table, "readings": read})
-    write_results(
-        out, "kernel-widths", widths, about | {"summary": kernel_mixture.widths_table(widths)}
-    )
+    by = ("near", "far", "dither", "kernel")
+    write_curves(out, "kernel-ranges", needed, by, about | {"readings": read})
+    table = kernel_mixture.widths_table(widths)
+    write_results(out, "kernel-widths", widths, about | {"summary": table})
     kernel_figures.draw_ranges(needed, read, mixture.error, out / "kernel-ranges.png")
     kernel_figures.draw_widths(widths, out / "kernel-widths.png")
 

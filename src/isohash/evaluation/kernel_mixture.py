@@ -31,28 +31,35 @@ N_DISTANCES = 81  # of a range, evenly on a logarithmic scale
 N_SINGLE = 400  # single bandwidths that are tried
 DIM = 64  # of the vectors whose distances are read off codes
 # Beyond this relative error a reading is no longer linear in the code distance.
-READABLE = 0.15
+READABLE = 0.1
 # Single bandwidths tried on data of two scales, in units of both scales' neighbour distances.
 N_GRID = 16
 MOST_BITS = 1e12
 
 
 def bits_needed(settings: MixtureSettings) -> list[Row]:
-    """Bits for a relative `error` at every distance of every range, by kernel and threshold."""
-    rows = []
+    """Bits for a relative `error`, a panel per range, threshold and kernel.
+
+    `worst` and `mean` (geometric) are over the distances `r`; None is more than can be had.
+    """
+    panels = []
     for near, far in settings.ranges:
         r = np.geomspace(near, far, N_DISTANCES)
         for dither in (True, False):
             for name, kernel in range_kernels(r, dither, settings).items():
                 variance = bit_variance(kernel.particles, r, dither)
-                rows += [
-                    {
-                        "near": near, "far": far, "dither": dither, "kernel": name,
-                        "r": round(float(at), 5), "bits": _bits(v, settings),
-                    }
-                    for at, v in zip(r, variance, strict=True)
-                ]  # fmt: skip
-    return rows
+                bits = [_bits(v, settings) for v in variance]
+                panels.append({
+                    "near": near, "far": far, "dither": dither, "kernel": name,
+                    "worst": _bits(variance.max(), settings),
+                    "mean": None if None in bits else _bits(_geometric_mean(variance), settings),
+                    "r": np.round(r, 5).tolist(), "bits": bits,
+                })  # fmt: skip
+    return panels
+
+
+def _geometric_mean(values: NDArray[np.float64]) -> float:
+    return float(np.exp(np.log(values).mean()))
 
 
 def _bits(variance: float, settings: MixtureSettings) -> float | None:
@@ -87,23 +94,6 @@ def _descended(
     for m in range(settings.n_steps):
         u, _ = method.step(u, InLogarithm(objective).gradient(u, pairs), method.eta(m), rng)
     return np.exp(u)
-
-
-def ranges_table(rows: list[Row]) -> list[Row]:
-    """Per range, threshold and kernel: bits at the worst distance and in the geometric mean."""
-    groups: dict[tuple[Any, ...], list[float | None]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in ("near", "far", "dither", "kernel"))
-        groups.setdefault(key, []).append(row["bits"])
-    table = []
-    for key, bits in groups.items():
-        line: Row = dict(zip(("near", "far", "dither", "kernel"), key, strict=True))
-        known = np.array([b for b in bits if b is not None])
-        whole = len(known) == len(bits)
-        line["worst"] = float(known.max()) if whole else None
-        line["mean"] = round(float(np.exp(np.log(known).mean()))) if whole else None
-        table.append(line)
-    return table
 
 
 def readings(settings: MixtureSettings) -> list[Row]:
@@ -162,10 +152,10 @@ def two_widths(seed: int, settings: MixtureSettings, n_queries: int, k: int) -> 
         rows += [
             {
                 "dataset": f"widths {factor:g} apart", "factor": factor, "method": method,
-                "bits": settings.bits, "seed": seed,
-                "dice": dice(vectors, kernel, settings.bits, seed, truth),
+                "bits": bits, "seed": seed, "dice": dice(vectors, kernel, bits, seed, truth),
             }
             for method, kernel in tried.items()
+            for bits in settings.bits
         ]  # fmt: skip
     return rows
 
@@ -179,16 +169,16 @@ def _grid(base: NDArray[np.float32], k: int) -> NDArray[np.float64]:
 
 
 def widths_table(rows: list[Row]) -> list[Row]:
-    """Mean Dice and half widths over seeds, per ratio of the widths."""
+    """Mean Dice and half widths over seeds, per ratio of the widths and code length."""
     table = []
-    for factor in dict.fromkeys(row["factor"] for row in rows):
+    for factor, bits in dict.fromkeys((row["factor"], row["bits"]) for row in rows):
         scores: dict[str, list[float]] = {}
         for row in sorted(rows, key=lambda row: row["seed"]):
-            if row["factor"] == factor:
+            if (row["factor"], row["bits"]) == (factor, bits):
                 scores.setdefault(row["method"], []).append(row["dice"])
         grid = [np.array(score) for name, score in scores.items() if name.startswith("grid ")]
         best, learned = max(grid, key=np.mean), np.array(scores["isometry"])
-        line: Row = {"factor": factor}
+        line: Row = {"factor": factor, "bits": bits}
         pairs = {BEST: best, "isometry": learned, "difference": learned - best}
         for name, score in pairs.items():
             line[name], line[f"{name} ±"] = interval(score)

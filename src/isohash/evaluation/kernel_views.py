@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from isohash.evaluation.curves import thin
+from isohash.evaluation.curves import code_blocks, code_levels, thinned, truth_curve
 from isohash.evaluation.kernel_data import KernelSettings, Vectors
-from isohash.evaluation.kernel_retrieval import BEST, code_distances, kernels, nearest
-from isohash.evaluation.metrics import precision_recall
-from isohash.evaluation.scatter import sample_pairs, scatter
+from isohash.evaluation.kernel_retrieval import BEST, kernels, nearest
+from isohash.evaluation.scatter import sample_pairs
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.radial import RadialKernel
 
@@ -40,28 +39,24 @@ def shown_kernels(
     return found
 
 
-def views(
-    name: str, vectors: Vectors, settings: KernelSettings, table: list[Row]
-) -> dict[str, list[Row]]:
-    """Rows of both views: pairs with the share of differing bits, and points of the curves."""
+def views(name: str, vectors: Vectors, settings: KernelSettings, table: list[Row]) -> list[Row]:
+    """The panels of both views: first the scatter's, then a curve per kernel and code length."""
     shown = shown_kernels(name, vectors, settings, table)
-    return {
-        "scatter": _scatter(name, vectors, shown),
-        "precision-recall": _curves(name, vectors, shown, settings.k),
-    }
+    return [_scatter(name, vectors, shown), *_curves(name, vectors, shown, settings.k)]
 
 
-def _scatter(name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel]) -> list[Row]:
-    rng = np.random.default_rng(SEED)
-    pairs = sample_pairs(vectors.base, N_PAIRS, rng)
-    rows: list[Row] = [{"dataset": name} for _ in range(N_PAIRS)]
+def _scatter(name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel]) -> Row:
+    """Distances of the same pairs of rows, and the share of their bits that differ, by kernel."""
+    pairs = sample_pairs(vectors.base, N_PAIRS, np.random.default_rng(SEED))
+    first, second = (vectors.base[rows] for rows in pairs)
+    r = np.linalg.norm(first.astype(np.float64) - second, axis=1)
+    panel: Row = {"dataset": name, "euclidean": np.round(r, 4).tolist()}
     for (method, bits), kernel in shown.items():
         hasher = KernelHasher(bits, kernel, random_state=SEED).fit(vectors.base)
-        found = scatter(vectors.base, hasher.transform, pairs)
-        for row, r, share in zip(rows, found.r, found.share, strict=True):
-            row["euclidean"] = round(float(r), 4)
-            row[column(method, bits)] = round(float(share), 4)
-    return rows
+        a, b = (hasher.transform(part).packed for part in (first, second))
+        differing = np.bitwise_count(a ^ b).sum(axis=1)
+        panel[column(method, bits)] = np.round(differing / bits, 4).tolist()
+    return panel
 
 
 def column(method: str, bits: int) -> str:
@@ -73,16 +68,13 @@ def _curves(
     name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel], k: int
 ) -> list[Row]:
     """Relevant are the k Euclidean nearest."""
-    relevant = np.zeros((len(vectors.queries), len(vectors.base)), dtype=bool)
-    np.put_along_axis(relevant, nearest(vectors, k), True, axis=1)
-    rows = []
+    truth, panels = nearest(vectors, k), []
     for (method, bits), kernel in shown.items():
-        curve = precision_recall(code_distances(vectors, kernel, bits, SEED), relevant)
-        rows += [
-            {
-                "dataset": name, "method": method, "bits": bits, "distance": threshold,
-                "precision": round(precision, 4), "recall": round(recall, 4),
-            }
-            for threshold, precision, recall in thin(curve)
-        ]  # fmt: skip
-    return rows
+        hasher = KernelHasher(bits, kernel, random_state=SEED).fit(vectors.base)
+        base, queries = hasher.transform(vectors.base), hasher.transform(vectors.queries)
+        curve = truth_curve(code_blocks(base, queries), code_levels(base), truth)
+        panels.append({
+            "dataset": name, "method": method, "bits": bits,
+            "average_precision": round(curve.average_precision, 4), **thinned(curve),
+        })  # fmt: skip
+    return panels
