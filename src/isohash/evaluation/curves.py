@@ -122,10 +122,3 @@ def thinned(curve: PrecisionRecall, n: int = 60) -> dict[str, list[float]]:
         "recall": [round(float(v), 5) for v in curve.recall[at]],
         "precision": [round(float(v), 5) for v in curve.precision[at]],
     }
-
-
-def thin(curve: PrecisionRecall, n: int = 64) -> list[tuple[float, float, float]]:
-    """At most n points (threshold, precision, recall) of a curve, for a table."""
-    at = np.unique(np.linspace(0, len(curve.thresholds) - 1, n).round().astype(int))
-    points = zip(curve.thresholds[at], curve.precision[at], curve.recall[at], strict=True)
-    return [(float(a), float(b), float(c)) for a, b, c in points if np.isfinite(b)]

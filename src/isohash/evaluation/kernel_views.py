@@ -9,7 +9,7 @@ import numpy as np
 from isohash.evaluation.curves import code_blocks, code_levels, thinned, truth_curve
 from isohash.evaluation.kernel_data import KernelSettings, Vectors
 from isohash.evaluation.kernel_retrieval import BEST, kernels, nearest
-from isohash.evaluation.scatter import sample_pairs
+from isohash.evaluation.scatter import sample_pairs, scatter
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.radial import RadialKernel
 
@@ -48,14 +48,12 @@ def views(name: str, vectors: Vectors, settings: KernelSettings, table: list[Row
 def _scatter(name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel]) -> Row:
     """Distances of the same pairs of rows, and the share of their bits that differ, by kernel."""
     pairs = sample_pairs(vectors.base, N_PAIRS, np.random.default_rng(SEED))
-    first, second = (vectors.base[rows] for rows in pairs)
-    r = np.linalg.norm(first.astype(np.float64) - second, axis=1)
-    panel: Row = {"dataset": name, "euclidean": np.round(r, 4).tolist()}
+    panel: Row = {"dataset": name}
     for (method, bits), kernel in shown.items():
         hasher = KernelHasher(bits, kernel, random_state=SEED).fit(vectors.base)
-        a, b = (hasher.transform(part).packed for part in (first, second))
-        differing = np.bitwise_count(a ^ b).sum(axis=1)
-        panel[column(method, bits)] = np.round(differing / bits, 4).tolist()
+        found = scatter(vectors.base, hasher.transform, pairs)
+        panel["euclidean"] = np.round(found.r, 4).tolist()
+        panel[column(method, bits)] = np.round(found.share, 4).tolist()
     return panel
 
 
