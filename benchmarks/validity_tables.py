@@ -112,6 +112,17 @@ def bands() -> str:
     return table(header, lines)
 
 
+def intervals() -> str:
+    rows = told("intervals")["rows"]
+    lines = []
+    for split in SPLITS:
+        cells = (f"{100 * row['coverage']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+                 for row in rows if row["split"] == split)  # fmt: skip
+        lines.append((split, *cells))
+    header = ("within the 95 % interval", "nearest", "5 nearest", "10 nearest")
+    return table(header, lines)
+
+
 def learning() -> str:
     rows = told("learning")["rows"]
     lines = [
@@ -153,7 +164,7 @@ def number(way: str, split: str, key: str) -> str:
 
 def main() -> None:
     text = PAGE.read_text()
-    makers = (correlation, nearest, anatomy, bands, learning, alpha, origin)
+    makers = (correlation, nearest, anatomy, bands, intervals, learning, alpha, origin)
     for make in makers:
         text = filled(text, make.__name__, make())
     for name in set(re.findall(r"<!-- (n:[^>]+?) -->", text)):

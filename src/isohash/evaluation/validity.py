@@ -23,6 +23,8 @@ from isohash.evaluation.results import digest, write_results
 from isohash.evaluation.validity_distances import (
     ALPHAS,
     ANATOMY,
+    HIGH,
+    LOW,
     OWN_DVH,
     PLAN,
     anatomy_tables,
@@ -38,6 +40,7 @@ from isohash.evaluation.validity_rows import (
     Split,
     band_rows,
     correlation_rows,
+    interval_rows,
     nearest_rows,
     uncalibrated_rows,
 )
@@ -201,7 +204,9 @@ def _split(
         partial.replace(kept)
     dose = slow.pop("dose distance")
     anatomy = anatomy_tables(queries, past, progress)
-    return Split(name, queries, past, {**slow, **anatomy}, plan_table(queries, past), dose, same)
+    expected = anatomy.pop(LOW), anatomy.pop(HIGH)
+    ways = {**slow, **anatomy}
+    return Split(name, queries, past, ways, plan_table(queries, past), dose, expected, same)
 
 
 def _key(queries: Sequence[Patient], past: Sequence[Patient]) -> str:
@@ -213,7 +218,7 @@ def _key(queries: Sequence[Patient], past: Sequence[Patient]) -> str:
 def _rows(
     splits: Sequence[Split], settings: ValiditySettings, progress: Progress | None
 ) -> dict[str, list[Row]]:
-    correlations, nearest, bands = [], [], []
+    correlations, nearest, bands, intervals = [], [], [], []
     first = splits[0]
     structures = common_structures([one.measured for one in first.past])
     calibrations = _bands(first, structures, settings)
@@ -221,6 +226,7 @@ def _rows(
         correlations += correlation_rows(split, settings.n_bootstrap, settings.seed)
         ways = [way for way in SCORED_WAYS if way in split.ways]
         nearest += nearest_rows(split, ways, settings.n_random, settings.seed, progress)
+        intervals += interval_rows(split, settings.seed)
         new = None if split is first else _bands(split, structures, settings)
         for way, calibration in calibrations.items():
             own = None if new is None else new[way]
@@ -234,6 +240,7 @@ def _rows(
         "correlation": correlations,
         "nearest": nearest,
         "bands": bands,
+        "intervals": intervals,
         "learning": learning,
     }
 

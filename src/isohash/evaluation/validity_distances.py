@@ -36,6 +36,8 @@ ANATOMY: dict[str, tuple[tuple[str, ...], bool]] = {
     "geometry": (GEOMETRY_PARTS, False),
 }
 PLAN = "plan"
+PLAN_SHARED = "plan, shared structures only"
+LOW, HIGH = "expected at least", "expected at most"  # the interval told with a distance
 OWN_DVH = "own DVHs"
 NEEDS_DOSE = ("dose", "down-sampled dose", "joint", OWN_DVH)
 
@@ -73,11 +75,11 @@ def anatomy_tables(
     past: Sequence[Patient],
     progress: Progress | None = None,
 ) -> dict[str, Table]:
-    """Tables of `ANATOMY`, `PLAN` and `OWN_DVH`.
+    """Tables of `ANATOMY`, `PLAN`, `PLAN_SHARED` and `OWN_DVH`, and of the ends `LOW` and `HIGH`.
 
     For a query that is among the past cases everything is fitted to the others.
     """
-    names = [*ANATOMY, PLAN, OWN_DVH]
+    names = [*ANATOMY, PLAN, PLAN_SHARED, OWN_DVH, LOW, HIGH]
     tables = {name: np.full((len(queries), len(past)), np.nan) for name in names}
     everyone = common_structures([one.measured for one in past], share=0.0)
     fitted: _Fitted | None = None
@@ -118,9 +120,11 @@ class _Fitted:
                 (embeddings - encoder.encode_vectors(vector)).astype(np.float64), axis=1
             )
         predicted = self.plan.predict(query)
-        rows[PLAN] = np.full(len(self.past), np.nan)
         if predicted is not None:
             rows[PLAN] = with_unknown(*differences(predicted, self.planned)).mean(axis=0)
+            rows[PLAN_SHARED] = plan_distances(predicted[None], self.planned)[0]
+            expected = np.array([self.plan.expected_distance(gy) for gy in rows[PLAN]])
+            rows[LOW], rows[HIGH] = expected[:, 1], expected[:, 2]
         own = np.array([one.doses(everyone) for one in self.past])
         rows[OWN_DVH] = plan_distances(query.doses(everyone)[None], own)[0]
         return rows

@@ -30,6 +30,7 @@ NOMINAL = (0.5, 0.68, 0.8, 0.9, 0.95)
 NORMAL = {0.5: 0.674, 0.68: 0.994, 0.8: 1.282, 0.9: 1.645, 0.95: 1.960}
 SEVERAL = 5  # nearest whose mean dose is a prediction too
 AVERAGED = ("CT, aligned slices", "geometry", PLAN)
+TOLD = (1, 5, 10)
 SPLITS = 100  # of the training patients into calibration and test
 
 
@@ -37,7 +38,8 @@ SPLITS = 100  # of the training patients into calibration and test
 class Split:
     """Queries against past cases: tables (n_queries, n_past) by way, and what they should follow.
 
-    In `same` splits the queries are the past cases, and nobody is their own neighbour.
+    `expected` are the ends of the interval told with a distance by plan. In `same` splits the
+    queries are the past cases, and nobody is their own neighbour.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Split:
     ways: Mapping[str, Table]
     plan: Table
     dose: Table
+    expected: tuple[Table, Table]
     same: bool
 
     @property
@@ -187,6 +190,23 @@ def _score_cells(way: str, name: str, both: Table, seed: int) -> Row:
         row |= {score: _short(float(values.mean()), 2)}
         row |= {f"{score}_low": _short(low, 2), f"{score}_high": _short(high, 2)}
     return row
+
+
+def interval_rows(split: Split, seed: int) -> list[Row]:
+    """How often the true plan distance lies in the interval told with the k nearest by plan."""
+    order, rng = split.order(PLAN), np.random.default_rng(seed)
+    low, high = split.expected
+    rows = []
+    for k in TOLD:
+        held = np.zeros(len(order))
+        for row, nearest in enumerate(order[:, :k]):
+            true = split.plan[row, nearest]
+            held[row] = np.mean((low[row, nearest] <= true) & (true <= high[row, nearest]))
+        ends = bootstrap_interval(held, np.arange(len(held)), rng)
+        cells = {"coverage": float(held.mean()), "low": ends[0], "high": ends[1]}
+        told = {name: _short(share) for name, share in cells.items()}
+        rows.append({"split": split.name, "nearest": k, "nominal": 0.95, **told})
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
