@@ -154,7 +154,8 @@ def _plan_notes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """That the cases can be asked by plan, or why not; nothing if none has structures."""
     plan = recipe.get("plan", {})
     if "encoder" in plan:
-        return (f"by plan: doses foreseen by the {plan['encoder']} encoder",)
+        learned = "the archive's own plans" if plan["encoder"] == "own" else "those of OpenKBP"
+        return (f"cases with structures are asked by plan: doses as learned from {learned}",)
     return (f"not by plan: {plan['missing']}",) if plan else ()
 
 

@@ -62,7 +62,8 @@ def dose_table(
     for row, query in enumerate(queries):
         if progress is not None:
             progress(row, len(queries), f"doses laid upon {query.id}")
-        chosen = query.scored[tuple(query.voxels.T)] & (query.voxels % STRIDE == 0).all(axis=1)
+        coarse = (np.argwhere(query.kept) % STRIDE == 0).all(axis=1)
+        chosen = query.scored_there & coarse
         points, own = query.points_mm[chosen], query.planned[chosen]
         for column, other in enumerate(past):
             moved = rigid_between(query.centres, other.centres)(points)

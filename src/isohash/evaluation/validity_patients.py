@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,25 +54,31 @@ class Patient:
     z_mm: dict[str, NDArray[np.float64]]
     coarse: dict[str, NDArray[np.float32]]
 
-    @cached_property
-    def voxels(self) -> NDArray[np.int64]:
-        """Indices (n, 3) of the voxels that are scored or inside a structure."""
-        return np.argwhere(self.scored | (self.bits > 0))
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """The n voxels that are scored or inside a structure; what follows is (n, ...) in order."""
+        voxels: NDArray[np.bool_] = self.scored | (self.bits > 0)
+        return voxels
 
-    @cached_property
+    @property
     def points_mm(self) -> NDArray[np.float64]:
-        """The same voxels in patient mm, (n, 3)."""
-        return self.voxels @ self.dose.affine[:3, :3].T + self.dose.affine[:3, 3]
+        """Where these voxels are, in patient mm, (n, 3). Not kept: 7 MB of every patient."""
+        return np.argwhere(self.kept) @ self.dose.affine[:3, :3].T + self.dose.affine[:3, 3]
+
+    @property
+    def scored_there(self) -> NDArray[np.bool_]:
+        """Which of them can receive dose."""
+        return self.scored[self.kept]
 
     def inside(self, name: str) -> NDArray[np.bool_]:
-        """Which of `voxels` lie in a structure."""
+        """Which of them lie in a structure."""
         bit = np.uint32(1 << self.names.index(name))
-        return (self.bits[tuple(self.voxels.T)] & bit) > 0
+        return (self.bits[self.kept] & bit) > 0
 
-    @cached_property
+    @property
     def planned(self) -> NDArray[np.float32]:
-        """The patient's own dose at `voxels`, in Gy."""
-        return np.asarray(self.dose.array[tuple(self.voxels.T)], dtype=np.float32)
+        """The patient's own dose there, in Gy."""
+        return np.asarray(self.dose.array[self.kept], dtype=np.float32)
 
 
 def prepare(case: Case, path: str | Path, encoders: Mapping[str, Encoder]) -> Patient:

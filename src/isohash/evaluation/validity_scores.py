@@ -19,7 +19,7 @@ from isohash.records import Volume
 
 MEAN_GRID_MM = 6.0  # of the mean dose around the targets' centre
 MEAN_REACH_MM = 210.0
-MIDLINE = ("SpinalCord", "Brainstem", "Bone_Mandible", "BODY")
+MIDLINE = ("SpinalCord", "Brainstem", "Bone_Mandible")
 CENTRAL_MM = 10.0  # targets whose centre lies nearer the midline are on neither side
 
 
@@ -52,13 +52,13 @@ def laid_upon(patient: Patient, donor: Patient) -> NDArray[np.float32]:
 
 def scores_of(patient: Patient, dose: NDArray[np.float32]) -> tuple[float, float]:
     """Dose and DVH score in Gy of a dose given at the patient's voxels."""
-    scored = patient.scored[tuple(patient.voxels.T)]
+    scored, planned = patient.scored_there, patient.planned
     inside = {name: patient.inside(name) for name in patient.names}
     return (
-        dose_score(dose[scored], patient.planned[scored]),
+        dose_score(dose[scored], planned[scored]),
         dvh_score(
             {name: dose[mask] for name, mask in inside.items()},
-            {name: patient.planned[mask] for name, mask in inside.items()},
+            {name: planned[mask] for name, mask in inside.items()},
             patient.dose.voxel_cc,
         ),
     )
