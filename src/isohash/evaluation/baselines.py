@@ -6,7 +6,8 @@
   with 8-bit sub-quantisers (PQ), the same after an optimised rotation (OPQ), scalar quantisers
   after a random rotation (SQ), RaBitQ after a random rotation.
 
-PQ, OPQ, SQ and RaBitQ compare a real-valued query with stored codes, as FAISS does by default.
+PQ, OPQ, SQ and RaBitQ compare a real-valued query with stored codes, as FAISS does by default; OPQ
+is also tried with codes on both sides.
 Every method answers with all distances of the queries to the database.
 """
 
@@ -59,7 +60,9 @@ def baselines(bits: int, dim: int) -> Iterator[Trial]:
     if 2 * parts <= dim:  # with fewer than two dimensions each they are scalar quantisers
         axes = dim - dim % parts
         yield Trial("FAISS PQ", bits, bits, True, _quantised(axes, parts))
-        yield Trial("FAISS OPQ", bits, bits, True, _optimised(axes, parts))
+        rotated = _optimised(axes, parts)
+        yield Trial("FAISS OPQ", bits, bits, False, rotated.from_codes)
+        yield Trial("FAISS OPQ", bits, bits, True, rotated.from_vectors)
     yield from _scalar(bits, dim)
     yield from _rabitq(bits, dim)
 
@@ -140,7 +143,7 @@ def _quantised(axes: int, parts: int) -> Distances:
     return _faiss(make)
 
 
-def _optimised(axes: int, parts: int) -> Distances:
+def _optimised(axes: int, parts: int) -> _Fitted:
     """Product quantisation after a rotation that is optimised in turn with the quantisers."""
     borrowed: list[Any] = []
 
@@ -154,7 +157,7 @@ def _optimised(axes: int, parts: int) -> Distances:
             _accept_few_rows(quantiser)
         return index
 
-    return _faiss(make)
+    return _Fitted(make)
 
 
 def _inner(index: Any, faiss: Any) -> Any:
@@ -168,20 +171,37 @@ def _accept_few_rows(quantiser: Any) -> None:
 
 
 def _faiss(make: Callable[[int, Any], Any]) -> Distances:
-    """All distances that a FAISS index gives: it is asked for as many results as it holds."""
+    return _Fitted(make).from_vectors
 
-    def measure(base: Float, query: Float, seed: int) -> NDArray[np.float32]:
-        try:
-            import faiss
-        except ImportError as error:
-            raise MissingExtra("bench", "comparing with FAISS") from error
-        rows = np.random.default_rng(seed).permutation(len(base))[:TRAINED_ON]
-        index = make(base.shape[1], faiss)
-        index.train(np.ascontiguousarray(base[np.sort(rows)]))
-        index.add(base)
-        found, ids = index.search(query, len(base))
+
+class _Fitted:
+    """A FAISS index, trained once for both ways of asking it."""
+
+    def __init__(self, make: Callable[[int, Any], Any]) -> None:
+        self._make = make
+        self._index: Any = None
+
+    def from_vectors(self, base: Float, query: Float, seed: int) -> NDArray[np.float32]:
+        """All distances that the index gives: it is asked for as many results as it holds."""
+        found, ids = self._trained(base, seed).search(query, len(base))
         whole = np.full(found.shape, np.inf, dtype=np.float32)
         np.put_along_axis(whole, ids, found, axis=1)
         return whole
 
-    return measure
+    def from_codes(self, base: Float, query: Float, seed: int) -> NDArray[np.float32]:
+        """The same with the queries' codes: what is stored of them is decoded again."""
+        index = self._trained(base, seed)
+        return self.from_vectors(base, index.sa_decode(index.sa_encode(query)), seed)
+
+    def _trained(self, base: Float, seed: int) -> Any:
+        if self._index is None:
+            try:
+                import faiss
+            except ImportError as error:
+                raise MissingExtra("bench", "comparing with FAISS") from error
+            rows = np.random.default_rng(seed).permutation(len(base))[:TRAINED_ON]
+            index = self._make(base.shape[1], faiss)
+            index.train(np.ascontiguousarray(base[np.sort(rows)]))
+            index.add(base)
+            self._index = index
+        return self._index

@@ -43,9 +43,12 @@ from isohash.hashing.lee_hasher import LeeHasher
 from isohash.index.flat import distances
 from isohash.kernels.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
-from isohash.records import bits_per_symbol
+from isohash.records import Metric, bits_per_symbol
 
 KS = (10, 50, 100)
+LEE: tuple[tuple[int, Metric], ...] = (
+    (4, "lee"), (10, "lee"), (16, "lee"), (4, "squared_lee"), (16, "squared_lee"),
+)  # fmt: skip
 RECALL = (10, 100)  # share of the 10 nearest among the first 100 by code
 METRIC = (
     "diceK: |A and B| / K of the K nearest by code (A) and by Euclidean distance (B), mean over "
@@ -159,12 +162,14 @@ def ours(
     hashers: dict[str, Any] = {
         "random t, gamma = 1": KernelHasher(bits, UNTRAINED, random_state=seed),
         "random t, tuned": KernelHasher(bits, random_state=seed),
+        "random t, tuned, independent": KernelHasher(bits, orthogonal=False, random_state=seed),
+        "random t, tuned, stratified": KernelHasher(bits, dither="stratified", random_state=seed),
         "t = 0": KernelHasher(bits, dither=False, random_state=seed),
     }
-    for q, metric in ((10, "lee"), (4, "squared_lee"), (16, "squared_lee")):
+    for q, metric in LEE:
         name = f"{'squared ' if metric == 'squared_lee' else ''}Lee, q = {q}"
         length = bits // bits_per_symbol(q)
-        hashers[name] = LeeHasher(length, q, random_state=seed, metric=metric)  # type: ignore[arg-type]
+        hashers[name] = LeeHasher(length, q, random_state=seed, metric=metric)
     hashers[f"Lee, q = 10, {settings.n_features} features"] = LeeHasher(
         bits // bits_per_symbol(10), 10, n_features=settings.n_features, random_state=seed
     )
@@ -187,7 +192,7 @@ def _trained(
 
 
 def _asymmetric(bits: int, base: Float, query: Float, seed: int) -> NDArray[Any]:
-    hasher = make_hasher(bits, seed).fit(base)
+    hasher = make_hasher(bits, seed, "vectors").fit(base)
     return hasher.asymmetric(query, hasher.transform(base))
 
 
@@ -199,7 +204,7 @@ DRAWN = (
     ("random t, tuned", "code", PURPLE, "-", "v"),
     ("random t, gamma = 1", "code", GREY, "--", "v"),
     ("FAISS LSH", "code", VERMILION, "--", "D"),
-    ("FAISS ITQ", "code", ORANGE, "--", "P"),
+    ("FAISS OPQ", "code", ORANGE, "--", "P"),
     ("spectral hashing", "code", BLACK, ":", "X"),
     ("make_hasher", "real", BLUE, "-", "o"),
     ("FAISS OPQ", "real", VERMILION, "--", "D"),
