@@ -46,8 +46,9 @@ from isohash.kernels.radial import RadialKernel
 from isohash.records import Metric, bits_per_symbol
 
 KS = (10, 50, 100)
+LEE_VARIANTS: tuple[tuple[int, Metric], ...] = ((4, "lee"), (16, "lee"))
 LEE: tuple[tuple[int, Metric], ...] = (
-    (4, "lee"), (10, "lee"), (16, "lee"), (4, "squared_lee"), (16, "squared_lee"),
+    (10, "lee"), (4, "squared_lee"), (16, "squared_lee"), *LEE_VARIANTS
 )  # fmt: skip
 RECALL = (10, 100)  # share of the 10 nearest among the first 100 by code
 METRIC = (
@@ -61,9 +62,10 @@ METRIC = (
 
 @dataclass(frozen=True)
 class CodesSettings:
-    """Sizes of the experiment."""
+    """Sizes of the experiment; variants that differ little are tried at few lengths."""
 
-    bits: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 4096)
+    bits: tuple[int, ...] = (32, 128, 256, 512, 1024, 4096)
+    variant_bits: tuple[int, ...] = (128, 1024)
     n_digits: int = 7000
     n_digit_queries: int = 400
     n_features: int = 500
@@ -162,11 +164,16 @@ def ours(
     hashers: dict[str, Any] = {
         "random t, gamma = 1": KernelHasher(bits, UNTRAINED, random_state=seed),
         "random t, tuned": KernelHasher(bits, random_state=seed),
-        "random t, tuned, independent": KernelHasher(bits, orthogonal=False, random_state=seed),
-        "random t, tuned, stratified": KernelHasher(bits, dither="stratified", random_state=seed),
         "t = 0": KernelHasher(bits, dither=False, random_state=seed),
     }
+    if bits in settings.variant_bits:
+        hashers |= {
+            "random t, independent": KernelHasher(bits, orthogonal=False, random_state=seed),
+            "random t, stratified": KernelHasher(bits, dither="stratified", random_state=seed),
+        }
     for q, metric in LEE:
+        if (q, metric) in LEE_VARIANTS and bits not in settings.variant_bits:
+            continue
         name = f"{'squared ' if metric == 'squared_lee' else ''}Lee, q = {q}"
         length = bits // bits_per_symbol(q)
         hashers[name] = LeeHasher(length, q, random_state=seed, metric=metric)
