@@ -57,11 +57,11 @@ def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> N
 def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> None:
     session = archive.session("phantom-00-03")
     for match in session.ask(5, by="joint", alpha=0.3, rerank=0):
-        share = {
-            view: np.mean([pair.counts[view] for pair in match.pairs]) / 256
-            for view in ("ct", "dose")
+        mean = {
+            view: np.mean(model.measured([pair.counts[view] for pair in match.pairs]))
+            for view, model in archive.pipeline.models.items()
         }
-        assert match.distance == pytest.approx(0.3 * share["ct"] + 0.7 * share["dose"])
+        assert match.distance == pytest.approx(0.3 * mean["ct"] + 0.7 * mean["dose"])
         low, high = match.interval
         assert low - 1e-12 <= match.distance <= high + 1e-12
         slices = [pair.slice for pair in match.pairs]

@@ -76,7 +76,7 @@ def index(
     hash_: Annotated[
         str | None,
         typer.Option(
-            "--hash", help="adaptive (fitted to the data) or kernel (drawn, learnable) [kernel]."
+            "--hash", help="adaptive (fitted to the data) or kernel (drawn, learnable) [adaptive]."
         ),
     ] = None,
     q: Annotated[

@@ -34,7 +34,7 @@ class IndexSettings:
     """
 
     encoder: str = "auto"
-    hash: str = "kernel"
+    hash: str = "adaptive"
     bits: int = 1024
     q: int | None = None  # of the kernel hash: 2, or more for symbols compared by Lee distance
     embeddings: bool = True  # kept for re-ranking and for learning kernels
