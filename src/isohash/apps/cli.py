@@ -18,6 +18,7 @@ import typer
 from isohash.apps import cli_encoders  # noqa: F401  # adds its commands to `evaluate`
 from isohash.apps.cli_bench import bench
 from isohash.apps.cli_evaluate import Json, evaluate
+from isohash.apps.cli_plan import plan_bits
 from isohash.apps.cli_train import train
 from isohash.apps.progress import progress_bar
 from isohash.errors import InputError
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
+app.command(name="plan-bits")(plan_bits)
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 

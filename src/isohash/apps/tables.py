@@ -204,9 +204,9 @@ def leaks_table(leaks: Sequence[Leak], archive: Path) -> Group:
 def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
     """Counts, sizes and the recipe, one fact a line."""
     table = _table(str(archive), ["", ""])
-    for name, value in _flat(facts):
+    for name, value in _flat({k: v for k, v in facts.items() if k != "warnings"}):
         table.add_row(name, Text(str(value), overflow="fold"))
-    return Group(table)
+    return Group(table, *(Text(f"warning: {warning}") for warning in facts["warnings"]))
 
 
 def doctor_table(facts: Mapping[str, Any]) -> Group:
