@@ -14,6 +14,7 @@ SOURCES = [
     "avx2.cpp",
     "avx512.cpp",
     "avx512_slices.cpp",
+    "avx512_squares.cpp",
     "avx512_symbols.cpp",
     "epilogue.cpp",
     "levels.cpp",

@@ -258,7 +258,7 @@ const Level *amx_level() {
     if (!avx512_level() || !machine_has_it() || !granted()) return nullptr;
     static const Level level = [] {
         Level all = *avx512_level();
-        std::copy_backward(all.batches, all.batches + 3, all.batches + 4);
+        std::copy_backward(all.batches, all.batches + 4, all.batches + 5);
         all.batches[0] = &products;
         return all;
     }();

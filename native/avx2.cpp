@@ -460,7 +460,11 @@ struct Stretch {
 template <int n_queries>
 ISOHASH_AVX2 inline void look_up(const Stretch &stretch, const uint8_t *const offsets[n_queries],
                                  int32_t *const out[n_queries], bool add) {
-    WideSums sums[n_queries][set_vectors] = {};
+    WideSums sums[n_queries][set_vectors];
+    for (int i = 0; i < n_queries; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < set_vectors; v++)
+            sums[i][v].even = sums[i][v].odd = _mm256_setzero_si256();
     for (int64_t p = 0; p < stretch.n;) {
         Vector bytes[n_queries][set_vectors];
         for (auto &row : bytes)
@@ -587,7 +591,7 @@ const Level level = {
     {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
      symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
      symbols<squared_sums, wide_apart, true>},
-    {&lookup, nullptr, nullptr, nullptr},
+    {&lookup},
     find_below};
 
 } // namespace

@@ -160,7 +160,8 @@ constexpr int64_t block_bytes = 24 << 10;
 ISOHASH_AVX512 inline void hamming_tile(const uint64_t *queries, const uint64_t *codes,
                                         int64_t words, int32_t *out, int64_t ld) {
     Vector sums[tile * tile];
-    for (Vector &sum : sums) sum = _mm512_setzero_si512();
+#pragma GCC unroll 16
+    for (int i = 0; i < tile * tile; i++) sums[i] = _mm512_setzero_si512();
     for (int64_t j = 0; j < words; j += vector_words) {
         const __mmask8 mask = first_words(std::min(vector_words, words - j));
         Vector x[tile];
@@ -174,6 +175,7 @@ ISOHASH_AVX512 inline void hamming_tile(const uint64_t *queries, const uint64_t 
                 sums[r * tile + c] = _mm512_add_epi64(sums[r * tile + c], differing(q, x[c]));
         }
     }
+#pragma GCC unroll 2
     for (int r = 0; r < tile; r += 2) {
         alignas(32) int32_t two_rows[2 * tile];
         store_8(two_rows, eight_counts(sums + r * tile));
@@ -240,7 +242,7 @@ const Level *avx512_level() {
         {hamming, avx512_symbols(ISOHASH_LEE), avx512_symbols(ISOHASH_SQUARED_LEE),
          avx512_symbols(ISOHASH_DIFFERENT), avx512_symbols(ISOHASH_ABSOLUTE),
          avx512_symbols(ISOHASH_SQUARED)},
-        {avx512_slices(), &tiles, avx2_lookup(), nullptr},
+        {avx512_slices(), avx512_squares(), &tiles, avx2_lookup(), nullptr},
         find_below};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;
 }

@@ -17,6 +17,9 @@ constexpr int64_t vector_bytes = 64;
 // The level's direct kernel of a metric of symbols.
 DirectKernel avx512_symbols(isohash_metric metric);
 
+// Its kernel for batches of squared differences where the processor has VNNI, or null.
+const BatchKernel *avx512_squares();
+
 // Its kernel for batches of bits where the processor has VBMI and GFNI, or null.
 const BatchKernel *avx512_slices();
 

@@ -87,7 +87,7 @@ class BatchKernel {
 
 struct Level {
     DirectKernel direct[ISOHASH_N_METRICS];
-    const BatchKernel *batches[4]; // tried in order; null: none
+    const BatchKernel *batches[5]; // tried in order; null: none
     FindBelow find_below;
 };
 

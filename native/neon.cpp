@@ -197,7 +197,7 @@ const Level level = {
     {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
      symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
      symbols<squared_sums, wide_apart, true>},
-    {nullptr, nullptr, nullptr, nullptr},
+    {},
     find_below};
 
 } // namespace

@@ -102,7 +102,7 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
 const Level level = {
     {hamming, symbols<lee_step>, symbols<squared_lee_step>, symbols<different_step>,
      symbols<absolute_step>, symbols<squared_step>},
-    {nullptr, nullptr, nullptr, nullptr},
+    {},
     find_below};
 
 } // namespace
