@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -63,13 +64,27 @@ def prepare(folder: Path, n_patients: int) -> None:
     done.write_text("")
 
 
-def timed(work, *arguments) -> float:
-    seconds = []
+def timed(work, *arguments) -> dict[str, float]:
+    """Least wall time and least processor time, of this process and its children."""
+    walls, processors = [], []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), processor_seconds()
         work(*arguments)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+        walls.append(time.perf_counter() - start)
+        processors.append(processor_seconds() - before)
+    return {"wall_s": min(walls), "processor_s": min(processors)}
+
+
+def processor_seconds() -> float:
+    """Processor time so far of this process and of the children that it has."""
+    ticks = 0
+    for pid in family(os.getpid()):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def bare_headers(files: list[Path]) -> None:
@@ -90,37 +105,39 @@ def read_all(folder: Path) -> int:
         return sum(threads.map(lambda found: found.read().ct is not None, find(folder).found))
 
 
-def index(folder: Path, archive: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MB of `isohash index`, with its children."""
+def index(folder: Path, archive: Path) -> tuple[dict[str, float], float]:
+    """Times and peak memory in MB of `isohash index`, with its children."""
     start, peak = time.perf_counter(), 0
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         [sys.executable, "-m", "isohash.apps.cli", "index", str(folder), str(archive)],
         stdout=subprocess.DEVNULL,
     )
     while process.poll() is None:
-        peak = max(peak, resident(process.pid))
+        peak = max(peak, sum(map(proportional, family(process.pid))))
         time.sleep(0.1)
     if process.returncode:
         raise SystemExit("isohash index failed")
-    return time.perf_counter() - start, peak / 1e6
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_s": wall, "processor_s": used}, peak / 1e6
 
 
-def resident(root: int) -> int:
-    """Bytes of physical memory of a process and its children; pages shared by both count once."""
+def family(root: int) -> set[int]:
+    """A process and its children, by number."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int(
-                    (entry / "stat").read_text().rsplit(")")[1].split()[1]
-                )
+                fields = (entry / "stat").read_text().rsplit(")")[1].split()
             except OSError:
                 continue
-    family = {root} | {pid for pid, parent in parents.items() if parent == root}
-    return sum(map(proportional, family))
+            parents[int(entry.name)] = int(fields[1])
+    return {root} | {pid for pid, parent in parents.items() if parent == root}
 
 
 def proportional(pid: int) -> int:
+    """Bytes of physical memory of a process; pages shared with others count by their share."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -132,24 +149,26 @@ def measure(folder: Path, n_patients: int) -> dict:
     source = folder / "dicom"
     files = [file for file in sorted(source.rglob("*")) if file.is_file()]
     bare_headers(files)  # the files are in the cache from here on
-    header_s = timed(bare_headers, files)
-    pixel_s = timed(bare_pixels, files) - header_s
-    find_s = timed(find, source)
-    read_s = timed(read_all, source)
+    times = {
+        "bare_headers": timed(bare_headers, files),
+        "bare_pixels": timed(bare_pixels, files),
+        "find": timed(find, source),
+        "find_and_read": timed(read_all, source),
+    }
+    times["aim"] = {  # bare pixels include their headers
+        kind: times["bare_pixels"][kind] + 0.5 * times["bare_headers"][kind]
+        for kind in ("wall_s", "processor_s")
+    }
     with tempfile.TemporaryDirectory() as archive:
-        index_s, peak_mb = index(source, Path(archive, "archive"))
+        times["index"], peak_mb = index(source, Path(archive, "archive"))
     return {
         "command": "python benchmarks/ingest.py --folder /tmp/ingest --out docs/numbers",
         "patients": n_patients,
         "files": len(files),
         "megabytes": sum(file.stat().st_size for file in files) / 1e6,
-        "bare_headers_s": header_s,
-        "bare_pixels_s": pixel_s,
-        "find_s": find_s,
-        "find_and_read_s": read_s,
-        "aim_s": 1.5 * header_s + pixel_s,
-        "index_s": index_s,
+        "times": times,
         "index_peak_mb": peak_mb,
+        "load": os.getloadavg()[0],
         "cores": len(os.sched_getaffinity(0)),
         "pydicom": pydicom.__version__,
         "seed": 0,
@@ -160,21 +179,27 @@ def measure(folder: Path, n_patients: int) -> dict:
 def table(found: dict) -> str:
     """The table of docs/dosimetry.md."""
     n = found["files"]
-    rows = (
-        ("bare pydicom, headers, one process", found["bare_headers_s"]),
-        ("`isohash.sources.reading.find`: headers, linking", found["find_s"]),
-        ("bare pydicom, pixels, one process", found["bare_pixels_s"]),
-        ("find and read all cases: HU, Gy on the CT, masks", found["find_and_read_s"]),
-        ("the aim: 1.5 x bare headers + bare pixels", found["aim_s"]),
-        ("`isohash index`, all of it", found["index_s"]),
+    names = {
+        "bare_headers": "bare pydicom, headers, one process",
+        "find": "`isohash.sources.reading.find`: headers, linking",
+        "bare_pixels": "bare pydicom, headers and pixels, one process",
+        "aim": "the aim: 1.5 x bare headers + bare pixels",
+        "find_and_read": "find and read all cases: HU, Gy on the CT, masks",
+        "index": "`isohash index`, all of it",
+    }
+    lines = "\n".join(
+        f"| {what} | {took['wall_s']:.1f} s | {n / took['wall_s']:,.0f} "
+        f"| {took['processor_s']:.1f} s |"
+        for key, what in names.items()
+        if (took := found["times"][key])
     )
-    lines = "\n".join(f"| {what} | {s:.1f} s | {n / s:,.0f} |" for what, s in rows)
     return (
         f"{found['patients']} synthetic patients, {n:,} files, {found['megabytes']:,.0f} MB, in "
-        f"the cache; {found['cores']} cores of {found['machine']['processor']}. Peak memory of "
+        f"the cache; {found['cores']} cores of {found['machine']['processor']}, load average "
+        f"{found['load']:.0f} (1 would be this work alone). Peak memory of "
         f"`isohash index` with its children: {found['index_peak_mb']:,.0f} MB. "
         f"Made by `{found['command']}`.\n\n"
-        f"| | time | files a second |\n|---|---|---|\n{lines}"
+        f"| | wall time | files a second | processor time |\n|---|---|---|---|\n{lines}"
     )
 
 

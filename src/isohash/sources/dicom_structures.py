@@ -14,6 +14,7 @@ from isohash.records import Volume
 from isohash.sources.dicom_elements import numbers, read_dataset, value, whole_number
 from isohash.sources.dicom_geometry import Ladder, canonical
 from isohash.sources.dicom_scan import Instance
+from isohash.sources.packed import PackedMask
 from isohash.sources.phi import names_somebody, personal_words, without_person
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -56,7 +57,7 @@ def read_structures(
         warnings += [f"structure {name}: {note}" for note in result.notes]
         mask = canvas.mask(result)
         if mask.any():
-            structures[name] = Volume(mask, grid.affine)
+            structures[name] = PackedMask.of(mask, grid.affine)
         else:
             warnings.append(f"structure {name} left out: it holds no voxel of the grid")
     return structures

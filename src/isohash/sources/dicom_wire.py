@@ -13,6 +13,7 @@ from isohash.records import Case, Volume
 from isohash.sources.dicom_geometry import Plane
 from isohash.sources.dicom_link import CaseFiles
 from isohash.sources.dicom_scan import Instance
+from isohash.sources.packed import PackedMask
 
 _SETS = ("refers_to", "images", "beams")
 
@@ -86,7 +87,7 @@ def case_to_message(case: Case) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     return header, blobs
 
 
-def case_from_message(header: dict[str, Any], blobs: list[bytes]) -> Case:
+def case_from_message(header: dict[str, Any], blobs: list[bytearray]) -> Case:
     """The inverse of `case_to_message`."""
     return Case(
         id=header["id"],
@@ -107,24 +108,20 @@ def case_from_message(header: dict[str, Any], blobs: list[bytes]) -> Case:
 def _volume_to(volume: Volume | None, blobs: list[NDArray[Any]]) -> dict[str, Any] | None:
     if volume is None:
         return None
-    array = volume.array
-    blobs.append(np.packbits(array) if array.dtype == bool else np.ascontiguousarray(array))
-    return {
-        "blob": len(blobs) - 1,
-        "shape": list(array.shape),
-        "dtype": array.dtype.str,
-        "affine": volume.affine.tolist(),
-    }
+    about = {"blob": len(blobs), "affine": volume.affine.tolist()}
+    if isinstance(volume, PackedMask):
+        blobs.append(volume.bits)
+        return {**about, "shape": list(volume.shape), "dtype": "bits"}
+    array = np.ascontiguousarray(volume.array)
+    blobs.append(array)
+    return {**about, "shape": list(array.shape), "dtype": array.dtype.str}
 
 
-def _volume_from(item: dict[str, Any] | None, blobs: list[bytes]) -> Volume | None:
+def _volume_from(item: dict[str, Any] | None, blobs: list[bytearray]) -> Volume | None:
     if item is None:
         return None
-    dtype, shape = np.dtype(item["dtype"]), tuple(item["shape"])
-    array: NDArray[Any]
-    if dtype.kind == "b":
-        bits = np.frombuffer(blobs[item["blob"]], np.uint8)
-        array = np.unpackbits(bits, count=int(np.prod(shape))).astype(bool)
-    else:
-        array = np.frombuffer(bytearray(blobs[item["blob"]]), dtype)
-    return Volume(array.reshape(shape), np.array(item["affine"]))
+    shape, affine, blob = tuple(item["shape"]), np.array(item["affine"]), blobs[item["blob"]]
+    if item["dtype"] == "bits":
+        return PackedMask(np.frombuffer(blob, np.uint8), shape, affine)
+    array: NDArray[Any] = np.frombuffer(blob, np.dtype(item["dtype"]))
+    return Volume(array.reshape(shape), affine)

@@ -25,7 +25,7 @@ from isohash.errors import InputError
 MEMORY_BYTES = 6 << 30  # address space of a child; a case of 500 slices of 512 x 512 needs 2 GiB
 MAX_CHILDREN = max(1, min(4, os.cpu_count() or 1))
 
-Message = tuple[dict[str, Any], list[bytes]]
+Message = tuple[dict[str, Any], list[bytearray]]
 
 
 class ChildFailed(Exception):
@@ -49,8 +49,19 @@ def receive(stream: IO[bytes]) -> Message | None:
         return None
     text = stream.read(int.from_bytes(size, "little"))
     header = json.loads(text)
-    blobs = [stream.read(length) for length in header.pop("blobs")]
-    return header, blobs
+    return header, [_read(stream, length) for length in header.pop("blobs")]
+
+
+def _read(stream: IO[bytes], length: int) -> bytearray:
+    """So many bytes, without a second copy of what may be a whole CT."""
+    blob = bytearray(length)
+    view, done = memoryview(blob), 0
+    while done < length:
+        got = stream.readinto(view[done:])  # type: ignore[attr-defined]
+        if not got:
+            raise OSError("the message is cut short")
+        done += got
+    return blob
 
 
 class Child:
