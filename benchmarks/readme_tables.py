@@ -1,4 +1,4 @@
-"""Write the tables of README.md from docs/numbers: no figure in them is typed by hand.
+"""Write the tables of README.md and docs/engine.md from docs/numbers: no figure is typed by hand.
 
 python benchmarks/readme_tables.py
 """
@@ -61,29 +61,82 @@ def dice(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin(command, found, settings["seed"])
 
 
+# README shows the searches that take long enough to matter; docs/engine.md shows all.
+README_CODES = 100_000
+
+
 def search(found: dict[str, Any]) -> str:
-    lines = ["| codes | batch | threads | queries/s | times FAISS |", "|---|---|---|---|---|"]
-    for row in found["measurements"]:
-        if not row["method"].startswith("isohash") or row["kind"] == "graphs":
-            continue
-        what = (
-            f"{row['length']} bits" if row["q"] == 2 else f"{row['length']} symbols, q = {row['q']}"
-        )
-        how = ", multi-index" if "multi" in row["method"] else ""
-        lines.append(
-            f"| {row['n']:,} x {what}{how} | {row['batch']} | {row['threads']} | "
-            f"{row['queries_per_second']:,.0f} | {row['ratio']:.2f} |"
-        )
-    where = found["conditions"]
-    faiss = f"faiss-cpu {where['versions']['faiss-cpu']} IndexBinaryFlat"
-    about = (
-        f"Exact top {where['k']}, ratio to {faiss} with the same threads, interleaved in one run, "
-        f"both at {where['level'].upper()}; Lee codes against FAISS given the same thermometer "
-        f"bits. Command: `isohash bench search --quick --out docs/numbers`; seed {where['seed']}; "
-        f"{where['processor']}, {where['cores']} cores, "
+    rows = [row for row in found["measurements"] if row["n"] >= README_CODES]
+    return search_table(rows, found["conditions"])
+
+
+def all_searches(found: dict[str, Any]) -> str:
+    return search_table(found["measurements"], found["conditions"])
+
+
+def search_table(rows: list[dict[str, Any]], where: dict[str, Any]) -> str:
+    lines = [
+        "| codes | batch | threads | queries/s | GB/s of codes | times FAISS |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {searched(row)} | {row['batch']} | {row['threads']} | "
+        f"{row['queries_per_second']:,.0f} | {row['gigabytes_per_second']:.1f} | "
+        f"{row['ratio']:.2f} |"
+        for row in rows
+        if row["method"].startswith("isohash") and row["kind"] != "graphs"
+    ]
+    return "\n".join(lines) + "\n\n" + searching(where)
+
+
+def searched(row: dict[str, Any]) -> str:
+    kinds = {
+        "lee": f"{row['length']} symbols, q = {row['q']}, Lee",
+        "wide": f"{row['length']} wide symbols, squared",
+    }
+    how = ", multi-index" if "multi" in row["method"] else ""
+    return f"{row['n']:,} x {kinds.get(row['kind'], str(row['length']) + ' bits')}{how}"
+
+
+def searching(where: dict[str, Any]) -> str:
+    peer = where.get("faiss_level") or where["level"].upper()
+    command = where.get("command", "isohash bench search --quick --out docs/numbers")
+    return (
+        f"Exact top {where['k']}, ours at {where['level'].upper()}; ratio to faiss-cpu "
+        f"{where['versions']['faiss-cpu']} IndexBinaryFlat at {peer} with the same threads, "
+        "interleaved in one run; Lee codes against FAISS given the same thermometer bits, wide "
+        f"symbols against bits of the same stored bytes. Command: `{command}`; "
+        f"seed {where['seed']}; {where['processor']}, {where['cores']} cores, "
         f"memory {where['memory_gigabytes_per_second']} GB/s, Python {where['python']}."
     )
-    return "\n".join(lines) + "\n\n" + about
+
+
+def encode(found: dict[str, Any]) -> str:
+    lines = ["| dimensions | | vectors/s | of the product alone |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['dim']} | {row['method']} | {row['vectors_per_second']:,} "
+        f"| {row['of_product']:.2f} |"
+        for row in found["rows"]
+    ]
+    return "\n".join(lines) + "\n\n" + origin("isohash bench encode --out docs/numbers", found)
+
+
+def hashes(found: dict[str, Any]) -> str:
+    lines = [
+        "| bits | | fitting, s | vectors/s | times FAISS LSH | of the 10 nearest found |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['bits']} | {row['codec']} | {row['fit_seconds']:.2f} "
+        f"| {row['vectors_per_second']:,} | {row['of_faiss_lsh']:.2f} "
+        f"| {row['overlap_at_10']:.2f} |"
+        for row in found["rows"]
+    ]
+    about = (
+        f"{found['n']:,} synthetic vectors of {found['dim']} dimensions in clusters, one thread. "
+    )
+    command = "isohash bench hash --out docs/numbers"
+    return "\n".join(lines) + "\n\n" + about + origin(command, found)
 
 
 def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
@@ -95,24 +148,35 @@ def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "main_job": main_job,
-    "dice": dice,
-    "search": search,
+# What each text quotes: the table's mark, the file under docs/numbers, and its form.
+Table = Callable[[dict[str, Any]], str]
+TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
+    "README.md": {
+        "main_job": ("main_job", main_job),
+        "dice": ("dice", dice),
+        "search": ("search", search),
+    },
+    "docs/engine.md": {
+        "search": ("search", all_searches),
+        "search-avx2": ("search-avx2", all_searches),
+        "encode": ("encode", encode),
+        "hash": ("hash", hashes),
+    },
 }
 
 
-def filled(text: str) -> str:
-    """README's text with every table for which there are numbers written anew."""
-    for name, table in TABLES.items():
+def filled(text: str, tables: dict[str, tuple[str, Table]]) -> str:
+    """A text with every table for which there are numbers written anew."""
+    for mark, (name, table) in tables.items():
         source = NUMBERS / f"{name}.json"
         if source.is_file():
-            body = f"<!-- {name} -->\n{table(json.loads(source.read_text()))}\n<!-- /{name} -->"
-            pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
+            body = f"<!-- {mark} -->\n{table(json.loads(source.read_text()))}\n<!-- /{mark} -->"
+            pattern = rf"<!-- {mark} -->.*?<!-- /{mark} -->"
             text = re.sub(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
     return text
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for name, tables in TEXTS.items():
+        path = ROOT / name
+        path.write_text(filled(path.read_text(), tables))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from isohash.evaluation.results import Row, machine, write_results
+from isohash.evaluation.results import Row, write_results
 from isohash.hashing.best import make_hasher
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.kernel_hasher import KernelHasher
@@ -51,7 +51,7 @@ def run_encode_bench(
             if progress is not None:
                 progress(done, len(DIMENSIONS), f"{dim} dimensions")
             rows += encode_rates(dim, rounds=5 if quick else 15)
-    about = {"seed": SEED, "n_bits": N_BITS, "machine": machine()}
+    about = {"seed": SEED, "n_bits": N_BITS}
     write_results(out_dir, "encode", rows, about)
     return rows
 
@@ -110,7 +110,7 @@ def run_hash_bench(
                 progress(len(rows), 12, f"{bits} bits")
             codecs = [*ours(bits), *peers(faiss, bits, base.shape[1])]
             rows += hash_rates(codecs, bits, base, queries, rounds=5 if quick else 15)
-    about = {"seed": SEED, "n": len(base), "dim": base.shape[1], "k": K, "machine": machine()}
+    about = {"seed": SEED, "n": len(base), "dim": base.shape[1], "k": K}
     write_results(out_dir, "hash", rows, about)
     return rows
 

@@ -84,7 +84,9 @@ def run_search_bench(
     faiss = load_faiss()
     forced = os.environ.get("ISOHASH_ISA", "")
     name = f"search-{forced}" if forced else "search"
-    journal = Journal(out / f"{name}.partial.jsonl", {**_setup(faiss), "quick": quick})
+    command = f"isohash bench search{' --quick' if quick else ''} --out {out_dir}"
+    setup = _setup(faiss) | {"command": f"ISOHASH_ISA={forced} {command}" if forced else command}
+    journal = Journal(out / f"{name}.partial.jsonl", setup)
     chosen = cells(quick, os.cpu_count() or 1)
     rows: list[Measurement] = []
     for done, cell in enumerate(chosen):
@@ -97,7 +99,7 @@ def run_search_bench(
         rows += measured
     if progress is not None:
         progress(len(chosen), len(chosen), "writing")
-    write(out, name, rows, conditions(faiss))
+    write(out, name, rows, setup | conditions())
     journal.path.unlink()
     return rows
 
@@ -201,10 +203,9 @@ def memory_bandwidth(n_bytes: int = 1 << 28, rounds: int = 5) -> float:
     return round(n_bytes / float(seconds) / 1e9, 1)
 
 
-def conditions(faiss: Any) -> dict[str, Any]:
-    """What the numbers depend on."""
+def conditions() -> dict[str, Any]:
+    """What the machine was like at the end of the run."""
     return {
-        **_setup(faiss),
         "memory_gigabytes_per_second": memory_bandwidth(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
     }
