@@ -146,7 +146,9 @@ def query(
         str | None,
         typer.Option(help="plan, ct, dose or joint [plan if structures allow it, else joint]."),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Weight of CT against dose in a joint query.")] = 0.5,
+    alpha: Annotated[
+        float, typer.Option(help="Weight of CT against dose in a joint query.")
+    ] = 0.25,  # retrieval.DEFAULT_ALPHA, which is not loaded for --help
     level: Annotated[str, typer.Option(help="case aligns all slices; slice ranks single ones.")] = (
         "case"
     ),

@@ -23,6 +23,7 @@ from isohash.apps.plan_answers import answer_by_plan, compare_plans, why_images
 from isohash.apps.plan_view import PlanColumn, PlanComparison
 from isohash.apps.reranking import Embedded, n_candidates, rerank
 from isohash.apps.retrieval import (
+    DEFAULT_ALPHA,
     VIEWS,
     By,
     Comparison,
@@ -46,7 +47,6 @@ from isohash.sources.reading import find, sole_case
 if TYPE_CHECKING:
     from isohash.apps.vectors import VectorArchive
 
-DEFAULT_ALPHA = 0.5
 OTHER_KEY = (
     "the pseudonyms of this archive were made with another key ($ISOHASH_KEY_FILE): "
     "cases of the query's own patient cannot be told and are not left out"

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from isohash.apps.answer import Answer, plan_match_of
 from isohash.apps.plan_view import PlanComparison, predicted_doses
-from isohash.apps.retrieval import Level, Pair, views_of
+from isohash.apps.retrieval import DEFAULT_ALPHA, Level, Pair, views_of
 from isohash.errors import InputError
 
 if TYPE_CHECKING:
     from isohash.apps.engine import Session
 
 MADE_BEFORE = "it was made before plans were compared; index its source into a new folder"
-SHOWN_ALPHA = 0.5  # weight of CT in matching the slices that are shown
 
 
 def compare_plans(session: Session) -> PlanComparison | None:
@@ -60,7 +59,7 @@ def answer_by_plan(
     return Answer(
         query=session.query.id,
         level=level,
-        weights=views_of("plan", SHOWN_ALPHA),
+        weights=views_of("plan", DEFAULT_ALPHA),
         n_considered=n_planned,
         n_excluded=int((passing & ~allowed).sum()),
         n_reranked=0,
@@ -94,7 +93,7 @@ def _why_not(session: Session) -> str:
 
 def _matched_slices(session: Session, cases: Sequence[int]) -> dict[int, tuple[Pair, ...]]:
     """Matched slices to show; only where pictures are wanted, for they cost an alignment."""
-    weights = views_of(session.best_by_images(), SHOWN_ALPHA)
+    weights = views_of(session.best_by_images(), DEFAULT_ALPHA)
     if not session.query.has_pictures or not session.query.table.usable(tuple(weights)).any():
         return {}
     return session.comparison.matched(weights, cases)

@@ -24,6 +24,10 @@ Weights = dict[View, float]
 Measure = Callable[[NDArray[Any]], NDArray[np.float64]]  # code distances -> addable distances
 VIEWS: tuple[View, ...] = ("ct", "dose")
 
+# Weight of CT against dose in a joint query: the most that costs no agreement with plans on the
+# training patients (docs/validity.md).
+DEFAULT_ALPHA = 0.25
+
 # A stored slice position may advance at most this many times as fast (in mm) as the query's:
 # patients differ in length, but not by more than a factor of two.
 MOST_STRETCH = 2.0

@@ -44,8 +44,8 @@ def draw_nearest(path: Path, rows: Sequence[Row]) -> None:
         for axis, score in zip(axes, ("dose_score", "dvh_score"), strict=True):
             _dots(axis, rows, ways, score, f"{score}_low", f"{score}_high")
             name = {"dose_score": "dose score", "dvh_score": "DVH score"}[score]
-            axis.set_xlabel(f"{name} of the nearest plan, Gy (lower is better)")
-        axes[0].legend(loc="lower right")
+            axis.set_xlabel(f"{name}, Gy (lower is better)")
+        axes[0].legend(loc="upper right")
 
 
 def draw_scatter(path: Path, split: Split, rows: Sequence[Row]) -> None:
