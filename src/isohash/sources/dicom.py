@@ -8,7 +8,7 @@ back are keyed pseudonyms, geometry and names of structures.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -49,33 +49,47 @@ def scan(
     files: Sequence[Path], key: bytes, skipped: list[Skipped], progress: Progress | None = None
 ) -> list[Instance]:
     """The usable instances among `files`, in their order; the others go to `skipped`."""
-    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
     instances = []
-    threads = ThreadPoolExecutor(MAX_CHILDREN)
-    try:
-        answers = threads.map(lambda batch: _headers(batch, key.hex()), batches)
-        for batch, headers in zip(batches, answers, strict=True):
-            for file, header in zip(batch, headers, strict=True):
-                if "error" in header:
-                    skipped.append(Skipped(str(file), header["error"]))
-                else:
-                    instances.append(instance_from_json(header))
-            if progress is not None:
-                progress(len(instances) + len(skipped), len(files), "headers")
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    for file, header in _in_children("headers", files, {"key": key.hex()}):
+        if "error" in header:
+            skipped.append(Skipped(str(file), header["error"]))
+        else:
+            instances.append(instance_from_json(header))
+        if progress is not None:
+            progress(len(instances) + len(skipped), len(files), "headers")
     return instances
 
 
-def _headers(files: Sequence[Path], key: str) -> list[dict[str, Any]]:
-    """Headers of a batch; if a file brings the child down, each is tried by itself."""
-    request = {"task": "headers", "paths": [str(file) for file in files], "key": key}
+def identities(files: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Of each file its identifying `values` and the names of its `structures`, or an `error`."""
+    yield from _in_children("identity", files, {})
+
+
+def _in_children(
+    task: str, files: Sequence[Path], more: dict[str, str]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """One answer per file, in order, made by the child processes batch by batch."""
+    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+    threads = ThreadPoolExecutor(MAX_CHILDREN)
     try:
-        return _pool().call(request, FILE_SECONDS + 0.1 * len(files))[0]["headers"]
+        answers = threads.map(lambda batch: _answers(task, batch, more), batches)
+        for batch, several in zip(batches, answers, strict=True):
+            yield from zip(batch, several, strict=True)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _answers(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[str, Any]]:
+    """Answers of a batch; if a file brings the child down, each is tried by itself."""
+    request = {"task": task, "paths": [str(file) for file in files], **more}
+    try:
+        answer, _ = _pool().call(request, FILE_SECONDS + 0.1 * len(files))
+        several: list[dict[str, Any]] = answer[task]
+        return several
     except ChildFailed as error:
         if len(files) == 1:
             return [{"error": str(error)}]
-        return [header for file in files for header in _headers([file], key)]
+        return [one for file in files for one in _answers(task, [file], more)]
 
 
 def _read(name: str, files: CaseFiles) -> Case:

@@ -14,9 +14,10 @@ from typing import Any
 
 from isohash.errors import InputError
 from isohash.sources.dicom_case import read_files
-from isohash.sources.dicom_elements import quietly
+from isohash.sources.dicom_elements import quietly, read_dataset, value
 from isohash.sources.dicom_scan import read_header
 from isohash.sources.dicom_wire import case_to_message, files_from_json, instance_to_json
+from isohash.sources.phi import identifying
 from isohash.sources.sandbox import receive, send
 
 
@@ -32,22 +33,25 @@ def main() -> None:
 
 
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    where = request.get("where", "a batch of files")
     try:
         if request["task"] == "headers":
             return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
+        if request["task"] == "identity":
+            return {"identity": [_identity(path) for path in request["paths"]]}, []
         with quietly():
             case = read_files(request["name"], files_from_json(request["files"]))
         return case_to_message(case)
     except InputError as error:
         return {"error": str(error)}, []
     except MemoryError:
-        return {"error": f"{request['where']}: needs more memory than a reader may use"}, []
+        return {"error": f"{where}: needs more memory than a reader may use"}, []
     except RecursionError:
-        return {"error": f"{request['where']}: sequences nested too deep"}, []
+        return {"error": f"{where}: sequences nested too deep"}, []
     except OSError as error:
-        return {"error": f"{request['where']}: cannot be read ({error.strerror})"}, []
+        return {"error": f"{where}: cannot be read ({error.strerror})"}, []
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
-        return {"error": f"{request['where']}: damaged DICOM ({type(error).__name__})"}, []
+        return {"error": f"{where}: damaged DICOM ({type(error).__name__})"}, []
 
 
 def _header(path: str, key: str) -> dict[str, Any]:
@@ -62,6 +66,18 @@ def _header(path: str, key: str) -> dict[str, Any]:
         return {"error": f"cannot be opened ({error.strerror})"}
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
         return {"error": f"damaged DICOM ({type(error).__name__})"}
+
+
+def _identity(path: str) -> dict[str, Any]:
+    """What identifies in a file, and the names of structures, for a search in an archive."""
+    try:
+        with quietly():
+            dataset = read_dataset(Path(path), stop_before_pixels=True)
+            rois = value(dataset, "StructureSetROISequence") or ()
+            names = sorted({str(value(roi, "ROIName") or "").strip() for roi in rois})
+            return {"values": list(identifying(dataset)), "structures": names}
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": type(error).__name__}
 
 
 def _limit_memory(n_bytes: int) -> None:

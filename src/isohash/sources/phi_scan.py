@@ -14,17 +14,15 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-
 from isohash.dosimetry.names import VOCABULARY
 from isohash.errors import InputError
-from isohash.sources.dicom_elements import quietly, read_dataset
+from isohash.sources.dicom import identities
 from isohash.sources.found import Progress
-from isohash.sources.phi import identifying, words
+from isohash.sources.phi import words
 from isohash.sources.sniff import looks_like_dicom
 
 SHORTEST_VALUE = 4  # bytes: shorter ones occur by chance in any file
@@ -88,31 +86,21 @@ def collect(source: Path, progress: Progress | None = None) -> Needles:
     needles: Needles = {}
     structures: set[str] = set()
     seen: set[str] = set()
-    for done, file in enumerate(files):
-        try:
-            with quietly():
-                dataset = read_dataset(file, stop_before_pixels=True)
-                structures |= _structures(dataset)
-                for keyword, text in _values(dataset):
-                    if text not in seen:
-                        seen.add(text)
-                        for written in _spellings(text):
-                            needles.setdefault(written, (keyword, file.name))
-        except InputError:
-            continue  # no DICOM after all: it holds nothing that could have been read
+    for done, (file, found) in enumerate(identities(files), start=1):
+        structures |= set(found.get("structures", ()))
+        for keyword, text in _values(found.get("values", ())):
+            if text not in seen:
+                seen.add(text)
+                for written in _spellings(text):
+                    needles.setdefault(written, (keyword, file.name))
         if progress is not None:
-            progress(done + 1, len(files), "source")
+            progress(done, len(files), "source")
     labels = {name.encode().lower() for name in structures}
     return {n: told for n, told in needles.items() if n not in labels or told[0] == "PatientID"}
 
 
-def _structures(dataset: Dataset) -> set[str]:
-    rois = dataset.get("StructureSetROISequence") or ()
-    return {str(roi.get("ROIName", "")).strip() for roi in rois}
-
-
-def _values(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    for kind, keyword, text in identifying(dataset):
+def _values(found: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    for kind, keyword, text in found:
         if kind == "person":
             yield from ((keyword, word) for word in words(text) if word not in VOCABULARY)
         elif kind == "date":
