@@ -189,6 +189,34 @@ ISOHASH_AVX2 void wrap_row_avx2(const Row &row, int32_t q, uint8_t *symbols,
 
 #endif
 
+// How many of 2^width - 1 rising thresholds a value reaches; none, if it is not a number.
+inline int64_t reached(const float *thresholds, int width, float value) {
+    int64_t count = 0;
+    for (int64_t step = int64_t{1} << (width - 1); step; step >>= 1)
+        if (thresholds[count + step - 1] <= value) count += step;
+    return count;
+}
+
+// Whether a value is so near to the threshold below or above it that it may lie on its other side.
+inline bool is_near(const float *thresholds, int64_t n, int64_t count, float value, float tolerance) {
+    const double v = value, near = tolerance;
+    return (count > 0 && !(v - static_cast<double>(thresholds[count - 1]) > near)) ||
+           (count < n && !(static_cast<double>(thresholds[count]) - v > near)) ||
+           !std::isfinite(value);
+}
+
+void quantise_row(const Row &row, const uint8_t *widths, const float *thresholds, uint16_t *indices,
+                  Places &borderline) {
+    for (int64_t j = 0; j < row.m; j++) {
+        const int64_t n = (int64_t{1} << widths[j]) - 1;
+        const float value = row.value(j);
+        const int64_t count = reached(thresholds, widths[j], value);
+        indices[j] = static_cast<uint16_t>(count);
+        if (is_near(thresholds, n, count, value, row.tolerance)) borderline.push_back(row.place + j);
+        thresholds += n;
+    }
+}
+
 // ---- what settles doubtful values ----
 
 using Dot = double (*)(const float *a, const float *b, int64_t d);
@@ -284,6 +312,14 @@ int64_t isohash_wrap_symbols(const isohash_projections *in, int32_t q, uint8_t *
     return isohash::each_row(
         *in, [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
             encode(row, q, symbols + i * in->m, borderline);
+        });
+}
+
+int64_t isohash_quantise(const isohash_projections *in, const uint8_t *widths,
+                         const float *thresholds, uint16_t *indices) {
+    return isohash::each_row(
+        *in, [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
+            isohash::quantise_row(row, widths, thresholds, indices + i * in->m, borderline);
         });
 }
 

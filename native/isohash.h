@@ -122,6 +122,12 @@ int64_t isohash_threshold_turns(const struct isohash_projections *in, const floa
  * or not a number are reported as borderline, with symbol 0. */
 int64_t isohash_wrap_symbols(const struct isohash_projections *in, int32_t q, uint8_t *symbols);
 
+/* indices[row, column] = how many of the column's thresholds a value reaches. Column j has
+ * 2^widths[j] - 1 rising thresholds, widths 1 to 16; those of all columns follow each other. Values
+ * that are infinite or not a number are reported as borderline. */
+int64_t isohash_quantise(const struct isohash_projections *in, const uint8_t *widths,
+                         const float *thresholds, uint16_t *indices);
+
 /* ---- symbols as they are stored ----
  *
  * Symbol j of a row takes widths[j] bits, 1 to 16, the highest first; rows are padded with zero bits

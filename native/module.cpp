@@ -312,6 +312,34 @@ PyObject *wrap_symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return count_or_no_memory(count);
 }
 
+bool has_thresholds(const View &widths, int64_t m, const View &thresholds) {
+    if (!is_array(widths, m, 1)) return false;
+    int64_t total = 0;
+    for (int64_t j = 0; j < m; j++) {
+        const uint8_t width = widths.as<const uint8_t>()[j];
+        if (width < 1 || width > 16) return refuse("a symbol has 1 to 16 bits");
+        total += (int64_t{1} << width) - 1;
+    }
+    return is_array(thresholds, total, sizeof(float));
+}
+
+// quantise(*projections, widths, thresholds, indices) -> number of borderline values
+PyObject *quantise(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    ProjectionArgs all;
+    View widths, thresholds, indices;
+    if (!has_args(n, n_projection_args + 3) || !all.read(args) || !widths.take(args[7], false) ||
+        !thresholds.take(args[8], false) || !indices.take(args[9], true) ||
+        !has_thresholds(widths, all.in.m, thresholds) ||
+        !is_array(indices, all.in.n * all.in.m, sizeof(uint16_t)))
+        return nullptr;
+    int64_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = isohash_quantise(&all.in, widths.as<const uint8_t>(), thresholds.as<const float>(),
+                             indices.as<uint16_t>());
+    Py_END_ALLOW_THREADS
+    return count_or_no_memory(count);
+}
+
 // What packing and unpacking need: widths, row_bytes, packed, symbols.
 struct PackingArgs {
     View widths, packed, symbols;
@@ -403,6 +431,8 @@ PyMethodDef methods[] = {
     method<threshold_turns>("threshold_turns",
                             "threshold_turns(*projections, half_widths, packed) -> borderline"),
     method<wrap_symbols>("wrap_symbols", "wrap_symbols(*projections, q, symbols) -> borderline"),
+    method<quantise>("quantise",
+                     "quantise(*projections, widths, thresholds, indices) -> borderline"),
     method<dots>("dots", "dots(a, b, d, rows, columns, out)"),
     method<pack>("pack", "pack(widths, row_bytes, packed, symbols)"),
     method<unpack>("unpack", "unpack(widths, row_bytes, packed, symbols)"),
@@ -413,7 +443,7 @@ PyMethodDef methods[] = {
 };
 
 // Which arguments the functions take: isohash/native.py uses no other build than its own.
-constexpr long interface_number = 5;
+constexpr long interface_number = 6;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

@@ -21,7 +21,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/module.cpp; an extension left over from another version is not used.
-INTERFACE = 5
+INTERFACE = 6
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -214,6 +214,26 @@ def wrap_symbols(
         _native.wrap_symbols, products, offsets, tolerances, threads, portable, q, symbols
     )
     return symbols, doubtful
+
+
+def quantise(
+    products: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    widths: NDArray[np.uint8],
+    thresholds: NDArray[np.float32],
+    tolerances: NDArray[np.float32],
+) -> tuple[NDArray[np.uint16], Doubtful]:
+    """How many of its column's thresholds each u = products + offsets reaches, shape (n, m).
+
+    Column j has 2^widths[j] - 1 rising thresholds; those of all columns follow each other in
+    `thresholds`. A value within its row's tolerance of one, or not finite, is doubtful.
+    """
+    indices = np.empty(products.shape, dtype=np.uint16)
+    rest = (np.ascontiguousarray(thresholds, dtype=np.float32), indices)
+    doubtful = _doubtful(
+        _native.quantise, products, offsets, tolerances, None, False, widths, *rest
+    )
+    return indices, doubtful
 
 
 def pack(symbols: NDArray[np.uint16], widths: NDArray[np.uint8]) -> NDArray[np.uint8]:

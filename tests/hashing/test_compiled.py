@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from isohash import native
+from isohash.hashing.adaptive import AdaptiveHash
+from isohash.hashing.best import make_hasher
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.lee import LeeHash
 from isohash.kernels.radial import RadialKernel
@@ -18,7 +20,9 @@ def rows_near_ties(rng: np.random.Generator, n: int) -> np.ndarray:
     return (rng.standard_normal((n, 20)) * np.geomspace(1, 1e6, n)[:, None]).astype(np.float32)
 
 
-def codes_of(hash_: CosineHash | LeeHash, X: np.ndarray, monkeypatch, compiled: bool) -> np.ndarray:
+def codes_of(
+    hash_: AdaptiveHash | CosineHash | LeeHash, X: np.ndarray, monkeypatch, compiled: bool
+) -> np.ndarray:
     with monkeypatch.context() as patch:
         patch.setattr(native, "available", lambda: compiled)
         return hash_.encode(X).packed
@@ -37,4 +41,13 @@ def test_symbols_do_not_depend_on_who_wraps_them(rng, monkeypatch, q: int) -> No
     hash_ = LeeHash.draw(20, 101, q, 2.0, 3)
     X = rows_near_ties(rng, 150)
     compiled, plain = (codes_of(hash_, X, monkeypatch, way) for way in (True, False))
+    np.testing.assert_array_equal(compiled, plain)
+
+
+@pytest.mark.parametrize("bits", [40, 300])
+def test_levels_do_not_depend_on_who_finds_them(rng, monkeypatch, bits: int) -> None:
+    X = (rng.standard_normal((400, 30)) * np.geomspace(1, 0.1, 30)).astype(np.float32)
+    hash_ = make_hasher(bits).fit(X).hash_
+    far = np.concatenate([X, rows_near_ties(rng, 90)[:, rng.integers(0, 20, 30)]])
+    compiled, plain = (codes_of(hash_, far, monkeypatch, way) for way in (True, False))
     np.testing.assert_array_equal(compiled, plain)

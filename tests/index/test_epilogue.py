@@ -58,6 +58,27 @@ def test_symbols_wrap_exactly(
     np.testing.assert_array_equal(found, np.nonzero(doubtful))
 
 
+@pytest.mark.parametrize("n", [0, 1, 40])
+def test_indices_count_the_thresholds_reached(rng: np.random.Generator, n: int) -> None:
+    widths = np.array([1, 5, 12, 3, 1])
+    levels = [np.sort(rng.normal(0, 1, 2**w - 1)).astype(np.float32) for w in widths]
+    products = rng.normal(0, 1, (n, 5)).astype(np.float32)
+    on = rng.random((n, 5)) < 0.3  # just on a threshold
+    picked = np.stack([rng.choice(t, n) for t in levels], axis=1)
+    products[on] = picked[on]
+    tolerances = rng.choice([1e-6, 1e-4], n).astype(np.float32)
+    indices, doubtful = native.quantise(
+        products, np.zeros(5), widths.astype(np.uint8), np.concatenate(levels), tolerances
+    )
+    expected = [np.searchsorted(t, products[:, j], side="right") for j, t in enumerate(levels)]
+    np.testing.assert_array_equal(indices, np.stack(expected, axis=1))
+    apart = [
+        np.abs(products[:, j, None].astype(float) - t).min(axis=1) for j, t in enumerate(levels)
+    ]
+    near = np.stack(apart, axis=1) <= tolerances[:, None]
+    np.testing.assert_array_equal(doubtful, np.nonzero(near))
+
+
 @pytest.mark.parametrize("portable", [False, True])
 def test_what_is_not_a_number_is_left_to_the_caller(portable: bool) -> None:
     bad = np.array([[np.nan, np.inf, -np.inf, 0.3] * 5], dtype=np.float32)

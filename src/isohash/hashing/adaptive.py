@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.hashing.points import PointHash
 from isohash.hashing.projection import Block, Projection
 from isohash.hashing.saving import pack
@@ -40,6 +41,21 @@ class AdaptiveHash(PointHash):
 
     def indices(self, block: Block) -> NDArray[np.uint16]:
         """Between which thresholds each coordinate lies, (n, p)."""
+        indices, (rows, columns) = self._quantised(block)
+        if len(rows):
+            indices[rows, columns] = self._settle(block, rows, columns)
+        return indices
+
+    def _quantised(self, block: Block) -> tuple[NDArray[np.uint16], native.Doubtful]:
+        """The indices by float32 coordinates, and the rows and columns too close to call."""
+        if native.available():
+            return native.quantise(
+                block.products,
+                block.projection.offsets,
+                self.alphabets.widths,
+                self.thresholds,
+                block.bounds,
+            )
         indices = np.empty(block.u.shape, dtype=np.uint16)
         bounds, near = block.bounds, np.zeros(block.u.shape, dtype=bool)
         for j, thresholds in enumerate(self._of_axis):
@@ -49,9 +65,7 @@ class AdaptiveHash(PointHash):
             near[:, j] = high != np.searchsorted(thresholds, u - bounds, side="left")
             near[:, j] |= ~np.isfinite(u)
         rows, columns = np.nonzero(near)
-        if len(rows):
-            indices[rows, columns] = self._settle(block, rows, columns)
-        return indices
+        return indices, (rows, columns)
 
     @cached_property
     def _of_axis(self) -> list[NDArray[np.float32]]:
