@@ -45,7 +45,8 @@ class HasherEstimator(TransformerMixin, BaseEstimator):
 def _validated(estimator: BaseEstimator, X: ArrayLike, reset: bool) -> NDArray[np.float32]:
     """scikit-learn's own checks, with the first line of its message as an InputError."""
     try:
-        rows: NDArray[np.float32] = validate_data(estimator, X, reset=reset, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            rows: NDArray[np.float32] = validate_data(estimator, X, reset=reset, dtype=np.float32)
     except (ValueError, OverflowError) as error:
         message = str(error).strip().splitlines()[0]
         if "Reshape your data" in str(error):
