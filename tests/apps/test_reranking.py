@@ -140,6 +140,27 @@ def test_an_archive_without_embeddings_answers_by_code_and_refuses_the_rest(
     assert "index the source into a new archive" in outcome.err
 
 
+def test_answers_are_json_that_any_reader_takes(archive_path, isohash) -> None:
+    """Beyond range there is no upper end: null, not a name that JSON does not have."""
+    for k in (3, 14):
+        out = isohash("query", archive_path, "phantom-00-00", "-k", k, "--rerank", 0, "--json").out
+        told = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        for match in told["matches"]:
+            for near in match["near"].values():
+                assert (near["high"] is None) == near["beyond_range"]
+
+
+def test_the_codes_tell_about_the_distance_that_embeddings_have(archive: Archive) -> None:
+    session = archive.session("phantom-01-03")
+    inside = []
+    for view in VIEWS:
+        for match in session.ask(14, by=view):
+            near = match.near[view]
+            assert near.estimate == pytest.approx(match.distance, rel=0.15)
+            inside.append(near.low <= match.distance <= (near.high or np.inf))
+    assert np.mean(inside) > 0.5  # calibrated on five phantoms: not what many patients would give
+
+
 def test_a_negative_number_of_candidates_is_refused(archive: Archive) -> None:
     with pytest.raises(InputError, match="--rerank must be 0"):
         archive.query("phantom-00-00", rerank=-1)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isohash.apps.pipeline import HashModel
 from isohash.apps.plan_view import DoseShare, PlanRanked
@@ -25,18 +26,18 @@ class Near:
     """A code distance turned back into an embedding distance, with its 95 % interval.
 
     The unit is the distance at which an archive slice typically has its 50th nearest neighbour.
-    Beyond the range of the code only `low` is known.
+    Beyond the range of the code only `low` is known, and `high` is None.
     """
 
     estimate: float
     low: float
-    high: float
+    high: float | None
     beyond_range: bool
 
     @property
     def text(self) -> str:
         """For people: the estimate with its interval."""
-        if self.beyond_range:
+        if self.high is None:
             return f"beyond {self.low:.2f}"
         return f"{self.estimate:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
@@ -194,7 +195,7 @@ def _calibrated(
     near, low, high = {}, 0.0, 0.0
     for view, weight in weights.items():
         counts = [pair.counts[view] for pair in one.pairs]
-        near[view], ends = _of_view(models[view], float(models[view].measured(counts).mean()))
+        near[view], ends = _of_view(models[view], np.array(counts, dtype=np.float64))
         low += weight * ends[0]
         high += weight * ends[1]
     return near, (low, high)
@@ -216,11 +217,20 @@ def plan_match_of(
     )
 
 
-def _of_view(model: HashModel, distance: float) -> tuple[Near, tuple[float, float]]:
-    """The embedding distance with its interval, and that interval as code distances again."""
-    found = model.calibration.estimate(np.array([model.counted(distance)]))
-    estimate, low, high = (float(x[0]) for x in (found.estimate, found.low, found.high))
+def _of_view(model: HashModel, counts: NDArray[np.float64]) -> tuple[Near, tuple[float, float]]:
+    """The mean embedding distance of pairs with its interval, and that as code distances again.
+
+    Where codes estimate the distance itself, estimates and intervals are those of the pairs on
+    average, as if all erred together; a count of symbols is averaged before it is looked up.
+    """
+    distance = float(model.measured(counts).mean())
+    found = model.calibration.estimate(counts if model.linear else [model.counted(distance)])
+    beyond = bool(found.beyond_range.mean() > 0.5)
+    within = np.where(found.beyond_range, found.estimate, found.high)
+    estimate, low = float(found.estimate.mean()), float(found.low.mean())
+    high = math.inf if beyond else float(within.mean())
     ends = model.measured(model.calibration.code_distance([low, high]))
     interval = (min(distance, float(ends[0])), max(distance, float(ends[1])))
     unit = model.near
-    return Near(estimate / unit, low / unit, high / unit, bool(found.beyond_range[0])), interval
+    told = Near(estimate / unit, low / unit, None if beyond else high / unit, beyond)
+    return told, interval
