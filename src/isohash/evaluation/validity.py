@@ -62,6 +62,7 @@ IMAGE_WAYS = (
     "down-sampled dose",
     "joint, late, alpha 0.5",
 )
+AS_GOOD = 0.01  # difference in r that is far below its interval
 SCORED_WAYS = (*IMAGE_WAYS, *ANATOMY, PLAN, OWN_DVH)
 
 
@@ -258,6 +259,7 @@ def _bands(split: Split, structures: Any, settings: ValiditySettings) -> dict[st
 
 
 def chosen_alpha(rows: Sequence[Row], fusion: str = "late") -> float:
-    """The alpha whose joint distance follows the plan distance best among the training patients."""
+    """The largest alpha that follows the plan distance as well as the best one, when left out."""
     by_way = {row["way"]: row["r_plan"] for row in rows if row["split"] == "leave one out"}
-    return max(ALPHAS, key=lambda alpha: by_way[f"joint, {fusion}, alpha {alpha:g}"])
+    r = {alpha: by_way[f"joint, {fusion}, alpha {alpha:g}"] for alpha in ALPHAS}
+    return max(alpha for alpha in ALPHAS if r[alpha] >= max(r.values()) - AS_GOOD)

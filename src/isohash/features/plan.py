@@ -198,17 +198,19 @@ def differences(predicted: Doses, planned: Doses) -> tuple[Matrix, NDArray[np.bo
 def expected_curves(predicted: Doses, doses: Doses) -> Matrix:
     """How true plan distances spread where predicted ones lie (4, bins); see `PlanEncoder`.
 
-    Over all pairs of a case, with its predicted doses, and another that has all its structures.
+    Over all pairs of a case, with its predicted doses, and another that shares a structure with it.
     """
-    known = ~np.isnan(doses[:, :, 0])
-    pairs = ~(known[:, None] & ~known[None]).any(axis=2) & ~np.eye(len(doses), dtype=bool)
+    at = np.full((len(doses), len(doses)), np.nan)
+    for row, own in enumerate(predicted):
+        others = np.arange(len(doses)) != row
+        at[row, others] = with_unknown(*differences(own, doses[others])).mean(axis=0)
+    true = plan_distances(doses, doses)
+    pairs = ~np.isnan(at) & ~np.isnan(true)
     if pairs.sum() < EXPECTED_BINS:
         raise InputError("too few cases have the same structures to learn from their plans")
-    at = plan_distances(predicted, doses)[pairs]
-    seen = plan_distances(doses, doses)[pairs]
-    bins = np.array_split(np.argsort(at, kind="stable"), EXPECTED_BINS)
-    percents = [np.percentile(seen[own], (2.5, 50.0, 97.5)) for own in bins]
-    curves = np.column_stack([[np.median(at[own]) for own in bins], percents]).T
+    bins = np.array_split(np.argsort(at[pairs], kind="stable"), EXPECTED_BINS)
+    percents = [np.percentile(true[pairs][own], (2.5, 50.0, 97.5)) for own in bins]
+    curves = np.column_stack([[np.median(at[pairs][own]) for own in bins], percents]).T
     return np.maximum.accumulate(curves, axis=1)  # further predicted, further expected
 
 
