@@ -45,6 +45,8 @@ def choose_plan_encoder(sample: Sequence[Measured]) -> PlanChoice:
     if not tried:
         return PlanChoice(None, {"missing": _why_none(sample)})
     names = set.intersection(*(set(encoder.structures) for encoder in tried))
+    if own is not None and not names:  # nothing by which to compare them
+        tried, names = [own], set(own.structures)
     found = {e.name: _error(e, sample, names, left_out=e is own) for e in tried}
     known = {name: error for name, error in found.items() if error is not None}
     best = min(tried, key=lambda e: (known.get(e.name, np.inf), e is own))

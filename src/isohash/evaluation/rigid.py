@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.features.geometry import is_target
 from isohash.records import Volume
 
 Points = NDArray[np.float64]
@@ -38,7 +37,7 @@ class Rigid:
         return points @ self.rotation.T + self.shift_mm
 
 
-def rigid_between(a: Mapping[str, Points], b: Mapping[str, Points], turn: bool = True) -> Rigid:
+def rigid_between(a: Mapping[str, Points], b: Mapping[str, Points]) -> Rigid:
     """The rigid motion from the centres of `a` (name -> (3,) mm) to those of `b`.
 
     Without shared names there is no motion.
@@ -46,19 +45,14 @@ def rigid_between(a: Mapping[str, Points], b: Mapping[str, Points], turn: bool =
     shared = sorted(set(a) & set(b))
     if not shared:
         return Rigid(np.eye(3), np.zeros(3))
-    weight = np.array([TARGET_WEIGHT if is_all_targets(name) else 1.0 for name in shared])
+    weight = np.array([TARGET_WEIGHT if name == TARGETS else 1.0 for name in shared])
     weight /= weight.sum()
     start, end = (np.array([points[name] for name in shared]) for points in (a, b))
     from_centre, to_centre = weight @ start, weight @ end
     rotation = np.eye(3)
-    if turn and len(shared) >= 3:
+    if len(shared) >= 3:
         rotation = _rotation((start - from_centre) * weight[:, None], end - to_centre)
     return Rigid(rotation, to_centre - rotation @ from_centre)
-
-
-def is_all_targets(name: str) -> bool:
-    """Whether a landmark is the centre of all targets."""
-    return name == TARGETS or is_target(name)
 
 
 def _rotation(start: Points, end: Points) -> Points:

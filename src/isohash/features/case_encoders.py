@@ -22,7 +22,6 @@ from isohash.errors import InputError
 from isohash.features.encoder_file import EncoderHeader, encoder_digest, write_encoder
 from isohash.features.geometry import (
     GeometrySettings,
-    dvh_features,
     overlap_volume_histograms,
     shared_heights,
     structures_by_name,
@@ -63,7 +62,6 @@ PARTS: dict[str, Part] = {
     "heights": Part(shared_heights, 0.5, True),
     "presence": Part(_presence, 0.6, True),
     "signature": Part(target_signature, 0.5, False),
-    "dvh": Part(dvh_features, 1.0, True),
 }
 GEOMETRY_PARTS = ("overlap", "heights", "presence", "signature")
 
