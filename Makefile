@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning clean
+.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning figures-validity clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -80,6 +80,12 @@ figures-learning: $(VENV)/.all
 	$(BIN)/isohash evaluate svm $(DATA)/.. --out docs/figures/svm
 	$(BIN)/python benchmarks/kernel_tables.py
 	$(BIN)/python benchmarks/svm_tables.py
+
+figures-validity: $(VENV)/.all
+	$(BIN)/isohash evaluate validity $(DATA)/train $(DATA)/validation --out $(FIGURES)/validity
+	mkdir -p docs/figures/validity
+	cp $(FIGURES)/validity/*.png $(FIGURES)/validity/*.csv $(FIGURES)/validity/*.json docs/figures/validity
+	$(BIN)/python benchmarks/validity_tables.py
 
 readme: $(VENV)/.all
 	$(BIN)/python benchmarks/readme_tables.py
