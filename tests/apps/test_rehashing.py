@@ -83,12 +83,12 @@ def vectors(tmp_path: Path, rng: np.random.Generator) -> Path:
     return tmp_path / "v.npz"
 
 
-@pytest.mark.parametrize("q", [2, 10])
-def test_vectors_are_hashed_with_the_learned_kernel_too(
-    vectors: Path, tmp_path: Path, isohash, q: int
+@pytest.mark.parametrize("family", [("--q", 2), ("--q", 10), ("--hash", "adaptive")])
+def test_vectors_are_hashed_with_the_learned_kernel_whatever_they_had(
+    vectors: Path, tmp_path: Path, isohash, family: tuple[str, object]
 ) -> None:
     archive = tmp_path / "V"
-    assert isohash("index", vectors, archive, "--bits", 512, "--q", q).status == 0
+    assert isohash("index", vectors, archive, "--bits", 512, *family).status == 0
     learned = json.loads(isohash("train", "kernel", archive, "--particles", 20, "--json").out)
     assert learned[0]["view"] == "vector"
     told = isohash("index", vectors, archive, "--reuse")
@@ -127,6 +127,9 @@ def test_a_killed_training_goes_on_and_leaves_nothing_behind(
     with pytest.raises(KeyboardInterrupt):
         train_kernel(tmp_path / "V", n_particles=20, progress=killed)
     assert (tmp_path / ".V.kernel").is_dir()
+    train_kernel(tmp_path / "V", n_particles=10, seed=1)  # other options are no obstacle
+    with pytest.raises(KeyboardInterrupt):
+        train_kernel(tmp_path / "V", n_particles=20, progress=killed)
     steps = []
     resumed = train_kernel(tmp_path / "V", n_particles=20, progress=lambda *c: steps.append(c[0]))
     assert steps[0] > 1000

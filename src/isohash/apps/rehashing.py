@@ -73,9 +73,12 @@ def train_kernel(
                 seed,
                 n_neighbours=sample.n_neighbours,
                 dither=False,  # as `_model` draws its hash
+                n_bits=store.recipe["settings"]["bits"],
             )
             labels = sample.labels if objective == "alignment" else None
-            learner.fit(sample.rows, labels, progress=progress, checkpoint=folder / view)
+            # other options, or an archive that has grown since, start anew
+            run = f"{view}-{objective}-{n_particles}-{seed}-{sample.n_rows}"
+            learner.fit(sample.rows, labels, progress=progress, checkpoint=folder / run)
             given = "archive" if labels is not None else "k-means"
             about = {
                 "kernel": objective,

@@ -138,8 +138,9 @@ def draw_traces(rows: list[Row], path: Path) -> None:
                 mine = [r for r in rows if (r["method"], r["objective"]) == (method, objective)]
                 axis.plot(
                     [r["processor_seconds"] for r in mine], [r["value"] for r in mine],
-                    dash, color=colour, label=method,
+                    dash, color=colour, label=method.replace("R^d", "ℝᵈ"),
                 )  # fmt: skip
+            axis.set_xscale("symlog", linthresh=0.01)
             axis.set_title(f"{objective}, {_size(rows)} particles")
             axis.set_xlabel("processor seconds (one thread)")
         axes[0].set_ylabel("objective on fixed pairs\n(to be minimised)")
@@ -175,6 +176,7 @@ def draw_ranges(panels: list[Row], read: list[Row], error: float, path: Path) ->
                 )  # fmt: skip
                 dots = [r for r in read if (r["near"], r["far"], r["kernel"]) == (*ends, name)]
                 axis.plot([r["r"] for r in dots], [r["bits"] for r in dots], ".", color=colour)
+            axis.plot([], [], ".", color=BLACK, label="measured")
             axis.set_xscale("log")
             axis.set_yscale("log")
             axis.set_ylim(200, 2e5)
@@ -183,7 +185,7 @@ def draw_ranges(panels: list[Row], read: list[Row], error: float, path: Path) ->
             axis.set_title(f"r from {ends[0]:g} to {ends[1]:g}")
             axis.set_xlabel("distance r")
         axes[0, 0].set_ylabel(f"bits for a relative error of {100 * error:g} %")
-        legend_below(drawing, axes[0, 0], 4)
+        legend_below(drawing, axes[0, 0], 5)
 
 
 def _ticks(ends: tuple[float, float]) -> tuple[list[float], list[str]]:

@@ -134,7 +134,7 @@ def draw_evolution(found: Comparison, settings: MeanFieldSettings, path: Path) -
             )  # fmt: skip
             axis.set_title(f"t = {time:g} ({round(time / settings.step_size):,} steps)")
             axis.set_xlim(*settings.bounds)
-        drawing.supxlabel("bandwidth ξ, in units of 1 / (median distance)²", size=8.5)
+            axis.set_xlabel("ξ · (median distance)²")
         axes[0].set_ylabel("density")
         legend_below(drawing, axes[0], 2)
 
