@@ -12,6 +12,7 @@ OLDEST_PYTHON = "0x030B0000"  # one binary for Python 3.11 and later
 SOURCES = [
     "amx.cpp",
     "avx2.cpp",
+    "avx2_lookup.cpp",
     "avx512.cpp",
     "avx512_slices.cpp",
     "avx512_squares.cpp",
@@ -26,7 +27,17 @@ SOURCES = [
     "scalar.cpp",
     "search.cpp",
 ]
-HEADERS = ["avx512.hpp", "isohash.h", "kernels.hpp", "pool.hpp", "select.hpp", "simd_x86.hpp"]
+HEADERS = [
+    "avx2.hpp",
+    "avx512.hpp",
+    "consumers.hpp",
+    "isohash.h",
+    "kernels.hpp",
+    "module_args.hpp",
+    "pool.hpp",
+    "select.hpp",
+    "simd_x86.hpp",
+]
 
 # Never -march=native: the kernels choose by what the processor says at run time.
 if sys.platform == "win32":
