@@ -19,7 +19,7 @@ N_BITS, N_SYMBOLS = 4096, 1024  # the literature's lengths
 N_QUERIES = 3
 CANDIDATES = 100  # queries among which the hardest are looked for
 WIDTH = 10  # tiles in a row
-WIDTH_INCHES = 6.0  # less than a page: pictures of pictures take many bytes
+WIDTH_INCHES = 5.7  # less than a page: pictures of pictures take many bytes
 WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another class
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:
     ratios = [1.0] + [4.0] * len(kinds)
     shape: dict[str, Any] = {"nrows": len(queries), "ncols": 1 + len(kinds), "squeeze": False}
     with figure(
-        path, WIDTH_INCHES, 2.1 * len(queries), colours=16, width_ratios=ratios, **shape
+        path, WIDTH_INCHES, 2.0 * len(queries), colours=8, width_ratios=ratios, **shape
     ) as (_, grid):
         for axes in grid.ravel():
             axes.axis("off")
