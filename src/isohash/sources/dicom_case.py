@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.resample import resample
@@ -87,13 +88,14 @@ def _dose_on(
     if ct is None:
         return _sum_on_own_grid(doses), None
     shape = (ct.array.shape[0], ct.array.shape[1], ct.array.shape[2])
-    total = np.zeros(shape, dtype=np.float32)
+    total: NDArray[np.float32] | None = None
     known = np.ones(shape, dtype=bool)
     for dose in doses:
         values = resample(dose, ct.affine, shape, outside=np.nan)
-        inside = np.isfinite(values)
-        known &= inside
-        total += np.where(inside, values, 0.0)
+        known &= np.isfinite(values)
+        np.nan_to_num(values, copy=False)
+        total = values if total is None else np.add(total, values, out=total)
+    assert total is not None
     if not known.any():
         raise InputError(f"{files[0].path}: the dose grid lies wholly outside the CT")
     if (beyond := max(_share_beyond(dose, ct) for dose in doses)) > BEYOND:

@@ -28,8 +28,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not get between the answers
     while (message := receive(sys.stdin.buffer)) is not None:
-        header, blobs = _answer(message[0])
-        send(answers, header, blobs)
+        send(answers, *_answer(message[0]))  # unnamed, so that one case is freed before the next
 
 
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:

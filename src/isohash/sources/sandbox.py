@@ -120,11 +120,19 @@ def _pump(process: subprocess.Popen[bytes], answers: queue.Queue[Message | None]
     """Move answers from the pipe to the queue; None says that there will be no more."""
     assert process.stdout is not None
     try:
-        while (message := receive(process.stdout)) is not None:
-            answers.put(message)
+        while _pass_on(process.stdout, answers):
+            pass
     except (OSError, ValueError):
         pass  # the pipe was closed under us, or cut within a message
     answers.put(None)
+
+
+def _pass_on(stream: IO[bytes], answers: queue.Queue[Message | None]) -> bool:
+    """One message; no name of it is left here, for while we wait its case may be freed."""
+    if (message := receive(stream)) is None:
+        return False
+    answers.put(message)
+    return True
 
 
 class Pool:
