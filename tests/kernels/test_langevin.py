@@ -20,6 +20,7 @@ REALS = arrays(np.float64, st.integers(1, 20), elements=st.floats(-100, 100))
 def test_projection_is_idempotent_and_reaches_the_nearest_point(xi):
     interval = Interval(-1.5, 3.0)
     once = interval.project(xi)
+    assert interval.outside(once) == 0
     np.testing.assert_array_equal(interval.project(once), once)
     grid = np.linspace(-1.5, 3.0, 46)
     assert (np.abs(xi - once) <= np.abs(np.subtract.outer(xi, grid)).min(axis=1) + 1e-12).all()

@@ -9,7 +9,7 @@ kept, so that an interrupted run goes on where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,16 @@ from isohash.kernels.learner import KernelLearner
 
 Progress = Callable[[int, int, str], None]
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Study:
+    """Where finished parts and results go, and what is said of every result."""
+
+    settings: KernelSettings
+    parts: Parts
+    out: Path
+    about: Row
 
 
 def run(
@@ -57,15 +67,16 @@ def run(
         for name, vectors in data.items()
     }
     parts = Parts(out / "kernel-parts", about | {"learner": KernelLearner().get_params()})
+    study = _Study(settings, parts, out, about)
     first = next(iter(drawn_once.values()))
     told(total - 4, total, "one draw looked at closely")
-    _views(drawn_once, settings, table, parts, out, about)
+    _views(drawn_once, table, study)
     told(total - 3, total, "when a mixture helps")
-    _mixture(settings, parts, out, about)
+    _mixture(study)
     told(total - 2, total, "the mean-field limit")
-    _mean_field(first, settings, out, about)
+    _mean_field(first, study)
     told(total - 1, total, "what learning costs")
-    _costs(first, settings, parts, out, about)
+    _costs(first, study)
     told(total, total, "done")
     return rows
 
@@ -81,66 +92,63 @@ def _retrieval_parts(out: Path, vectors: Vectors, settings: KernelSettings) -> P
     return Parts(out / "kernel-parts", asked | {"data": vectors.digest, "learner": learner})
 
 
-def _views(
-    drawn: dict[str, Vectors],
-    settings: KernelSettings,
-    table: list[Row],
-    parts: Parts,
-    out: Path,
-    about: Row,
-) -> None:
+def _views(drawn: dict[str, Vectors], table: list[Row], study: _Study) -> None:
     panels = [
         panel
         for name, vectors in drawn.items()
-        for panel in parts.get(f"panels-{name}", partial(views, name, vectors, settings, table))
+        for panel in study.parts.get(
+            f"panels-{name}", partial(views, name, vectors, study.settings, table)
+        )
     ]
     scatters = [panel for panel in panels if "euclidean" in panel]
     curves = [panel for panel in panels if "recall" in panel]
     for panel in scatters:
         name = f"kernel-scatter-{panel['dataset']}"
-        write_curves(out, name, [panel], ["dataset"], about)
-        kernel_figures.draw_scatter(panel, settings.bits, out / f"{name}.png")
+        write_curves(study.out, name, [panel], ["dataset"], study.about)
+        kernel_figures.draw_scatter(panel, study.settings.bits, study.out / f"{name}.png")
     by = ("dataset", "method", "bits")
-    write_curves(out, "kernel-precision-recall", curves, by, about)
-    path = out / "kernel-precision-recall.png"
-    kernel_figures.draw_precision_recall(curves, settings.bits, path)
+    write_curves(study.out, "kernel-precision-recall", curves, by, study.about)
+    path = study.out / "kernel-precision-recall.png"
+    kernel_figures.draw_precision_recall(curves, study.settings.bits, path)
 
 
-def _mixture(settings: KernelSettings, parts: Parts, out: Path, about: Row) -> None:
-    mixture = settings.mixture
-    needed = parts.get("bits-needed", partial(kernel_mixture.bits_needed, mixture))
-    read = parts.get("readings", partial(kernel_mixture.readings, mixture))
+def _mixture(study: _Study) -> None:
+    mixture = study.settings.mixture
+    needed = study.parts.get("bits-needed", partial(kernel_mixture.bits_needed, mixture))
+    read = study.parts.get("readings", partial(kernel_mixture.readings, mixture))
     widths: list[Row] = []
-    for seed in range(settings.n_seeds):
-        measure = partial(kernel_mixture.two_widths, seed, mixture, settings.n_queries, settings.k)
-        widths += parts.get(f"widths-{seed}", measure)
+    for seed in range(study.settings.n_seeds):
+        measure = partial(
+            kernel_mixture.two_widths, seed, mixture, study.settings.n_queries, study.settings.k
+        )
+        widths += study.parts.get(f"widths-{seed}", measure)
     by = ("near", "far", "dither", "kernel")
-    write_curves(out, "kernel-ranges", needed, by, about | {"readings": read})
+    write_curves(study.out, "kernel-ranges", needed, by, study.about | {"readings": read})
     table = kernel_mixture.widths_table(widths)
-    write_results(out, "kernel-widths", widths, about | {"summary": table})
-    kernel_figures.draw_ranges(needed, read, mixture.error, out / "kernel-ranges.png")
-    kernel_figures.draw_widths(widths, out / "kernel-widths.png")
+    write_results(study.out, "kernel-widths", widths, study.about | {"summary": table})
+    kernel_figures.draw_ranges(needed, read, mixture.error, study.out / "kernel-ranges.png")
+    kernel_figures.draw_widths(widths, study.out / "kernel-widths.png")
 
 
-def _mean_field(vectors: Vectors, settings: KernelSettings, out: Path, about: Row) -> None:
+def _mean_field(vectors: Vectors, study: _Study) -> None:
     pairs = kernel_costs.Problem(vectors).pairs.draw(
-        settings.mean_field.n_pairs, np.random.default_rng(0)
+        study.settings.mean_field.n_pairs, np.random.default_rng(0)
     )
-    found = mean_field.compare(pairs, settings.mean_field, seed=0)
-    mean_field.draw_evolution(found, settings.mean_field, out / "kernel-evolution.png")
-    mean_field.draw_convergence(found, out / "kernel-mean-field.png")
+    found = mean_field.compare(pairs, study.settings.mean_field, seed=0)
+    mean_field.draw_evolution(found, study.settings.mean_field, study.out / "kernel-evolution.png")
+    mean_field.draw_convergence(found, study.out / "kernel-mean-field.png")
     measured = {
         "slope": found.slope, "slope_half_width": found.slope_half_width,
         "gibbs_distance_of_density": found.gibbs_distance,
         "gibbs_distance_of_particles": found.gibbs_distance_of_particles,
         "largest_mass_error": float(np.abs(found.solution.mass - 1.0).max()),
     }  # fmt: skip
-    write_results(out, "kernel-mean-field", found.rows, about | measured)
+    write_results(study.out, "kernel-mean-field", found.rows, study.about | measured)
 
 
-def _costs(vectors: Vectors, settings: KernelSettings, parts: Parts, out: Path, about: Row) -> None:
-    rows = parts.get("costs", partial(kernel_costs.costs, vectors, settings))
-    write_results(out, "kernel-cost", rows, about)
-    traces = parts.get("traces", partial(kernel_costs.traces, vectors, settings))
-    write_results(out, "kernel-objective", traces, about)
-    kernel_figures.draw_traces(traces, out / "kernel-objective.png")
+def _costs(vectors: Vectors, study: _Study) -> None:
+    rows = study.parts.get("costs", partial(kernel_costs.costs, vectors, study.settings))
+    write_results(study.out, "kernel-cost", rows, study.about)
+    traces = study.parts.get("traces", partial(kernel_costs.traces, vectors, study.settings))
+    write_results(study.out, "kernel-objective", traces, study.about)
+    kernel_figures.draw_traces(traces, study.out / "kernel-objective.png")
