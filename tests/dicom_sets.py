@@ -2,6 +2,8 @@
 
 import numpy as np
 import pydicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
 
@@ -64,3 +66,28 @@ def assert_geometry(case, slices):
             assert (off < 0.1).sum() >= (2 if uneven else 3), (file, at)
             assert (at > -0.5).all()
             assert (at < ends + 0.5).all()
+
+
+def rewrite(folder, edit, kinds=("CT",)):
+    """Change the data sets of some kinds of files by a function."""
+    for path in sorted(folder.iterdir()):
+        if path.name[:2] in kinds:
+            dataset = pydicom.dcmread(path)
+            edit(dataset)
+            dataset.save_as(path)
+
+
+def assert_same(read, case, dose_atol=1e-5):
+    np.testing.assert_array_equal(read.ct.array, case.ct.array)
+    np.testing.assert_allclose(read.ct.affine, case.ct.affine, atol=1e-9)
+    np.testing.assert_allclose(read.dose.array, case.dose.array, atol=dose_atol)
+    assert set(read.structures) == set(case.structures)
+    for name, mask in case.structures.items():
+        np.testing.assert_array_equal(read.structures[name].array, mask.array)
+
+
+def item(**values):
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return Sequence([dataset])
