@@ -62,6 +62,7 @@ bench: $(VENV)/.all
 numbers: $(VENV)/.all
 	$(BIN)/python benchmarks/main_job.py $(DATA) --out docs/numbers
 	$(BIN)/isohash evaluate dice $(DATA)/train $(DATA)/validation --out docs/numbers
+	$(BIN)/python benchmarks/hashing_numbers.py $(DATA)/.. --out docs/numbers
 
 # Draw the figures of docs/figures.md (25 minutes); DATA lies beside the other data sets. A rerun
 # goes on where the last one stopped; finished parts are in FIGURES/work.
@@ -89,6 +90,7 @@ figures-validity: $(VENV)/.all
 
 readme: $(VENV)/.all
 	$(BIN)/python benchmarks/readme_tables.py
+	$(BIN)/python benchmarks/hashing_tables.py
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info out isohash-demo

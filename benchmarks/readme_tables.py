@@ -45,13 +45,14 @@ def dice(found: dict[str, Any]) -> str:
         "|---|" + "---|" * len(lengths),
     ]
     for view in ("ct", "dose"):
-        for family in ("threshold 0", "random threshold"):
+        for family in ("default", "threshold 0", "random threshold"):
             cells = [
                 f"{row['dice']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
                 for row in rows
                 if row["view"] == view and row["family"] == family
             ]
-            lines.append(f"| {view}, {family} | " + " | ".join(cells) + " |")
+            if cells:
+                lines.append(f"| {view}, {family} | " + " | ".join(cells) + " |")
     about = (
         f"{settings['n_queries']} query slices against {settings['n_database']} slices, "
         f"{settings['encoder']} embeddings ({settings['dim']}-dimensional), equal stored bits, "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from isohash.features.encoders import Encoder, load_encoder
 from isohash.features.shipped import shipped_encoder
 from isohash.index.flat import distances
 from isohash.kernels.checkpoint import digest as settings_digest
+
+if TYPE_CHECKING:
+    from isohash.hashing.estimator import HasherEstimator
 
 Progress = Callable[[int, int, str], None]
 METRIC = (
@@ -135,16 +138,14 @@ def score_codes(
     view: View, settings: DiceSettings, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Dice and Jaccard of every family and code length, with intervals by patient."""
-    from isohash.hashing.kernel_hasher import KernelHasher
-
     truth = nearest(view.base, view.query, settings.k)
     rng = np.random.default_rng(settings.seed)
     rows: list[dict[str, Any]] = []
     for bits in settings.bits:
-        for family, dither in (("random threshold", True), ("threshold 0", False)):
+        for family, hasher in _hashers(bits, settings.seed).items():
             if progress is not None:
-                progress(len(rows), 2 * len(settings.bits), f"hashing {view.name} to {bits} bits")
-            hasher = KernelHasher(n_bits=bits, dither=dither, random_state=settings.seed)
+                total = len(STYLES) * len(settings.bits)
+                progress(len(rows), total, f"hashing {view.name} to {bits} bits")
             hasher.fit(view.base)
             counts = distances(hasher.transform(view.query), hasher.transform(view.base))
             scores = expected_overlap(counts, truth, settings.k)
@@ -162,6 +163,22 @@ def score_codes(
                 }
             )
     return rows
+
+
+# The line of each family in the figure, best first.
+STYLES = {"default": ":", "threshold 0": "-", "random threshold": "--"}
+
+
+def _hashers(bits: int, seed: int) -> dict[str, HasherEstimator]:
+    """The families compared, by their names in the table."""
+    from isohash.hashing.best import make_hasher
+    from isohash.hashing.kernel_hasher import KernelHasher
+
+    return {
+        "random threshold": KernelHasher(bits, random_state=seed),
+        "threshold 0": KernelHasher(bits, dither=False, random_state=seed),
+        "default": make_hasher(bits, seed),
+    }
 
 
 def _encoder(
@@ -185,7 +202,7 @@ def _plot(rows: Sequence[dict[str, Any]], path: Path, settings: DiceSettings) ->
 
     with figure(path, 6.4, 4.0) as (_, axes):
         for view, marker in (("ct", "o"), ("dose", "s")):
-            for family, style in (("threshold 0", "-"), ("random threshold", "--")):
+            for family, style in STYLES.items():
                 line = [r for r in rows if r["view"] == view and r["family"] == family]
                 bits, dice = [r["bits"] for r in line], [r["dice"] for r in line]
                 error = [
