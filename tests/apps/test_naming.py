@@ -8,6 +8,7 @@ import pytest
 
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
+from isohash.apps.naming import patient_notes
 from isohash.errors import InputError
 from isohash.records import Volume
 from small_cases import OPTIONS, as_findings, phantom
@@ -43,6 +44,13 @@ def test_unknown_names_are_told_and_an_edited_table_is_followed(tmp_path, findin
         assert "Parotid_L" in opened.entry("case0").facts["structures"]
         session = opened.session(oddly_named(0))
         assert "Parotid_L" in session.query.facts["structures"]
+
+
+def test_many_cases_of_one_patient_are_worth_a_note():
+    assert not patient_notes([{"patient": "a"}] * 4)
+    assert not patient_notes([{"patient": "a"}] * 9 + [{"patient": "b"}])
+    (note,) = patient_notes([{"patient": "a"}] * 5)
+    assert "--same-patient" in note
 
 
 def test_a_second_structure_of_one_name_keeps_its_own(tmp_path):

@@ -23,7 +23,7 @@ from isohash.apps.encoder_choice import choose, named_encoders, slices_for
 from isohash.apps.engine import load_pipeline
 from isohash.apps.entry import Entry, entry_of
 from isohash.apps.fitting import fit_encoder, fit_model, hash_for
-from isohash.apps.naming import known_as, unmapped
+from isohash.apps.naming import known_as, patient_notes, unmapped
 from isohash.apps.pipeline import Pipeline, as_stored
 from isohash.apps.plan_fitting import choose_plan_encoder
 from isohash.apps.retrieval import View
@@ -146,7 +146,11 @@ def _add(
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
         unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
-        notes=(*store.recipe.get("notes", ()), *_plan_notes(store.recipe)),
+        notes=(
+            *store.recipe.get("notes", ()),
+            *_plan_notes(store.recipe),
+            *patient_notes(facts.values()),
+        ),
     )
 
 

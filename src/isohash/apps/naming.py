@@ -18,6 +18,8 @@ from isohash.dosimetry.names import match_names, renamed
 from isohash.records import Case, Vectors
 from isohash.sources.found import Findings, Found
 
+MANY = 5  # cases of one patient in one run that are worth a note
+
 
 @dataclass(frozen=True)
 class Unmapped:
@@ -54,6 +56,17 @@ def unmapped(
     names = match_names(name for name in counts if name not in aliases.values())
     rows = [Unmapped(name, counts[name], near) for name, near in names.suggestions.items()]
     return tuple(sorted(rows, key=lambda row: (-row.n_cases, row.name)))
+
+
+def patient_notes(facts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """That many cases of one run are all of one patient, as where an export numbers all alike."""
+    patients = [one["patient"] for one in facts]
+    if len(patients) < MANY or len(set(patients)) > 1:
+        return []
+    return [
+        f"all {len(patients)} cases carry the number of one patient; if they are of several, "
+        "query with --same-patient, for a query leaves its own patient out"
+    ]
 
 
 def _read(found: Found, aliases: Mapping[str, str]) -> Case | Vectors:
