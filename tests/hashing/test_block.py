@@ -212,3 +212,12 @@ def test_axes_are_shared_out_with_equal_room_and_like_products() -> None:
 def test_bad_input_is_refused_by_name(build, word) -> None:
     with pytest.raises(InputError, match=word):
         build()
+
+
+def test_queries_in_whole_units_have_nearly_the_asymmetric_distance(rng, rows, hash_) -> None:
+    queries = hash_.center + 0.3 * (clustered(rng, 40) - hash_.center)  # within all symbols
+    codes, asked = hash_.encode(rows), hash_.encode_queries(queries)
+    squared = ((asked.symbols()[:, None] - codes.symbols()[None]) ** 2).sum(axis=2)
+    apart = np.abs(hash_.unit * np.sqrt(squared) - hash_.asymmetric(queries, codes))
+    # rounding moves each coordinate by half a unit at most
+    assert apart.max() <= 0.5 * hash_.unit * np.sqrt(codes.length) + 1e-6

@@ -5,7 +5,7 @@
 | `slice.index`, `slice.z_mm` | (n,) | position in the case's volume; height in the patient |
 | `slice.row.ct`, `slice.row.dose` | (n,) | row of the slice's code in that view, -1 for none |
 | `codes.ct`, `codes.dose` | (rows, bytes) | packed codes |
-| `embedding.ct`, `embedding.dose` | (rows, d) float16 | what the codes were made from |
+| `embedding.ct`, `embedding.dose` | (rows, d) float16 | what codes are made from, if kept |
 | `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
 | `preview.bytes`, `preview.offset` | | each slice's CT (uint8) and dose (cGy, uint16), deflated |
