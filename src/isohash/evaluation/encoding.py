@@ -37,6 +37,7 @@ SEED = 20260101
 N_CODED = 4096  # vectors per timed call
 N_BITS = 4096
 DIMENSIONS = (64, 128, 500)
+CODE_BITS = (128, 1024)
 GEMM_ROWS = 256  # per product, which is as fast as the product gets
 K = 10
 
@@ -105,9 +106,9 @@ def run_hash_bench(
     base, queries = clustered(4_000 if quick else 20_000, 128)
     rows: list[Row] = []
     with one_thread():
-        for bits in (128, 1024):
+        for done, bits in enumerate(CODE_BITS):
             if progress is not None:
-                progress(len(rows), 12, f"{bits} bits")
+                progress(done, len(CODE_BITS), f"{bits} bits")
             codecs = [*ours(bits), *peers(faiss, bits, base.shape[1])]
             rows += hash_rates(codecs, bits, base, queries, rounds=5 if quick else 15)
     about = {"seed": SEED, "n": len(base), "dim": base.shape[1], "k": K}

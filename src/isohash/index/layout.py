@@ -8,7 +8,7 @@ Two layouts cover every metric:
   distance into a Hamming distance exactly.
 * symbols: two symbols to a byte up to q = 16, one up to q = 256, in two bytes beyond; the distance
   is a sum over positions of `steps[|a - b|]`. Codes that are stored as half or whole bytes
-  (q = 9..16 and 129..256) are used as they are.
+  (q = 9, 11..16 and 129..256) are used as they are.
 """
 
 from __future__ import annotations
