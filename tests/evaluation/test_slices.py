@@ -11,7 +11,7 @@ import pytest
 from isohash.errors import InputError
 from isohash.evaluation.baselines import baselines, sign_projection, spectral
 from isohash.evaluation.benchmark import DiceSettings, embed_views
-from isohash.evaluation.codes import CodesSettings, compare
+from isohash.evaluation.codes import CodesSettings, compare, run_codes
 from isohash.evaluation.metrics import expected_overlap
 from isohash.evaluation.results import bootstrap_interval
 from isohash.evaluation.slices import LITERATURE, OURS, SliceFigures, k_panels, run_slices
@@ -131,6 +131,11 @@ def test_an_optimised_rotation_helps_product_quantisation(view: View) -> None:
         for name in ("FAISS PQ", "FAISS OPQ")
     )
     assert rotated > plain > 50 / 400
+
+
+def test_a_folder_without_the_data_sets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mnist\.npz is not mnist\.npz"):
+        run_codes(tmp_path, tmp_path / "out")
 
 
 def test_only_the_baselines_that_exist_at_a_length_are_tried() -> None:

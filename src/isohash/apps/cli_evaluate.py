@@ -150,7 +150,8 @@ def codes(
     out: Out = Path("out/codes"),
     work: Work = None,
     bits: Annotated[
-        list[int] | None, typer.Option(help="Code lengths [32 64 ... 4096].", show_default=False)
+        list[int] | None,
+        typer.Option(help="Code lengths [32 128 512 1024 4096].", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
     as_json: Json = False,
@@ -168,6 +169,7 @@ def codes(
 
     settings = CodesSettings(
         bits=tuple(bits) if bits else CodesSettings.bits,
+        digit_bits=tuple(bits) if bits else CodesSettings.digit_bits,
         digits=DigitSettings(seed=seed),
         slices=DiceSettings(encoder="deep", seed=seed),
         seed=seed,
