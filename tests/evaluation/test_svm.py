@@ -193,3 +193,13 @@ def test_the_real_tables_have_their_published_shapes(shared_data, name, shape, t
         assert (data.classes[data.is_test].sum(), (~data.is_test).sum()) == (3846, 32561)
     if name.startswith("seizure"):
         assert len(np.unique(data.groups)) == 500
+
+
+@pytest.mark.slow
+def test_the_quick_version_runs_on_the_real_data(shared_data, tmp_path):
+    table = summary(run(tmp_path, shared_data, quick=True))
+    error = {(r["dataset"], r["method"], r["n_features"]): r["test_error"] for r in table}
+    for name in ("buzz", "seizure"):
+        assert error[name, "learned", 100] < error[name, "gaussian", 100] - 0.05
+    example = json.loads((tmp_path / "importance-example.json").read_text())
+    assert len(example["draws"]) == 8  # two draws of plain and chosen features, centred or not

@@ -27,6 +27,8 @@ LOOKS: dict[str, tuple[str, str, str, float]] = {
     "learned": (plotting.GREEN, "o", "-", 1.8),
     "learned-importance": (plotting.BLACK, "o", "-", 1.8),
 }
+# Where errors are labelled within a decade, on panels that span more than a factor of two or not.
+COARSE, FINE = (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8)
 CONTEXT_LINES = {"svc": "-", "nystroem": "--", "linear": ":"}
 
 
@@ -52,7 +54,7 @@ def draw(table: list[Row], path: Path) -> None:
             _draw_seconds(lower, mine)
             if column == 0:
                 upper.set_ylabel("test error, %")
-                lower.set_ylabel("learning, s")
+                lower.set_ylabel("to learn, s")
         legend_below(drawing, axes[0, 0], 3)
 
 
@@ -75,22 +77,21 @@ def _draw_errors(axis: Any, title: str, rows: list[Row]) -> None:
                 )  # fmt: skip
     axis.set_title(title)
     axis.set_xscale("log")
-    _plain_logarithm(axis)
-
-
-def _plain_logarithm(axis: Any) -> None:
-    """A logarithmic axis whose ticks read 5, 10, 20 and not powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
-    axis.yaxis.set_major_formatter(ScalarFormatter())
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    low, high = axis.get_ylim()
+    _label(axis.yaxis, FINE if high < 2 * low else COARSE)
+
+
+def _label(ticks: Any, places: tuple[float, ...]) -> None:
+    """Label a logarithmic axis at `places` of every decade, in plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ticks.set_major_locator(LogLocator(subs=places))
+    ticks.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ticks.set_minor_formatter(NullFormatter())
 
 
 def _draw_seconds(axis: Any, rows: list[Row]) -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
     for method, (colour, marker, line, width) in LOOKS.items():
         if method in ("gaussian", "median"):
             continue  # nothing is learned there
@@ -101,9 +102,11 @@ def _draw_seconds(axis: Any, rows: list[Row]) -> None:
             color=colour, marker=marker, linestyle=line, linewidth=width, markersize=3.5,
             markerfacecolor="none" if marker != "o" else colour,
         )  # fmt: skip
+    axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("random features D")
-    axis.set_xticks([20, 50, 100, 200, 500, 1000])
-    axis.xaxis.set_major_formatter(ScalarFormatter())
-    axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.tick_params(axis="x", which="minor", length=0)
+    _label(axis.xaxis, (1, 2, 5))
+    low, high = axis.get_ylim()
+    _label(axis.yaxis, (1, 3) if high < 30 * low else (1,))
+    axis.tick_params(axis="x", labelbottom=True)
+    axis.tick_params(which="minor", length=0)
