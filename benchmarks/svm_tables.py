@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.svm import SvmSettings
+
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = ROOT / "docs" / "figures" / "svm"
 PAGE = ROOT / "docs" / "svm.md"
@@ -164,12 +166,13 @@ def origin(found: dict[str, Any]) -> str:
     """Which command, data and machine the tables are from."""
     settings, where = found["settings"], found["machine"]
     data = ", ".join(f"{name} {digest[:8]}" for name, digest in found["data_digests"].items())
+    seeds, asked = settings["n_seeds"], SvmSettings().n_seeds
+    told = f"{seeds} seeds" if seeds == asked else f"the first {seeds} of its {asked} seeds"
     return (
-        f"Command: `isohash evaluate svm DATA --out docs/figures/svm`; {settings['n_seeds']} seeds "
-        f"(0 to {settings['n_seeds'] - 1}), at most {settings['n_train']} training and "
-        f"{settings['n_test']} test rows each; data digests {data}; {where['processor']}, "
-        f"{where['cores']} cores, Python {where['python']}; {found['seconds'] / 60:.0f} processor "
-        "minutes, which two processes share."
+        f"Command: `isohash evaluate svm DATA --out docs/figures/svm`; {told}, at most "
+        f"{settings['n_train']} training and {settings['n_test']} test rows each; data digests "
+        f"{data}; {where['processor']}, {where['cores']} cores, Python {where['python']}; "
+        f"{found['seconds'] / 60:.0f} processor minutes, which two processes share."
     )
 
 
