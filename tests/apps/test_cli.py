@@ -285,12 +285,12 @@ def test_dice_is_evaluated_from_the_command_line(isohash, tmp_path: Path) -> Non
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
     rows = json.loads(outcome.out)
-    for view in ("ct", "dose"):
-        few, many = (
-            [r["dice"] for r in rows if r["view"] == view and r["bits"] == b] for b in (64, 2048)
-        )
-        assert max(few) <= min(many) + 0.1
-        assert min(many) > 5 / 40  # chance
+    scores = {(r["view"], r["family"], r["bits"]): r["dice"] for r in rows}
+    assert {family for _, family, _ in scores} >= {"default", "threshold 0", "random threshold"}
+    for view, family, bits in scores:
+        assert scores[view, family, 64] <= scores[view, family, 2048] + 0.1
+        assert scores[view, family, 2048] > 5 / 40  # chance
+        assert scores[view, "default", bits] >= scores[view, family, bits]
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"dice.csv", "dice.json", "dice.png"}
 
 
