@@ -151,7 +151,7 @@ def codes(
     work: Work = None,
     bits: Annotated[
         list[int] | None,
-        typer.Option(help="Code lengths [32 128 512 1024 4096].", show_default=False),
+        typer.Option(help="Code lengths [32 128 ... 4096].", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws and the training.")] = 0,
     as_json: Json = False,

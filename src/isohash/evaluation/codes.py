@@ -65,7 +65,7 @@ METRIC = (
 class CodesSettings:
     """Sizes of the experiment; digits, and variants that differ little, take fewer lengths."""
 
-    bits: tuple[int, ...] = (32, 128, 512, 1024, 4096)
+    bits: tuple[int, ...] = (32, 128, 256, 512, 1024, 4096)
     digit_bits: tuple[int, ...] = (32, 128, 1024, 4096)
     variant_bits: tuple[int, ...] = (128, 1024)
     n_digits: int = 7000
