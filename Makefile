@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning figures-validity clean
+.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -87,6 +87,18 @@ figures-validity: $(VENV)/.all
 	mkdir -p docs/figures/validity
 	cp $(FIGURES)/validity/*.png $(FIGURES)/validity/*.csv $(FIGURES)/validity/*.json docs/figures/validity
 	$(BIN)/python benchmarks/validity_tables.py
+
+# Train and compare encoders for docs/encoders.md and the model card (half an hour of one core).
+ENCODERS := docs/figures/encoders
+figures-encoders: $(VENV)/.all
+	$(BIN)/isohash evaluate encoders $(DATA)/train $(DATA)/validation --weights out/weights --out $(ENCODERS)
+	$(BIN)/isohash evaluate volumes $(DATA)/train $(DATA)/validation --weights out/weights --out $(ENCODERS)
+	$(BIN)/isohash evaluate small-archives $(DATA)/validation --out $(ENCODERS)
+	unzip -q -o $(DATA)/../lung_ct_rtstruct_dicom/*.zip -d out/lung
+	$(BIN)/isohash evaluate domain $(DATA)/validation out/lung --out $(ENCODERS)
+	$(BIN)/isohash evaluate reconstructions $(DATA)/validation --weights out/weights --out $(ENCODERS)
+	$(BIN)/isohash evaluate retrievals $(DATA)/train $(DATA)/validation --weights out/weights --out $(ENCODERS)
+	$(BIN)/python benchmarks/encoder_tables.py
 
 readme: $(VENV)/.all
 	$(BIN)/python benchmarks/readme_tables.py

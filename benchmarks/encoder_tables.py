@@ -76,11 +76,13 @@ def small_archives(found: Row) -> str:
 
 def domain(found: Row) -> str:
     lines = [
-        [f"`{row['source']}`, {row['cases']} cases", row["view"], _plain(row["relative_error"]),
-         f"{_plain(row['lowest'])}–{_plain(row['highest'])}", f"`{row['taken']}`"]
+        [f"`{row['source']}`, {row['cases']} cases", row["view"], _plain(row["relative"]),
+         f"{_plain(row['lowest'])}–{_plain(row['highest'])}", _small(row["shipped"]),
+         _small(row["fitted"]), f"`{row['taken']}`"]
         for row in found["rows"]
     ]  # fmt: skip
-    head = ["slices of", "view", "relative error", "lowest to highest case", "taken"]
+    head = ["slices of", "view", "relative error", "lowest to highest case", "shipped",
+            "components", "taken"]  # fmt: skip
     command = "isohash evaluate domain DATA/validation LUNG --out docs/figures/encoders"
     return f"{_table(head, lines)}\n\nCommand: `{command}`."
 
@@ -89,11 +91,11 @@ def volumes(found: Row) -> str:
     lines = [
         [f"`{row['encoder']}`", str(row["dim"]), _small(row["mse"]) if "mse" in row else "",
          _short(row["spearman"]), _plain(row["nearest_gy"]), _short(row["dice"]),
-         str(row.get("epochs", "")), str(row.get("seconds_per_epoch", ""))]
+         str(row.get("epochs", ""))]
         for row in found["rows"]
     ]  # fmt: skip
     head = ["volumes", "dim", "error", "rank correlation", "nearest, Gy", "Dice of the top 5",
-            "epochs", "s an epoch"]  # fmt: skip
+            "epochs"]  # fmt: skip
     command = "isohash evaluate volumes DATA/train DATA/validation --out docs/figures/encoders"
     return f"{_table(head, lines)}\n\n{_origin(command, found, found['validation_digest'])}"
 

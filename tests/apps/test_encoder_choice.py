@@ -12,6 +12,7 @@ import pytest
 from isohash.apps.encoder_choice import PIN, choose, named_encoders, slices_for
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
+from isohash.apps.settings import IndexSettings
 from isohash.errors import InputError
 from isohash.features.domain import FAR, relative_error
 from isohash.features.downsampled import DownsampledEncoder
@@ -19,48 +20,59 @@ from isohash.features.shipped import shipped_encoder
 from isohash.features.slices import SliceSettings, case_slices, encoder_input
 from small_cases import OPTIONS, phantom, some_phantoms
 
+AUTO = IndexSettings()
+ONE = np.array(["a"] * 24)
+TWO = np.array(["a"] * 12 + ["b"] * 12)
+
 
 @pytest.fixture(scope="module")
 def head() -> np.ndarray:
-    """CT slices of a synthetic head and neck, as the encoder takes them."""
-    return encoder_input(case_slices(phantom(0, 0)), "ct")
+    """24 CT slices of a synthetic head and neck, as the encoder takes them."""
+    return encoder_input(case_slices(phantom(0, 0)), "ct")[:24]
 
 
 @pytest.fixture(scope="module")
 def unlike() -> np.ndarray:
-    """Blocks of noise: what no patient looks like."""
+    """Noise in blocks, the same in both halves: what no patient looks like, and easily learned."""
     rng = np.random.default_rng(0)
-    return rng.random((20, 32, 32), dtype=np.float32).repeat(4, axis=1).repeat(4, axis=2)
+    half = rng.random((12, 32, 32), dtype=np.float32).repeat(4, axis=1).repeat(4, axis=2)
+    return np.concatenate([half, half])
 
 
-def test_auto_takes_the_shipped_encoder_for_slices_that_it_knows(head):
+def test_auto_takes_the_shipped_encoder_where_it_knows_unseen_patients_better(head):
     named = named_encoders("auto")
     assert set(named) == {"ct", "dose"}
-    assert relative_error(named["ct"], head) < FAR
-    choice = choose("ct", named, "auto", head)
+    flipped = np.concatenate([head[:12], head[12:, ::-1]])  # two that tell nothing of each other
+    choice = choose("ct", named, AUTO, flipped, TWO)
+    assert choice.encoder is shipped_encoder("ct-deep")
+
+
+def test_auto_takes_the_shipped_encoder_for_a_single_patient(head):
+    assert relative_error(shipped_encoder("ct-deep"), head) < FAR
+    choice = choose("ct", named_encoders("auto"), AUTO, head, ONE)
     assert (choice.encoder, choice.note) == (shipped_encoder("ct-deep"), None)
 
 
-def test_auto_fits_components_to_slices_that_the_encoder_does_not_know(unlike):
-    choice = choose("ct", named_encoders("auto"), "auto", unlike)
+def test_auto_fits_components_where_they_know_unseen_patients_better(unlike):
+    choice = choose("ct", named_encoders("auto"), replace(AUTO, dim=6), unlike, TWO)
     assert choice.encoder is None
     assert "principal components were fitted" in choice.note
 
 
 def test_an_encoder_asked_for_by_name_is_used_but_the_note_says_how_far_it_is(unlike):
-    choice = choose("ct", named_encoders("deep"), "deep", unlike)
+    choice = choose("ct", named_encoders("deep"), IndexSettings(encoder="deep"), unlike, TWO)
     assert choice.encoder is shipped_encoder("ct-deep")
     assert "times as much as on its own patients" in choice.note
 
 
 def test_an_encoder_that_cannot_reconstruct_is_taken_at_its_word(unlike):
     own = {"ct": DownsampledEncoder()}
-    assert choose("ct", own, "mine.safetensors", unlike).encoder is own["ct"]
+    settings = IndexSettings(encoder="mine.safetensors")
+    assert choose("ct", own, settings, unlike, TWO).encoder is own["ct"]
 
 
 def test_a_new_archive_says_which_encoders_it_took(tmp_path):
-    report = index_found(some_phantoms(2, 2), tmp_path / "A", OPTIONS)
-    assert not any("errs" in note for note in report.notes)
+    index_found(some_phantoms(2, 2), tmp_path / "A", {**OPTIONS, "encoder": "deep"})
     with Archive.open(tmp_path / "A") as archive:
         assert archive.pipeline.encoders["dose"].name == "dose-deep"
 
@@ -132,7 +144,7 @@ def test_a_folder_without_encoders_is_refused(tmp_path):
 def test_a_view_without_an_encoder_is_refused(tmp_path, head):
     DownsampledEncoder().save(tmp_path / "dose.safetensors")
     with pytest.raises(InputError, match="there is no encoder for ct"):
-        choose("ct", named_encoders(str(tmp_path)), str(tmp_path), head)
+        choose("ct", named_encoders(str(tmp_path)), AUTO, head, ONE)
 
 
 def test_encoders_of_different_slices_do_not_go_together():

@@ -191,5 +191,6 @@ def test_structures_in_common_are_counted_where_either_slice_has_them():
 def test_sources_are_measured_against_what_the_shipped_encoders_know(made):
     rows = run_domain([made / "unseen"], made / "out")
     assert [(row["source"], row["view"]) for row in rows] == [("unseen", "ct"), ("unseen", "dose")]
-    assert all(row["lowest"] <= row["relative_error"] <= row["highest"] for row in rows)
-    assert rows[0]["taken"] == "ct-deep"
+    for row in rows:
+        assert row["lowest"] <= row["relative"] <= row["highest"]
+        assert (row["taken"] == "pca") == (row["fitted"] < row["shipped"])

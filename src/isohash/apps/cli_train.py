@@ -30,7 +30,7 @@ def autoencoder(
     variant: Annotated[str, typer.Option(help="shallow or deep.")] = "shallow",
     latent: Annotated[int, typer.Option(help="Length of an embedding.")] = 128,
     epochs: Annotated[
-        int | None, typer.Option(help="At most this many [8; volumes 16]; stops early.")
+        int | None, typer.Option(help="At most this many [8; volumes 10]; stops early.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights and the batches.")] = 0,
     dims: Annotated[int, typer.Option(help="2 for slices; 3 for volumes, one vector a case.")] = 2,

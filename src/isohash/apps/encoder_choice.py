@@ -1,7 +1,7 @@
 """Which encoder each view of a new archive gets, decided by name and by what the slices look like.
 
-`auto`, the default, takes the encoders that come with the package where they know slices like
-those of the archive, and fits principal components where they do not.
+`auto`, the default, takes the encoder that comes with the package, unless principal components
+fitted to half of the archive's patients reconstruct the other half better.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.retrieval import VIEWS, View
+from isohash.apps.settings import IndexSettings
 from isohash.errors import InputError
-from isohash.features.domain import FAR, relative_error
+from isohash.features.domain import FAR, contest, relative_error
 from isohash.features.encoders import Encoder, load_encoder
 from isohash.features.onnx_encoder import OnnxEncoder, onnx_encoder
 from isohash.features.shipped import shipped_encoder, shipped_names
@@ -73,21 +75,36 @@ def slices_for(encoders: Mapping[View, Encoder], default: SliceSettings) -> Slic
 
 
 def choose(
-    view: View, encoders: Mapping[View, Encoder], name: str, images: NDArray[np.float32]
+    view: View,
+    encoders: Mapping[View, Encoder],
+    settings: IndexSettings,
+    images: NDArray[np.float32],
+    patient: NDArray[Any],
 ) -> Choice:
-    """What the archive's own slices `images` make of the encoders that `name` stands for."""
+    """What a sample of the archive's own slices makes of the encoders that the name stands for."""
     if not encoders:
         return Choice(None)
+    name = settings.encoder
     if view not in encoders:
         raise InputError(f"--encoder {name}: there is no encoder for {view}, which the cases have")
     encoder = encoders[view]
+    if name == "auto":
+        found = contest(encoder, images, patient, settings.dim, settings.seed)
+        if found is not None and not found.ready_wins:
+            times = found.ready / max(found.fitted, 1e-12)
+            return Choice(None, f"{view}: {_fitted_note(encoder, times)}")
     error = relative_error(encoder, images)
     if error is None or error <= FAR:
         return Choice(encoder)
-    far = f"{view}: encoder {encoder.name} errs {error:.1f} times as much as on its own patients"
-    if name != "auto":
-        return Choice(encoder, f"{far}: these slices are unlike them; --encoder auto may do better")
-    return Choice(None, f"{far}, so principal components were fitted to these slices instead")
+    told = f"{view}: encoder {encoder.name} errs {error:.1f} times as much as on its own patients"
+    return Choice(encoder, f"{told}: these slices are unlike them; try --encoder pca")
+
+
+def _fitted_note(encoder: Encoder, times: float) -> str:
+    return (
+        f"principal components were fitted to these slices, as the shipped {encoder.name} errs "
+        f"{times:.1f} times as much on such patients"
+    )
 
 
 def _from_folder(folder: Path) -> dict[View, Encoder]:

@@ -258,7 +258,7 @@ def _encoders(
     encoders, notes, folder = {}, [], _training_folder(archive)
     for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):
         tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {view} slices")
-        choice = choose(view, named, settings.encoder, images)
+        choice = choose(view, named, settings, images, patient)
         encoders[view] = choice.encoder or fit_encoder(
             view, images, patient, settings, folder, progress
         )

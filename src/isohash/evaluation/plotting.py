@@ -76,7 +76,7 @@ def _save(drawing: Any, path: Path, colours: int) -> None:
     drawing.savefig(whole, format="png", dpi=DPI, metadata={"Software": None})
     picture = Image.open(whole).convert("RGB")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fewer = picture.quantize(colours, kmeans=1, dither=Image.Dither.NONE)
+    fewer = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     fewer.save(path, "PNG", optimize=True)
 
 

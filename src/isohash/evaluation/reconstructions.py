@@ -87,7 +87,7 @@ def chosen_rows(patient: NDArray[np.str_], settings: ReconstructionSettings) -> 
     if len(names) < settings.n_slices:
         raise InputError(f"{settings.n_slices} patients are wanted, there are {len(names)}")
     names = np.random.default_rng(settings.seed).permutation(names)[: settings.n_slices]
-    height = np.linspace(0.2, 0.85, settings.n_slices)
+    height = np.linspace(0.3, 0.85, settings.n_slices)
     own = [np.flatnonzero(patient == name) for name in names]
     return np.array([r[int(h * len(r))] for r, h in zip(own, height, strict=True)])
 
@@ -99,16 +99,16 @@ def draw_slices(
     kind, grid = cast(ImageKind, view), SliceSettings(size=images.shape[-1])
     found = {n: reconstruct(e, as_float(images), kind, grid) for n, e in encoders.items()}
     shape = {"nrows": 1 + len(found), "ncols": len(images), "squeeze": False}
-    frame = framed(images)
+    frames = [framed(image[None]) for image in images]  # a head would be small among shoulders
     width, height = 1.15 * len(images), 1.25 * (1 + len(found))
     with figure(path, width, height, colours=160, **shape) as (_, cells):
         for column, image in enumerate(as_float(images)):
-            show_slice(cells[0, column], *_as(view, image), frame)
+            show_slice(cells[0, column], *_as(view, image), frames[column])
         cells[0, 0].set_ylabel("input", fontsize=8)
         for row, (name, result) in enumerate(found.items(), start=1):
             cells[row, 0].set_ylabel(name, fontsize=8)
             for column in range(len(images)):
-                show_slice(cells[row, column], *_as(view, result.outputs[column]), frame)
+                show_slice(cells[row, column], *_as(view, result.outputs[column]), frames[column])
                 told = f"{result.body_error[column]:.3g} {UNITS[view]}"
                 cells[row, column].set_title(told, fontsize=7, pad=2)
     return [row for name, result in found.items() for row in _slice_rows(view, name, result)]

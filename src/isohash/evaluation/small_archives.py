@@ -46,7 +46,7 @@ class SmallSettings:
 
     n_cases: tuple[int, ...] = (3, 5, 10, 20, 28)
     n_query_cases: int = 5
-    draws: int = 8
+    draws: int = 6
     every: int = 3
     bits: int = 1024
     dim: int = 128

@@ -44,11 +44,12 @@ METRIC = (
 )
 # Volumes are few and large: small batches, more epochs, and moves by up to two voxels.
 VOLUME_TRAINING = TrainingSettings(
-    max_epochs=16,
+    max_epochs=10,
     batch_size=8,
     learning_rate=1e-3,
     patience=6,
     threads=1,
+    precision="float32",
     augmentation=Augmentation(shift=2, gain=0, offset=0, noise=0),
 )
 
@@ -220,7 +221,6 @@ def _summary(training: Training) -> dict[str, Any]:
     return {
         "epochs": len(training.history),
         "validation_loss": round(best.validation_loss, 6),
-        "seconds_per_epoch": round(min(epoch.seconds for epoch in training.history), 1),
         "digest": training.encoder.digest,
     }
 
