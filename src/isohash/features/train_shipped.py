@@ -18,7 +18,7 @@ from isohash.features.training import Progress, Training, TrainingSettings, trai
 from isohash.sources.reading import read_cases
 
 # One thread and float32: the same weights on every machine of the same instruction set. Images are
-# moved by up to 8 mm, which lowers the held-out error (docs/encoders.md); nothing else is disturbed.
+# moved by up to 8 mm, which lowers the held-out error; nothing else is disturbed.
 SHIPPED_TRAINING = TrainingSettings(
     max_epochs=3,
     threads=1,
