@@ -10,6 +10,7 @@ import pytest
 
 from isohash.apps.engine import Archive
 from isohash.apps.indexing import index_found
+from isohash.apps.pipeline import CodedCase
 from isohash.apps.plan_fitting import OWN_CASES, choose_plan_encoder
 from isohash.apps.plan_view import STEP_GY, PlanColumn, PlanComparison, plan_arrays
 from isohash.apps.report import render
@@ -103,6 +104,23 @@ def test_the_querys_own_dose_is_not_looked_at(planned, new_patient):
     with_dose = replace(phantom(1, MEMBERS), id="new", patient="new")
     one, other = planned.query(new_patient), planned.query(with_dose)
     assert (one.ids, one.distances) == (other.ids, other.distances)
+
+
+def test_a_query_makes_only_what_it_is_asked_for(planned, new_patient, monkeypatch):
+    made = []
+    for name in ("embeddings", "plan"):
+        make = getattr(CodedCase, name).func
+
+        def told(coded, name=name, make=make):
+            made.append(name)
+            return make(coded)
+
+        monkeypatch.setattr(CodedCase, name, property(told))
+    planned.query(new_patient, by="plan")
+    assert made == ["plan"]
+    made.clear()
+    planned.query(new_patient, by="ct", rerank=0)
+    assert made == ["embeddings"]
 
 
 def test_the_distance_is_the_mean_of_its_evidence(planned, new_patient):

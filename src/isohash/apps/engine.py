@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.apps.answer import Answer, matches_of
-from isohash.apps.entry import Entry, codes_name, entry_of
+from isohash.apps.entry import Entry, codes_name, query_entry
 from isohash.apps.naming import named
 from isohash.apps.pipeline import Pipeline
 from isohash.apps.plan_answers import answer_by_plan, compare_plans, why_images
@@ -327,7 +327,7 @@ class Archive:
             if findings.key and findings.key != self.recipe.get("key", findings.key):
                 case = replace(case, warnings=(*case.warnings, OTHER_KEY))
         case = named(case, settings_of(self.recipe)["aliases"])
-        return entry_of(self.pipeline.code(case), pictures)
+        return query_entry(self.pipeline.code(case), pictures)
 
 
 def load_pipeline(store: CaseStore) -> Pipeline:

@@ -17,7 +17,7 @@ A query from a file becomes an entry too, so results and queries are shown by th
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ from isohash.records import Case, Volume
 DVH_BIN_GY = 0.5
 DVH_MAX_GY = 100.0
 DEFLATE_LEVEL = 4  # measured: level 9 saves 6 % more and takes 5 times as long
+
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,26 +83,83 @@ class Entry:
         return dict(zip(self.facts["structures"], self.arrays["dvh.volume"], strict=True))
 
 
-def entry_of(coded: CodedCase, pictures: bool = True, embeddings: bool = True) -> Entry:
+class AsAsked(Mapping[str, NDArray[Any]]):
+    """Named arrays, some made by group when one of them is first looked up.
+
+    The groups are named by what their arrays' names begin with: a look-up of "plan.code" makes all
+    of "plan". Iterating makes everything.
+    """
+
+    def __init__(self, ready: Arrays, groups: Mapping[str, Callable[[], Arrays]]) -> None:
+        self._ready = dict(ready)
+        self._groups = dict(groups)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        self._make(name.partition(".")[0])
+        return self._ready[name]
+
+    def __iter__(self) -> Iterator[str]:
+        for group in list(self._groups):
+            self._make(group)
+        return iter(self._ready)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _make(self, group: str) -> None:
+        if group in self._groups:
+            self._ready |= self._groups[group]()
+            del self._groups[group]
+
+
+def entry_of(coded: CodedCase, embeddings: bool = True) -> Entry:
     """What to keep of a coded case.
 
-    `pictures` False leaves out what only a report shows, `embeddings` False what only re-ranking
-    and learning use.
+    `embeddings` False leaves out what only re-ranking and learning use.
     """
-    case, table = coded.case, coded.table
-    arrays: dict[str, NDArray[Any]] = {"slice.index": table.index, "slice.z_mm": table.z_mm}
-    for view in VIEWS:
-        arrays[f"slice.row.{view}"] = table.row[view]
-        if view in coded.codes:
-            arrays[codes_name(view, coded.generation)] = coded.codes[view].packed
-            if embeddings:
-                arrays[f"embedding.{view}"] = coded.embeddings[view].astype(np.float16)
-    arrays |= coded.plan
-    structures = _with_dvh(case)
-    if pictures:
-        arrays |= _previews(coded.slices)
-        arrays["dvh.volume"] = _dvh_table(case, structures)
-    return Entry(case.id, _facts(coded, list(structures)), arrays)
+    arrays = _slices(coded) | _hashed(coded)
+    if embeddings:
+        arrays |= _embedded(coded)
+    structures = _with_dvh(coded.case)
+    arrays |= coded.plan | _shown(coded, structures)
+    return Entry(coded.case.id, _facts(coded, list(structures)), arrays)
+
+
+def query_entry(coded: CodedCase, pictures: bool) -> Entry:
+    """The same of a query, of which only what is asked for is computed.
+
+    `pictures` False leaves out what only a report shows.
+    """
+    structures = _with_dvh(coded.case)
+    ready = _slices(coded) | (_shown(coded, structures) if pictures else {})
+    arrays = AsAsked(
+        ready,
+        {
+            "codes": lambda: _hashed(coded),
+            "embedding": lambda: _embedded(coded),
+            "plan": lambda: coded.plan,
+        },
+    )
+    return Entry(coded.case.id, _facts(coded, list(structures)), arrays)
+
+
+def _slices(coded: CodedCase) -> Arrays:
+    table = coded.table
+    rows = {f"slice.row.{view}": table.row[view] for view in VIEWS}
+    return {"slice.index": table.index, "slice.z_mm": table.z_mm, **rows}
+
+
+def _hashed(coded: CodedCase) -> Arrays:
+    generation = coded.pipeline.generation
+    return {codes_name(view, generation): codes.packed for view, codes in coded.codes.items()}
+
+
+def _embedded(coded: CodedCase) -> Arrays:
+    return {f"embedding.{view}": e.astype(np.float16) for view, e in coded.embeddings.items()}
+
+
+def _shown(coded: CodedCase, structures: Mapping[str, Volume]) -> Arrays:
+    return {**_previews(coded.slices), "dvh.volume": _dvh_table(coded.case, structures)}
 
 
 def codes_name(view: View, generation: int) -> str:
@@ -133,7 +192,7 @@ def _facts(coded: CodedCase, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _previews(slices: CaseSlices) -> dict[str, NDArray[Any]]:
+def _previews(slices: CaseSlices) -> Arrays:
     size = slices.settings.size
     if slices.hu is None:
         grey = np.zeros((len(slices), size, size), np.uint8)

@@ -87,18 +87,45 @@ class HashModel:
 
 @dataclass(frozen=True, eq=False)
 class CodedCase:
-    """A case with the codes of its slices; `embeddings[view]` (rows of that view, d).
+    """A case cut into slices; `rows[view]` are those that have an image of that view.
 
-    `plan` is what the plan view keeps of it (`plan_view.plan_arrays`).
+    Embeddings, codes and plan are computed when first asked for: a query by plan encodes no image.
     """
 
     case: Case
     slices: CaseSlices
-    table: SliceTable
-    codes: dict[View, Codes]
-    embeddings: dict[View, NDArray[np.float32]]
-    plan: dict[str, NDArray[Any]]
-    generation: int = 0
+    rows: Mapping[View, NDArray[np.int64]]
+    pipeline: Pipeline
+
+    @property
+    def table(self) -> SliceTable:
+        """Where each slice lies and which row of each view it owns."""
+        return slice_table(self.slices, self.rows)
+
+    @cached_property
+    def embeddings(self) -> dict[View, NDArray[np.float32]]:
+        """(rows of that view, d), of the views that have any."""
+        return {
+            view: as_stored(encoder.encode(images_of(self.slices, view, self.rows[view])))
+            for view, encoder in self.pipeline.encoders.items()
+            if len(self.rows[view])
+        }
+
+    @cached_property
+    def codes(self) -> dict[View, Codes]:
+        """The codes of the embeddings."""
+        models = self.pipeline.models
+        return {view: models[view].hash.encode(e) for view, e in self.embeddings.items()}
+
+    @cached_property
+    def plan(self) -> dict[str, NDArray[Any]]:
+        """What the plan view keeps of it (`plan_view.plan_arrays`)."""
+        encoder = self.pipeline.plan
+        if encoder is None or not self.case.structures:
+            return {}
+        measured = measure(self.case, encoder.settings)
+        planned = measured.doses(encoder.settings) if measured.has_dose else None
+        return plan_arrays(encoder.predict(measured), planned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,24 +144,10 @@ class Pipeline:
     plan: PlanEncoder | None = None
 
     def code(self, case: Case) -> CodedCase:
-        """Cut a case into slices, encode and hash them."""
+        """Cut a case into slices, to be encoded and hashed when asked for."""
         slices = case_slices(case, self.slices)
         rows = {view: rows_of(slices, view) for view in self.models}
-        embeddings = {
-            view: as_stored(encoder.encode(images_of(slices, view, rows[view])))
-            for view, encoder in self.encoders.items()
-            if len(rows[view])
-        }
-        codes = {view: self.models[view].hash.encode(e) for view, e in embeddings.items()}
-        table = slice_table(slices, rows)
-        return CodedCase(case, slices, table, codes, embeddings, self._plan(case), self.generation)
-
-    def _plan(self, case: Case) -> dict[str, NDArray[Any]]:
-        if self.plan is None or not case.structures:
-            return {}
-        measured = measure(case, self.plan.settings)
-        planned = measured.doses(self.plan.settings) if measured.has_dose else None
-        return plan_arrays(self.plan.predict(measured), planned)
+        return CodedCase(case, slices, rows, self)
 
     def to_files(self) -> dict[str, bytes]:
         """The models as named blobs for an archive."""
