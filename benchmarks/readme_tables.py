@@ -101,12 +101,13 @@ def searched(row: dict[str, Any]) -> str:
 
 def searching(where: dict[str, Any]) -> str:
     peer = where.get("faiss_level") or where["level"].upper()
-    command = where.get("command", "isohash bench search --quick --out docs/numbers")
+    stopped = where["cells"] < where["of_cells"]
+    part = f", stopped after {where['cells']} of {where['of_cells']} cells" if stopped else ""
     return (
         f"Exact top {where['k']}, ours at {where['level'].upper()}; ratio to faiss-cpu "
         f"{where['versions']['faiss-cpu']} IndexBinaryFlat at {peer} with the same threads, "
         "interleaved in one run; Lee codes against FAISS given the same thermometer bits, wide "
-        f"symbols against bits of the same stored bytes. Command: `{command}`; "
+        f"symbols against bits of the same stored bytes. Command: `{where['command']}`{part}; "
         f"seed {where['seed']}; {where['processor']}, {where['cores']} cores, "
         f"memory {where['memory_gigabytes_per_second']} GB/s, Python {where['python']}."
     )
@@ -155,10 +156,12 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
     "README.md": {
         "main_job": ("main_job", main_job),
         "dice": ("dice", dice),
-        "search": ("search", search),
+        "search-avx512": ("search-avx512", search),
+        "search-avx2": ("search-avx2", search),
     },
     "docs/engine.md": {
-        "search": ("search", all_searches),
+        "search-avx512": ("search-avx512", all_searches),
+        "search-avx512-quick": ("search-avx512-quick", all_searches),
         "search-avx2": ("search-avx2", all_searches),
         "encode": ("encode", encode),
         "hash": ("hash", hashes),

@@ -9,8 +9,11 @@ import pytest
 
 from isohash.index import bench
 from isohash.index.bench_peers import Cell
+from isohash.index.engine import engine_info
 
 pytest.importorskip("faiss")
+
+LEVEL = engine_info().level
 
 CELLS = [
     Cell("flat", 128, 300, 2, 1),
@@ -32,9 +35,9 @@ def test_every_kind_of_cell_is_measured_and_written(tmp_path: Path) -> None:
     rows = bench.run_search_bench(tmp_path, quick=True)
     assert {row.kind for row in rows} == {cell.kind for cell in CELLS}
     assert all(row.recall == 1.0 for row in rows if row.method.startswith("isohash"))
-    written = json.loads((tmp_path / "search.json").read_text())
+    written = json.loads((tmp_path / f"search-{LEVEL}-quick.json").read_text())
     assert len(written["measurements"]) == len(rows)
-    assert (tmp_path / "search.csv").exists()
+    assert (tmp_path / f"search-{LEVEL}-quick.csv").exists()
     assert not list(tmp_path.glob("*.jsonl"))
 
 
@@ -55,6 +58,8 @@ def test_a_stopped_run_goes_on_with_the_next_cell(
     with pytest.raises(KeyboardInterrupt):
         bench.run_search_bench(tmp_path, quick=True)
     monkeypatch.setattr(bench, "measure", plain)
+    left = json.loads((tmp_path / f"search-{LEVEL}-quick.json").read_text())["conditions"]
+    assert (left["cells"], left["of_cells"]) == (2, len(CELLS))
     (journal,) = tmp_path.glob("*.jsonl")
     journal.write_text(journal.read_text() + '{"cell": {"kind": "fl')  # killed while writing
     rows = bench.run_search_bench(tmp_path, quick=True)

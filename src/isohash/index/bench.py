@@ -53,6 +53,11 @@ class Measurement:
     ratio: float
     recall: float | None
 
+    @property
+    def cell(self) -> Cell:
+        """What was measured."""
+        return Cell(self.kind, self.length, self.n, self.batch, self.threads, self.q)
+
 
 def cells(quick: bool, cores: int) -> list[Cell]:
     """The cells to measure; `quick` leaves out what takes long or much memory."""
@@ -74,34 +79,42 @@ def cells(quick: bool, cores: int) -> list[Cell]:
 def run_search_bench(
     out_dir: str | Path, quick: bool = False, progress: Progress | None = None
 ) -> list[Measurement]:
-    """Measure every cell and write search.csv, search.json and, with matplotlib, search.png.
+    """Measure every cell and write search-LEVEL.csv, .json and, with matplotlib, .png.
 
-    A level forced by ISOHASH_ISA adds its name to the files'. A run that was stopped goes on with
-    the cell that it was at.
+    LEVEL is the level of the kernels, which ISOHASH_ISA lowers; `quick` adds its name. A run that
+    is stopped leaves the table of what it measured; started again, it goes on where it was.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    faiss = load_faiss()
-    forced = os.environ.get("ISOHASH_ISA", "")
-    name = f"search-{forced}" if forced else "search"
-    command = f"isohash bench search{' --quick' if quick else ''} --out {out_dir}"
-    setup = _setup(faiss) | {"command": f"ISOHASH_ISA={forced} {command}" if forced else command}
+    setup = _setup(load_faiss(), out_dir, quick)
+    name = f"search-{setup['level']}{'-quick' if quick else ''}"
     journal = Journal(out / f"{name}.partial.jsonl", setup)
     chosen = cells(quick, os.cpu_count() or 1)
     rows: list[Measurement] = []
+    try:
+        for measured in _measured(chosen, journal, LEAST_ROUNDS if quick else ROUNDS, progress):
+            rows += measured
+    finally:
+        if rows:
+            told = {"cells": len({row.cell for row in rows}), "of_cells": len(chosen)}
+            write(out, name, rows, setup | conditions() | told)
+    journal.path.unlink()
+    return rows
+
+
+def _measured(
+    chosen: Sequence[Cell], journal: Journal, rounds: int, progress: Progress | None
+) -> Iterator[list[Measurement]]:
+    """The measurements of each cell, taken now or read from an earlier run."""
+    faiss = load_faiss()
     for done, cell in enumerate(chosen):
         if progress is not None:
             progress(done, len(chosen), f"{cell.kind} {cell.length} x {cell.n}, batch {cell.batch}")
-        measured = journal.rows_of(cell)
-        if measured is None:
-            measured = measure(cell, faiss, LEAST_ROUNDS if quick else ROUNDS)
-            journal.add(cell, measured)
-        rows += measured
-    if progress is not None:
-        progress(len(chosen), len(chosen), "writing")
-    write(out, name, rows, setup | conditions())
-    journal.path.unlink()
-    return rows
+        rows = journal.rows_of(cell)
+        if rows is None:
+            rows = measure(cell, faiss, rounds)
+            journal.add(cell, rows)
+        yield rows
 
 
 class Journal:
@@ -211,7 +224,9 @@ def conditions() -> dict[str, Any]:
     }
 
 
-def _setup(faiss: Any) -> dict[str, Any]:
+def _setup(faiss: Any, out_dir: str | Path, quick: bool) -> dict[str, Any]:
+    forced = os.environ.get("ISOHASH_ISA", "")
+    command = f"isohash bench search{' --quick' if quick else ''} --out {out_dir}"
     packages = ("isohash", "numpy", "faiss-cpu", "usearch", "matplotlib")
     chooses = hasattr(faiss, "SIMDConfig")
     return {
@@ -225,6 +240,7 @@ def _setup(faiss: Any) -> dict[str, Any]:
         "versions": {name: _version(name) for name in packages},
         "seed": SEED,
         "k": K,
+        "command": f"ISOHASH_ISA={forced} {command}" if forced else command,
     }
 
 
