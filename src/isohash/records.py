@@ -84,10 +84,10 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Plain vectors as a source: `array` (n, d) float32, row names and, if known, labels (n,)."""
+    """Plain vectors as a source: `array` (n, d) float32; names of rows and labels (n,) if known."""
 
     array: NDArray[np.float32]
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] | None = None
     labels: NDArray[np.int64] | None = None
 
 

@@ -193,3 +193,24 @@ def test_vectors_need_no_labels(tmp_path: Path, rng: np.random.Generator) -> Non
         for name, label in first.items():
             match = archive.query(name, k=1, same_patient=True).matches[0]
             assert (match.id, match.facts["label"]) == (name, label)
+
+
+def test_rows_are_called_by_the_ids_of_their_file(tmp_path: Path, rng: np.random.Generator) -> None:
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    rows = rng.normal(size=(300, 16)).astype(np.float32)
+    names = np.array([f"slide {n} é" for n in range(100)])
+    np.savez(folder / "a.npz", X=rows[:100], ids=names)
+    np.savez(folder / "b.npz", X=rows[100:200], ids=np.arange(1000, 1100))
+    np.savez(folder / "c.npz", X=rows[200:299], ids=np.array(["slide 5 é", *range(98)], dtype="U9"))
+    np.save(folder / "d.npy", rows[299])
+    index_source(folder, tmp_path / "V")
+    with Archive.open(tmp_path / "V") as archive:
+        for name in ("slide 7 é", "1005", "17", "d:0"):
+            assert archive.query(name, k=1, same_patient=True).ids == [name]
+        assert archive.query("b:5", k=1, same_patient=True).ids == ["1005"]
+        with pytest.raises(InputError, match="called slide 5 é: ask for one of a:5, c:0"):
+            archive.query("slide 5 é")
+        with pytest.raises(InputError, match="nothing is neither a path nor an id"):
+            archive.query("nothing")
+        assert archive.query("17", where="id == '1005'", k=5).ids == ["1005"]

@@ -7,14 +7,19 @@ from isohash.errors import InputError
 from isohash.sources.vectors import read_vectors
 
 
-def test_an_npy_file_gives_rows_named_after_it(tmp_path, rng):
+def test_an_npy_file_gives_rows_without_names(tmp_path, rng):
     table = rng.standard_normal((4, 3))
     np.save(tmp_path / "table.npy", table)
     vectors = read_vectors(tmp_path / "table.npy")
     np.testing.assert_array_equal(vectors.array, table.astype(np.float32))
     assert vectors.array.dtype == np.float32
-    assert vectors.ids == ("table-0", "table-1", "table-2", "table-3")
+    assert vectors.ids is None
     assert vectors.labels is None
+
+
+def test_a_flat_array_is_one_vector(tmp_path):
+    np.save(tmp_path / "one.npy", np.arange(3.0))
+    np.testing.assert_array_equal(read_vectors(tmp_path / "one.npy").array, [[0, 1, 2]])
 
 
 def test_an_npz_file_keeps_labels_and_ids(tmp_path, rng):
@@ -49,6 +54,8 @@ def test_the_only_table_of_an_npz_needs_no_name(tmp_path):
         ({"X": np.eye(2), "y": np.array([0.5, 1.0])}, "2 integers"),
         ({"X": np.eye(2), "y": np.array([1])}, "2 integers"),
         ({"X": np.eye(2), "ids": np.array(["a", "a"])}, "unique"),
+        ({"X": np.eye(2), "ids": np.array(["a", ""])}, "1 to 256 bytes"),
+        ({"X": np.eye(2), "ids": np.array(["a", "b" * 257])}, "1 to 256 bytes"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(tmp_path, arrays, message):

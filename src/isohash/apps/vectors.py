@@ -1,7 +1,7 @@
 """Archives of plain vectors: any embeddings that a user brings, hashed and searched exactly.
 
-A file of vectors becomes one or more entries of up to `ROWS` rows; a row is called `FILE:ROW`,
-FILE being the file's name without its ending.
+A file of vectors becomes one or more entries of up to `ROWS` rows. A row is called by its id where
+the file has ids, otherwise `FILE:ROW`, FILE being the file's name without its ending.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from isohash.apps.fitting import fit_model, hash_for
 from isohash.apps.pipeline import HashModel, load_model, model_files
 from isohash.apps.reranking import n_candidates
 from isohash.apps.retrieval import Level, Pair, Ranked
+from isohash.apps.row_names import NAMES, RowNames, encoded
 from isohash.apps.settings import (
     IndexReport,
     IndexSettings,
@@ -116,6 +117,8 @@ def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: b
             arrays["vector"] = vectors.array[rows]
         if vectors.labels is not None:
             arrays["label"] = vectors.labels[rows]
+        if vectors.ids is not None:
+            arrays[NAMES] = encoded(vectors.ids[rows])
         name = f"{found.key}:{first}"
         facts = {"file": found.key, "first": first, "n_rows": len(codes.packed[rows])}
         store.put(name, facts, arrays, found.fingerprint)
@@ -167,15 +170,12 @@ class VectorArchive:
         self.store.close()
 
     def __len__(self) -> int:
-        return int(self._start[-1])
+        return int(self.names.start[-1])
 
     @cached_property
-    def _entries(self) -> list[Mapping[str, Any]]:
-        return [self.store.metadata(name) for name in self.store.ids()]
-
-    @cached_property
-    def _start(self) -> NDArray[np.int64]:
-        return np.cumsum([0, *(facts["n_rows"] for facts in self._entries)])
+    def names(self) -> RowNames:
+        """What its rows are called."""
+        return RowNames(self.store)
 
     @cached_property
     def _labels(self) -> list[NDArray[np.int64] | None]:
@@ -197,20 +197,14 @@ class VectorArchive:
         name = codes_name("vector", self.store.recipe.get("generation", 0))
         return self.model.codes(self.store.gather(name).array)
 
-    def name(self, position: int) -> str:
-        """`FILE:ROW` of a position in the index."""
-        entry = int(np.searchsorted(self._start, position, side="right")) - 1
-        facts = self._entries[entry]
-        return f"{facts['file']}:{facts['first'] + position - int(self._start[entry])}"
-
     def label(self, position: int) -> int | None:
         """The class of a row, where the file had labels."""
-        entry = int(np.searchsorted(self._start, position, side="right")) - 1
+        entry, row = self.names.entry_of(position)
         labels = self._labels[entry]
-        return None if labels is None else int(labels[position - int(self._start[entry])])
+        return None if labels is None else int(labels[row])
 
     def session(self, case: str | Path, pictures: bool = False) -> VectorSession:
-        """A query: `FILE:ROW` of this archive, or the file of one or more vectors."""
+        """A query: a row of this archive by its name, or the file of one or more vectors."""
         if pictures:
             raise InputError("vectors have no pictures: leave out --report and --collage")
         return VectorSession(self, case)
@@ -224,7 +218,7 @@ class VectorArchive:
         same_patient: bool = False,
         rerank: int | None = None,
     ) -> Answer:
-        """The k rows nearest to `FILE:ROW` of this archive, or to a row of a file.
+        """The k rows nearest to a row of this archive, by its id or `FILE:ROW`, or of a file.
 
         `rerank` candidates, nearest by code, are ordered anew by exact distance; 0 leaves the order
         to the codes, None takes 256 where the archive keeps the vectors.
@@ -258,8 +252,9 @@ class VectorArchive:
 
     def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors (m, d) at positions of the index."""
-        entries = np.searchsorted(self._start, positions, side="right") - 1
-        names, rows = self.store.ids(), positions - self._start[entries]
+        start = self.names.start
+        entries = np.searchsorted(start, positions, side="right") - 1
+        names, rows = self.store.ids(), positions - start[entries]
         found = np.empty((len(positions), self.store.recipe["dim"]), np.float32)
         for entry in np.unique(entries).tolist():
             here = entries == entry
@@ -273,12 +268,16 @@ class VectorArchive:
 
     def facts(self, position: int) -> dict[str, Any]:
         """What is known of a row."""
-        return {"id": self.name(position), "label": self.label(position), "prescription_gy": None}
+        return {
+            "id": self.names.name(position),
+            "label": self.label(position),
+            "prescription_gy": None,
+        }
 
     def asked(self, case: str | Path, row: int | None) -> Asked:
-        """The query named by `FILE:ROW`, or row `row` of a file."""
+        """The query that is a row of the archive, or row `row` of a file."""
         if not Path(case).exists():
-            position = self._position(str(case))
+            position = self.names.position(str(case))
             own = np.array([position])
             vector = self.vectors(own) if self.keeps_embeddings else np.empty((0, 0), np.float32)
             return Asked(str(case), vector, self._codes[own], position)
@@ -291,14 +290,6 @@ class VectorArchive:
             )
         vector = array[at : at + 1]
         return Asked(f"{Path(case).stem}:{at}", vector, self.model.hash.encode(vector), None)
-
-    def _position(self, name: str) -> int:
-        file, _, row = name.rpartition(":")
-        for entry, facts in enumerate(self._entries):
-            inside = int(row) - facts["first"] if row.isdigit() else -1
-            if facts["file"] == file and 0 <= inside < facts["n_rows"]:
-                return int(self._start[entry]) + inside
-        raise InputError(f"{name} is neither a path nor a row FILE:ROW of this archive")
 
 
 @dataclass(frozen=True, eq=False)

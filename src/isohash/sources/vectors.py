@@ -1,4 +1,7 @@
-"""Plain vectors: an .npy file of shape (n, d), or an .npz with `X` and, if known, `y` and `ids`."""
+"""Plain vectors: an .npy file of shape (n, d), or an .npz with `X` and, if known, `y` and `ids`.
+
+An .npy file of shape (d,) is one vector.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,20 @@ from isohash.errors import InputError
 from isohash.records import Vectors
 from isohash.sources.arrays import Header, npz_headers, read_npy, read_npz
 
+MAX_ID_BYTES = 256
+
 
 def read_vectors(path: str | Path) -> Vectors:
     """Read one file of vectors; values must be real and finite, and are stored as float32."""
     path = Path(path)
     if path.suffix.lower() == ".npy":
-        array = _checked(read_npy(path), path)
-        return Vectors(array, _row_names(path, len(array)))
+        array = read_npy(path)
+        return Vectors(_checked(array[None] if array.ndim == 1 else array, path))
     headers = npz_headers(path)
     name = _table_name(headers, path)
     arrays = read_npz(path, [name, *(extra for extra in ("y", "ids") if extra in headers)])
     array = _checked(arrays[name], path)
-    ids = _ids(arrays["ids"], len(array), path) if "ids" in arrays else _row_names(path, len(array))
+    ids = _ids(arrays["ids"], len(array), path) if "ids" in arrays else None
     labels = _labels(arrays["y"], len(array), path) if "y" in arrays else None
     return Vectors(array, ids, labels)
 
@@ -57,16 +62,15 @@ def _checked(array: NDArray[Any], path: Path) -> NDArray[np.float32]:
     return vectors
 
 
-def _row_names(path: Path, n: int) -> tuple[str, ...]:
-    return tuple(f"{path.stem}-{row}" for row in range(n))
-
-
 def _ids(array: NDArray[Any], n: int, path: Path) -> tuple[str, ...]:
     if array.shape != (n,) or array.dtype.kind not in "UiuS":
         raise InputError(f"{path}: ids must be {n} strings or integers, got {array.dtype}")
     ids = tuple(item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist())
     if len(set(ids)) != n:
         raise InputError(f"{path}: ids must be unique, got {n - len(set(ids))} repetitions")
+    longest = max(len(name.encode()) for name in ids)
+    if longest > MAX_ID_BYTES or "" in ids:
+        raise InputError(f"{path}: ids must have 1 to {MAX_ID_BYTES} bytes, got one of {longest}")
     return ids
 
 
