@@ -30,7 +30,7 @@ test: $(VENV)/.all
 
 test-slow: $(VENV)/.all
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
-	$(BIN)/python -m pytest -m "slow"
+	$(BIN)/python -m pytest -m "slow or browser"
 
 # Coverage-guided fuzzing of the DICOM and the segment reader, each for a fixed time.
 SECONDS ?= 60
@@ -74,7 +74,7 @@ figures: $(VENV)/.all
 	cp $(FIGURES)/*.png $(FIGURES)/*.csv $(FIGURES)/*.json docs/figures
 	$(BIN)/python benchmarks/figure_tables.py
 
-# The same of docs/kernel-learning.md (10 minutes) and docs/svm.md (hours).
+# The same of docs/kernel-learning.md (10 minutes) and docs/svm.md (20 minutes).
 figures-learning: $(VENV)/.all
 	$(BIN)/isohash evaluate kernel $(DATA)/.. --out docs/figures/kernel
 	$(BIN)/isohash evaluate svm $(DATA)/.. --out docs/figures/svm
