@@ -223,6 +223,7 @@ def fit(
     encoders, notes = _encoders(sample, named, settings, archive, progress)
     fitted = {v: as_stored(encoders[v].encode(images.images)) for v, images in sample.items()}
     seen = {str(name) for images in sample.values() for name in images.patient}
+    del sample  # hundreds of megabytes
     held_out = held_out_embeddings(reading, shares.held_out, seen, encoders, settings, progress)
     plan = choose_plan_encoder(reading.measured)
     settings = hash_for(settings, min(len(rows) for rows in fitted.values()))

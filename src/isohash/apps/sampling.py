@@ -99,8 +99,8 @@ def sample_slices(
             if len(rows):
                 images[view].append(images_of(slices, view, rows))
                 patients[view] += [case.patient] * len(rows)
-    return {
-        view: SliceSample(np.concatenate(images[view]), np.array(patients[view]))
+    return {  # popped: one view's slices exist twice at a time
+        view: SliceSample(np.concatenate(images.pop(view)), np.array(patients[view]))
         for view in VIEWS
         if images[view]
     }
