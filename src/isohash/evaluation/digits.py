@@ -34,7 +34,7 @@ class DigitSettings:
     components: int = 64
     latent: int = 500
     epochs: int = 8
-    threads: int = 2
+    threads: int = 1  # two wait for each other where a core is busy
     seed: int = 0
 
 
