@@ -181,6 +181,8 @@ def query(
 
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """
+    # NumPy reads it when imported; more threads take longer to start than one query needs them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from isohash.apps.engine import Archive
     from isohash.apps.tables import answer_table
 
