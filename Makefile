@@ -74,7 +74,7 @@ figures: $(VENV)/.all
 	cp $(FIGURES)/*.png $(FIGURES)/*.csv $(FIGURES)/*.json docs/figures
 	$(BIN)/python benchmarks/figure_tables.py
 
-# The same of docs/kernel-learning.md (10 minutes) and docs/svm.md (20 minutes).
+# The same of docs/kernel-learning.md (15 minutes) and docs/svm.md (20 minutes).
 figures-learning: $(VENV)/.all
 	$(BIN)/isohash evaluate kernel $(DATA)/.. --out docs/figures/kernel
 	$(BIN)/isohash evaluate svm $(DATA)/.. --out docs/figures/svm
