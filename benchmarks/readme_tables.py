@@ -58,7 +58,10 @@ def dice(found: dict[str, Any]) -> str:
         f"{settings['encoder']} embeddings ({settings['dim']}-dimensional), equal stored bits, "
         f"95 % bootstrap intervals by patient; data digest {found['database']['digest'][:12]}. "
     )
-    command = "isohash evaluate dice DATA/train DATA/validation --out docs/numbers"
+    command = (
+        "isohash evaluate dice DATA/train DATA/validation "
+        f"--encoder {settings['encoder']} --out docs/numbers"
+    )
     return "\n".join(lines) + "\n\n" + about + origin(command, found, settings["seed"])
 
 
