@@ -49,7 +49,7 @@ format: $(VENV)/.all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Measure search, hashing and encoding on a quiet machine (20 minutes), and quote the results. A
+# Measure search, hashing and encoding on a quiet machine (10 minutes), and quote the results. A
 # stopped run goes on with the next measurement. ISOHASH_ISA=avx2 measures search at that level.
 bench: $(VENV)/.all
 	$(BIN)/isohash bench search --out docs/numbers

@@ -39,9 +39,7 @@ class Rows:
 
     def called(self, name: str) -> list[int]:
         """The row of that id."""
-        if self.ids is None or len(name.encode()) > self.ids.dtype.itemsize:
-            return []
-        return np.flatnonzero(self.ids == name.encode()).tolist()
+        return [] if self.ids is None else np.flatnonzero(self.ids == name.encode()).tolist()
 
     def at(self, name: str) -> list[int]:
         """The row of that FILE:ROW."""

@@ -86,13 +86,15 @@ def run_search_bench(
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    setup = _setup(load_faiss(), out_dir, quick)
+    faiss = load_faiss()
+    setup = _setup(faiss, out_dir, quick)
     name = f"search-{setup['level']}{'-quick' if quick else ''}"
     journal = Journal(out / f"{name}.partial.jsonl", setup)
     chosen = cells(quick, os.cpu_count() or 1)
+    rounds = LEAST_ROUNDS if quick else ROUNDS
     rows: list[Measurement] = []
     try:
-        for measured in _measured(chosen, journal, LEAST_ROUNDS if quick else ROUNDS, progress):
+        for measured in _measured(chosen, journal, faiss, rounds, progress):
             rows += measured
     finally:
         if rows:
@@ -103,10 +105,13 @@ def run_search_bench(
 
 
 def _measured(
-    chosen: Sequence[Cell], journal: Journal, rounds: int, progress: Progress | None
+    chosen: Sequence[Cell],
+    journal: Journal,
+    faiss: Any,
+    rounds: int,
+    progress: Progress | None,
 ) -> Iterator[list[Measurement]]:
     """The measurements of each cell, taken now or read from an earlier run."""
-    faiss = load_faiss()
     for done, cell in enumerate(chosen):
         if progress is not None:
             progress(done, len(chosen), f"{cell.kind} {cell.length} x {cell.n}, batch {cell.batch}")
@@ -115,6 +120,8 @@ def _measured(
             rows = measure(cell, faiss, rounds)
             journal.add(cell, rows)
         yield rows
+    if progress is not None:
+        progress(len(chosen), len(chosen), "writing")
 
 
 class Journal:

@@ -68,9 +68,9 @@ def _ids(array: NDArray[Any], n: int, path: Path) -> tuple[str, ...]:
     ids = tuple(item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist())
     if len(set(ids)) != n:
         raise InputError(f"{path}: ids must be unique, got {n - len(set(ids))} repetitions")
-    longest = max(len(name.encode()) for name in ids)
-    if longest > MAX_ID_BYTES or "" in ids:
-        raise InputError(f"{path}: ids must have 1 to {MAX_ID_BYTES} bytes, got one of {longest}")
+    wrong = [length for name in ids if not 0 < (length := len(name.encode())) <= MAX_ID_BYTES]
+    if wrong:
+        raise InputError(f"{path}: ids must have 1 to {MAX_ID_BYTES} bytes, got one of {wrong[0]}")
     return ids
 
 
