@@ -106,13 +106,15 @@ def searching(where: dict[str, Any]) -> str:
     peer = where.get("faiss_level") or where["level"].upper()
     stopped = where["cells"] < where["of_cells"]
     part = f", stopped after {where['cells']} of {where['of_cells']} cells" if stopped else ""
+    speed = where["memory_gigabytes_per_second"]  # unknown of a run that was killed
+    memory = "" if speed is None else f"memory {speed} GB/s, "
     return (
         f"Exact top {where['k']}, ours at {where['level'].upper()}; ratio to faiss-cpu "
         f"{where['versions']['faiss-cpu']} IndexBinaryFlat at {peer} with the same threads, "
         "interleaved in one run; Lee codes against FAISS given the same thermometer bits, wide "
         f"symbols against bits of the same stored bytes. Command: `{where['command']}`{part}; "
         f"seed {where['seed']}; {where['processor']}, {where['cores']} cores, "
-        f"memory {where['memory_gigabytes_per_second']} GB/s, Python {where['python']}."
+        f"{memory}Python {where['python']}."
     )
 
 
