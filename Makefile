@@ -6,7 +6,7 @@ DATA ?= ../shared/data/openkbp
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/*)
+INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/* native/*/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
 .PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
@@ -26,7 +26,7 @@ demo: $(VENV)/.core
 	$(BIN)/isohash demo --out isohash-demo
 
 test: $(VENV)/.all
-	$(BIN)/python -m pytest -m "not slow and not gpu and not browser"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.all
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"

@@ -4,40 +4,16 @@ Everything else about the package stands in pyproject.toml.
 """
 
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
 OLDEST_PYTHON = "0x030B0000"  # one binary for Python 3.11 and later
 
-SOURCES = [
-    "amx.cpp",
-    "avx2.cpp",
-    "avx2_lookup.cpp",
-    "avx512.cpp",
-    "avx512_slices.cpp",
-    "avx512_squares.cpp",
-    "avx512_symbols.cpp",
-    "epilogue.cpp",
-    "levels.cpp",
-    "module.cpp",
-    "multi_index.cpp",
-    "neon.cpp",
-    "packing.cpp",
-    "pool.cpp",
-    "scalar.cpp",
-    "search.cpp",
-]
-HEADERS = [
-    "avx2.hpp",
-    "avx512.hpp",
-    "consumers.hpp",
-    "isohash.h",
-    "kernels.hpp",
-    "module_args.hpp",
-    "pool.hpp",
-    "select.hpp",
-    "simd_x86.hpp",
-]
+NATIVE = Path("native")
+PROGRAMS = {NATIVE / "levels" / "selftest.cpp"}  # with a main of their own
+SOURCES = sorted(str(path) for path in set(NATIVE.glob("*/*.cpp")) - PROGRAMS)
+HEADERS = sorted(str(path) for path in [*NATIVE.glob("*.h"), *NATIVE.glob("*/*.hpp")])
 
 # Never -march=native: the kernels choose by what the processor says at run time.
 if sys.platform == "win32":
@@ -58,8 +34,8 @@ setup(
     ext_modules=[
         Extension(
             "isohash._native",
-            sources=[f"native/{name}" for name in SOURCES],
-            depends=[f"native/{name}" for name in HEADERS],
+            sources=SOURCES,
+            depends=HEADERS,
             include_dirs=["native"],
             define_macros=[("Py_LIMITED_API", OLDEST_PYTHON)],
             extra_compile_args=COMPILE_ARGS,

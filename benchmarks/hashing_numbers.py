@@ -18,7 +18,7 @@ import numpy as np
 from hash_families import DIM, TOP, Embeddings, _faiss_trials, dice, digest, load_embeddings
 
 from isohash import KernelHasher, make_hasher
-from isohash.evaluation.results import write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.index.two_stage import TwoStageIndex, rerank
 
 Row = dict[str, Any]

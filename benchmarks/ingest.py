@@ -27,9 +27,9 @@ from pathlib import Path
 
 import pydicom
 
-from isohash.apps.indexing import WORKERS
-from isohash.evaluation.results import machine
-from isohash.sources.dicom_writer import WriteOptions, write_dicom
+from isohash.evaluation.kit.results import machine
+from isohash.retrieval.building.indexing import WORKERS
+from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.phantom import phantom_case
 from isohash.sources.reading import find
 
@@ -110,7 +110,7 @@ def index(folder: Path, archive: Path) -> tuple[dict[str, float], float]:
     start, peak = time.perf_counter(), 0
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
-        [sys.executable, "-m", "isohash.apps.cli", "index", str(folder), str(archive)],
+        [sys.executable, "-m", "isohash", "index", str(folder), str(archive)],
         stdout=subprocess.DEVNULL,
     )
     while process.poll() is None:

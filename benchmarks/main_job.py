@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from isohash.evaluation.results import machine
+from isohash.evaluation.kit.results import machine
 
 QUERY = "pt_201.npz"
 RUNS = 7

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from isohash.evaluation.svm import SvmSettings
+from isohash.evaluation.svm.experiment import SvmSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = ROOT / "docs" / "figures" / "svm"

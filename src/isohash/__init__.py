@@ -10,7 +10,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Archive": "isohash.apps.engine",
+    "Archive": "isohash.retrieval.engine",
     "Calibration": "isohash.hashing.calibration",
     "Case": "isohash.records",
     "Codes": "isohash.records",
@@ -18,20 +18,20 @@ _HOMES = {
     "Hits": "isohash.records",
     "InputError": "isohash.errors",
     "KernelHasher": "isohash.hashing.kernel_hasher",
-    "KernelLearner": "isohash.kernels.learner",
+    "KernelLearner": "isohash.kernels.learning.learner",
     "LeeHasher": "isohash.hashing.lee_hasher",
     "RadialKernel": "isohash.kernels.radial",
-    "RandomFeatureSVM": "isohash.kernels.svm",
+    "RandomFeatureSVM": "isohash.kernels.machines.svm",
     "TwoStageIndex": "isohash.index.two_stage",
     "Volume": "isohash.records",
-    "dice": "isohash.evaluation.metrics",
+    "dice": "isohash.evaluation.kit.metrics",
     "dvh": "isohash.dosimetry.dvh",
-    "jaccard": "isohash.evaluation.metrics",
-    "make_hasher": "isohash.hashing.best",
-    "precision_recall": "isohash.evaluation.metrics",
+    "jaccard": "isohash.evaluation.kit.metrics",
+    "make_hasher": "isohash.hashing.adaptive_hasher",
+    "precision_recall": "isohash.evaluation.kit.metrics",
     "read_case": "isohash.sources.reading",
     "read_cases": "isohash.sources.reading",
-    "solve_mean_field": "isohash.kernels.mean_field",
+    "solve_mean_field": "isohash.kernels.learning.mean_field",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isohash.apps.engine import Archive
-from isohash.apps.indexing import index_found
-from isohash.sources.dicom_writer import write_dicom
+from isohash.retrieval.building.indexing import index_found
+from isohash.retrieval.engine import Archive
+from isohash.sources.dicom.writer import write_dicom
 from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp, write_openkbp_csv
 
 
@@ -63,7 +63,7 @@ def test_a_report_opens_offline_and_shows_query_and_results(
 def test_text_from_files_cannot_become_markup(archive_path: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from isohash.apps.report import render
+    from isohash.apps.page.report import render
 
     hostile = replace(phantom(0, 8), id="<b>x</b>", warnings=("<script>alert(1)</script>",))
     with Archive.open(archive_path) as archive:
@@ -243,7 +243,7 @@ class NoTorch:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, NoTorch())
-from isohash.apps.cli import main
+from isohash.apps.cli.main import main
 main()
 """
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pydicom
 import pytest
 
-from isohash.apps.engine import Archive
-from isohash.apps.indexing import index_source
-from isohash.apps.report import write_report
-from isohash.sources.dicom_writer import WriteOptions, write_dicom
+from isohash.apps.page.report import write_report
+from isohash.retrieval.building.indexing import index_source
+from isohash.retrieval.engine import Archive
+from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.phi_scan import phi_scan
 from small_cases import OPTIONS, phantom
 

@@ -18,11 +18,11 @@ import numpy as np
 
 with atheris.instrument_imports(include=["pydicom", "isohash.sources", "isohash.dosimetry"]):
     from isohash.errors import InputError
-    from isohash.sources.dicom_case import read_files
-    from isohash.sources.dicom_elements import quietly
-    from isohash.sources.dicom_link import link
-    from isohash.sources.dicom_scan import read_header
-    from isohash.sources.dicom_writer import write_dicom
+    from isohash.sources.dicom.case import read_files
+    from isohash.sources.dicom.elements import quietly
+    from isohash.sources.dicom.link import link
+    from isohash.sources.dicom.scan import read_header
+    from isohash.sources.dicom.writer import write_dicom
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from isohash import native
-from isohash.hashing.adaptive import AdaptiveHash
-from isohash.hashing.best import make_hasher
+from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.cosine import CosineHash
+from isohash.hashing.fitted.adaptive import AdaptiveHash
 from isohash.hashing.lee import LeeHash
 from isohash.kernels.radial import RadialKernel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isohash.index.engine import LEVELS, available_levels
+from isohash.index.dispatch import LEVELS, available_levels
 
 
 @pytest.fixture(params=LEVELS)

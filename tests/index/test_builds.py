@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "native"
 LIMIT = 900  # seconds for one build or its tests: machines may be busy
+SEARCH = ("search.cpp", "pool.cpp")  # what the comparison needs besides the levels
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LIMIT)]
@@ -79,7 +80,7 @@ test_in.__test__ = False  # type: ignore[attr-defined]
 
 
 def levels_in(folder: Path, **settings: str) -> str:
-    program = "from isohash.index.engine import available_levels; print(*available_levels())"
+    program = "from isohash.index.dispatch import available_levels; print(*available_levels())"
     done = run(sys.executable, "-c", program, PYTHONPATH=str(folder), **settings)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -87,8 +88,7 @@ def levels_in(folder: Path, **settings: str) -> str:
 
 def compile_selftest(program: Path, compiler: str, *flags: str) -> Path:
     """The kernels with their own comparison of every level with the scalar one."""
-    python_only = {"module.cpp", "epilogue.cpp", "multi_index.cpp", "packing.cpp"}
-    sources = [path for path in sorted(NATIVE.glob("*.cpp")) if path.name not in python_only]
+    sources = [*sorted(NATIVE.glob("levels/*.cpp")), *(NATIVE / "search" / f for f in SEARCH)]
     always = ("-std=c++17", "-pthread", f"-I{NATIVE}")
     done = run(compiler, *always, *flags, *sources, "-o", program)
     assert done.returncode == 0, done.stderr

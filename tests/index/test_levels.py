@@ -20,7 +20,7 @@ from tests.index.problems import (
 
 from isohash import native
 from isohash.errors import InputError
-from isohash.index import engine
+from isohash.index import dispatch
 from isohash.index.flat import FlatIndex, distances
 from isohash.index.reference import distances_reference, search_reference
 from isohash.records import Codes
@@ -154,15 +154,15 @@ def test_masks_of_every_density(
 def test_a_level_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ISOHASH_ISA", "mmx")
     with pytest.raises(InputError, match="must be one of numpy, scalar"):
-        engine.current_level()
-    absent = [name for name in engine.LEVELS if name not in engine.available_levels()]
+        dispatch.current_level()
+    absent = [name for name in dispatch.LEVELS if name not in dispatch.available_levels()]
     monkeypatch.setenv("ISOHASH_ISA", absent[0])
     with pytest.raises(InputError, match="cannot run here"):
-        engine.current_level()
+        dispatch.current_level()
 
 
 def test_the_engine_says_what_it_uses(level: str) -> None:
-    info = engine.engine_info()
+    info = dispatch.engine_info()
     assert info.level == level
     assert info.compiled is native.available()
     assert not any("disagree" in warning for warning in info.warnings)
@@ -173,11 +173,11 @@ def test_a_wrong_level_is_not_used_and_named(monkeypatch: pytest.MonkeyPatch) ->
     status = dict.fromkeys(native.LEVELS, native.ABSENT) | {"scalar": native.READY}
     status["avx2"] = native.WRONG
     monkeypatch.setattr(native, "level_status", lambda: status)
-    engine.available_levels.cache_clear()
+    dispatch.available_levels.cache_clear()
     try:
-        info = engine.engine_info()
+        info = dispatch.engine_info()
     finally:
-        engine.available_levels.cache_clear()
+        dispatch.available_levels.cache_clear()
     assert info.available == ("numpy", "scalar")
     assert any("avx2 kernels disagree" in warning for warning in info.warnings)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from isohash.kernels.alignment import Pairs
+from isohash.kernels.target_alignment import Pairs
 
 
 def random_pairs(rng: np.random.Generator, n: int) -> Pairs:

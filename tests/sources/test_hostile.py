@@ -13,11 +13,11 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from dicom_sets import assert_geometry
 from isohash.errors import InputError
-from isohash.sources.dicom_case import read_files
-from isohash.sources.dicom_elements import quietly
-from isohash.sources.dicom_link import link
-from isohash.sources.dicom_scan import read_header
-from isohash.sources.dicom_writer import write_dicom
+from isohash.sources.dicom.case import read_files
+from isohash.sources.dicom.elements import quietly
+from isohash.sources.dicom.link import link
+from isohash.sources.dicom.scan import read_header
+from isohash.sources.dicom.writer import write_dicom
 from isohash.sources.reading import find, read_case
 from isohash.sources.sandbox import Child, ChildFailed, Pool
 
@@ -145,7 +145,7 @@ def misbehaving(tmp_path, monkeypatch):
         textwrap.dedent(
             """
             import os, sys, time
-            from isohash.sources.dicom_worker import _limit_memory
+            from isohash.sources.dicom.worker import _limit_memory
             from isohash.sources.sandbox import receive, send
             _limit_memory(1 << 30)
             while (message := receive(sys.stdin.buffer)) is not None:
@@ -191,7 +191,7 @@ def test_a_child_that_swells_answers_with_an_error(misbehaving):
 
 def test_a_file_that_hangs_the_parser_is_named_and_the_others_are_read(folder, monkeypatch):
     """The batch fails, then each file is tried by itself."""
-    from isohash.sources import dicom
+    from isohash.sources.dicom import find as dicom
 
     def call(self, header, timeout_s):
         if any("CT.0004" in path for path in header["paths"]):

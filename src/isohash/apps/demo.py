@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from isohash.apps.collage import write_collage
-from isohash.apps.engine import Archive
-from isohash.apps.indexing import index_found
-from isohash.apps.report import write_report
-from isohash.apps.retrieval import By
-from isohash.apps.settings import Progress
+from isohash.apps.page.collage import write_collage
+from isohash.apps.page.report import write_report
+from isohash.retrieval.building.indexing import index_found
+from isohash.retrieval.comparison import By
+from isohash.retrieval.engine import Archive
+from isohash.retrieval.settings import Progress
 from isohash.sources.found import Findings, Found
 from isohash.sources.phantom import phantom_case
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import isohash
-from isohash.index.engine import engine_info
+from isohash.index.dispatch import engine_info
 
 OPTIONAL = {
     "torch": ("train", "training autoencoders"),

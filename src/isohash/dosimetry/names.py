@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from isohash.errors import InputError
+from isohash.records import Case, Volume
 
 SIDES = {
     "right": "R", "rt": "R", "r": "R", "left": "L", "lt": "L", "l": "L",
@@ -279,3 +280,20 @@ VOCABULARY = frozenset(
     for spelling in (canonical.replace("_", " ").lower(), *spellings)
     for word in spelling.split()
 ) | frozenset((*SIDES, *TARGETS, *FILLERS))
+
+
+TARGET_PREFIXES = ("PTV", "CTV", "GTV", "ITV")
+
+
+def is_target(name: str) -> bool:
+    """Whether a canonical name is that of a target volume."""
+    return name.startswith(TARGET_PREFIXES)
+
+
+def structures_by_name(case: Case) -> dict[str, Volume]:
+    """The case's non-empty structures by canonical name; unknown names stay as they are."""
+    found: dict[str, Volume] = {}
+    for name, volume in case.structures.items():
+        if volume.array.any():
+            found.setdefault(canonical_name(name) or name, volume)
+    return found

@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from isohash.errors import InputError
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.drawn import DrawnHash
+from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.lee import LeeHash
 from isohash.hashing.pairs import sample_pairs
-from isohash.hashing.points import PointHash
 from isohash.hashing.resolution import Response, response
 
 VERSION = 1

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
-from isohash.hashing.adaptive import AdaptiveHash
-from isohash.hashing.block import BlockHash
 from isohash.hashing.cosine import CosineHash
+from isohash.hashing.fitted.adaptive import AdaptiveHash
+from isohash.hashing.fitted.block import BlockHash
 from isohash.hashing.lee import LeeHash
 from isohash.hashing.saving import unpack
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
-from isohash.index import engine
+from isohash.index import dispatch
 from isohash.index.layout import Layout, layout_for, top_symbol
 from isohash.records import Codes, Hits
 
@@ -61,7 +61,7 @@ class FlatIndex:
 
     def _start(self, kind: Codes, threads: int | None) -> None:
         self._layout: Layout = layout_for(kind)
-        self._threads = engine.checked_threads(threads)
+        self._threads = dispatch.checked_threads(threads)
         self._rows: NDArray[Any] = self._layout.expand(kind[:0])  # capacity x width
         self._ids: NDArray[np.int64] | None = None  # None: ids are positions
         self._n = 0
@@ -117,7 +117,7 @@ class FlatIndex:
         check_same_kind(codes, self._layout)
         mask = self._checked_mask(allowed)
         n = self._n if mask is None else int(np.count_nonzero(mask))
-        distances, positions = engine.topk(
+        distances, positions = dispatch.topk(
             self._layout.expand(codes),
             self._rows[: self._n],
             self._layout,
@@ -132,7 +132,7 @@ class FlatIndex:
     ) -> RangeHits:
         """Every code at distance `radius` or less from each query; possibly none."""
         check_same_kind(codes, self._layout)
-        offsets, distances, positions = engine.within(
+        offsets, distances, positions = dispatch.within(
             self._layout.expand(codes),
             self._rows[: self._n],
             self._layout,
@@ -167,7 +167,7 @@ class FlatIndex:
             self._rows[self._n : n] = rows
         self._n = n
 
-    def _checked_mask(self, allowed: ArrayLike | None) -> engine.Mask | None:
+    def _checked_mask(self, allowed: ArrayLike | None) -> dispatch.Mask | None:
         if allowed is None:
             return None
         mask = np.ascontiguousarray(allowed)
@@ -184,8 +184,8 @@ def distances(a: Codes, b: Codes, threads: int | None = None) -> NDArray[np.int3
     layout = max(layout_for(a), layout_for(b), key=lambda layout: layout.top)
     if (b.length, b.q, b.metric) != (a.length, a.q, a.metric):
         raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
-    n_threads = engine.checked_threads(threads)
-    return engine.matrix(layout.expand(a), layout.expand(b), layout, n_threads)
+    n_threads = dispatch.checked_threads(threads)
+    return dispatch.matrix(layout.expand(a), layout.expand(b), layout, n_threads)
 
 
 def check_same_kind(codes: Codes, layout: Layout) -> None:

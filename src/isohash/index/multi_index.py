@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isohash import native
 from isohash.errors import InputError
-from isohash.index import engine
+from isohash.index import dispatch
 from isohash.index.flat import FlatIndex, check_same_kind, checked_k
 from isohash.index.layout import layout_of
 from isohash.records import Codes, Hits
@@ -41,7 +41,7 @@ class MultiIndex:
                 f"got {codes.length} symbols (q = {codes.q}): use FlatIndex"
             )
         self._layout = layout_of(codes.length, codes.q, codes.metric)
-        self._threads = engine.checked_threads(threads)
+        self._threads = dispatch.checked_threads(threads)
         self._flat = FlatIndex.of(codes, self._threads)
         self._tables: native.Tables | None = None
         if native.available():
@@ -63,7 +63,7 @@ class MultiIndex:
         """The hits, and how many codes and buckets each query looked at, shape (n_queries,)."""
         check_same_kind(codes, self._layout)
         n, wanted = len(self), min(checked_k(k), len(self))
-        scan = engine.native_scan(self._layout, n, self._threads)
+        scan = dispatch.native_scan(self._layout, n, self._threads)
         if self._tables is None or scan is None or wanted == 0:
             return self._flat.search(codes, k), np.full(len(codes), n, dtype=np.int64)
         queries: NDArray[Any] = self._layout.expand(codes)

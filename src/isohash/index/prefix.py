@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.index import engine
+from isohash.index import dispatch
 from isohash.index.flat import check_same_kind, checked_k
 from isohash.index.layout import layout_of, words_of
 from isohash.records import Codes, Hits
@@ -62,7 +62,7 @@ class PrefixIndex:
         rng = np.random.default_rng(0) if rng is None else rng
         self._layout = layout_of(codes.length, codes.q, codes.metric)
         self._prefix_layout = layout_of(prefix_bits, 2, "hamming")
-        self._threads = engine.checked_threads(threads)
+        self._threads = dispatch.checked_threads(threads)
         self._columns = np.sort(rng.permutation(codes.length)[:prefix_bits])
         self._rows = self._layout.expand(codes)
         self._prefixes = self._prefix_of(codes)
@@ -98,7 +98,7 @@ class PrefixIndex:
         self, query: NDArray[Any], prefix: NDArray[Any], k: int
     ) -> NDArray[np.int64] | None:
         """Positions of the codes that may be among the k nearest; None: too many to pay."""
-        partial = engine.matrix(prefix, self._prefixes, self._prefix_layout, self._threads)[0]
+        partial = dispatch.matrix(prefix, self._prefixes, self._prefix_layout, self._threads)[0]
         counts = np.cumsum(np.bincount(partial))
         enough = min(SEEDS_PER_NEIGHBOUR * k, len(self))
         nearest_prefixes = int(np.searchsorted(counts, enough))
@@ -115,10 +115,10 @@ class PrefixIndex:
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Distances and positions of the k nearest among `survivors`; None: among all codes."""
         if survivors is None:
-            found = engine.topk(query, self._rows, self._layout, k, self._threads)
+            found = dispatch.topk(query, self._rows, self._layout, k, self._threads)
             return found[0][0], found[1][0]
         rows = self._rows[survivors]
-        distances, places = engine.topk(query, rows, self._layout, k, self._threads)
+        distances, places = dispatch.topk(query, rows, self._layout, k, self._threads)
         return distances[0], survivors[places[0]]
 
     @cached_property

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.hashing.drawn import DrawnHash
-from isohash.hashing.points import PointHash
+from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.projection import as_rows
 from isohash.index.flat import FlatIndex, checked_k
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from isohash.dosimetry.names import VOCABULARY
 from isohash.errors import InputError
-from isohash.sources.dicom import identities
+from isohash.sources.dicom.find import identities
+from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.found import Progress
-from isohash.sources.phi import words
-from isohash.sources.sniff import looks_like_dicom
+from isohash.sources.identity.phi import words
 
 SHORTEST_VALUE = 4  # bytes: shorter ones occur by chance in any file
 SURE = 8  # bytes: from here on a value counts anywhere, below it only as a word within text

@@ -17,10 +17,10 @@ from pathlib import Path
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
+from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.found import Findings, Found, Progress, Skipped, fingerprint
-from isohash.sources.identity import key_mark, load_key
+from isohash.sources.identity.pseudonyms import key_mark, load_key
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
-from isohash.sources.sniff import looks_like_dicom
 from isohash.sources.vectors import read_vectors
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
@@ -173,7 +173,9 @@ def _found(
     kind: str, paths: list[Path], skipped: list[Skipped], progress: Progress | None
 ) -> list[Found]:
     if kind == "dicom":
-        from isohash.sources.dicom import find_dicom  # pydicom is loaded only when it is needed
+        from isohash.sources.dicom.find import (
+            find_dicom,  # pydicom is loaded only when it is needed
+        )
 
         return find_dicom(paths, skipped, progress)
     readers: dict[str, Callable[[Path], Case | Vectors]] = {

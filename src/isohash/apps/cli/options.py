@@ -1,0 +1,37 @@
+"""Options and output that commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.")]
+Work = Annotated[
+    Path | None, typer.Option(help="Folder for finished parts [OUT/work]; a rerun goes on there.")
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
+DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows as one JSON list or as a table."""
+    from isohash.apps.cli.tables import rows_table, show
+
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        show(rows_table(title, rows))
+
+
+def tell_all(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:
+    """Print several lists of rows, each under its name."""
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+        return
+    for name, rows in results.items():
+        print_rows(f"{name}; see {out}", rows, as_json)

@@ -1,0 +1,228 @@
+"""What the commands print for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from isohash.retrieval.answer import VIEW_NAMES, shares_text, tie_text
+
+if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
+    from isohash.apps.demo import DemoResult
+    from isohash.archive.repair import Repair
+    from isohash.archive.verify import Report
+    from isohash.retrieval.answer import Answer
+    from isohash.retrieval.settings import IndexReport
+    from isohash.sources.phi_scan import Leak
+
+LINES_SHOWN = 20
+SHARES_SHOWN = 3
+PIPED_WIDTH = 160
+
+
+def show(content: RenderableType) -> None:
+    """Print to stdout; without a terminal, plain and wide enough not to fold."""
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width, highlight=False).print(content)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def demo_table(result: DemoResult) -> Group:
+    """Relatives found per family, the expected number, and what to open."""
+    table = _table(
+        f"Relatives among the {result.k} nearest of {result.n_cases} synthetic cases",
+        ["family", *result.means],
+    )
+    for family, found in result.relatives.items():
+        table.add_row(family, *(f"{found[by]} of {result.k}" for by in result.means))
+    table.add_row("mean", *(f"{mean:.1f}" for mean in result.means.values()), style="bold")
+    verdict = "passed" if result.passed else "FAILED"
+    return Group(
+        table,
+        Text(
+            f"Expected: {result.k} by a perfect search, {result.by_chance:.1f} by chance. "
+            f"Self-check (joint, at least 9 of 10): {verdict}, in {result.seconds:.0f} s."
+        ),
+        Text(f"Open {result.report} and {result.collage}; ask more:"),
+        Text(f"  isohash query {result.archive} phantom-02-03 --by dose -k 5"),
+    )
+
+
+def index_table(
+    report: IndexReport, archive: Path, rehashed: Sequence[Mapping[str, Any]] = ()
+) -> Group:
+    """Found, indexed, hashed anew; and what was skipped, is doubtful or has unknown names."""
+    lines = [
+        Text(
+            f"{one['view']}: hashed anew with the learned {one['kernel']} kernel, "
+            f"{one['bits']} bits ({one['hash']})."
+        )
+        for one in rehashed
+    ] + [
+        Text(
+            f"{report.n_found} cases found ({report.kind}): {len(report.indexed)} indexed, "
+            f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
+            f"{archive} now holds {report.n_cases}."
+        )
+    ]
+    lines += [Text(f"note: {note}") for note in report.notes]
+    notes = [(case, note) for case, several in report.warnings.items() for note in several]
+    names = [
+        (row.name, str(row.n_cases), ", ".join(row.suggestions) or "-") for row in report.unmapped
+    ]
+    parts = (
+        _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
+        _listing("Indexed with warnings", ["case", "warning"], notes),
+        _listing("Structure names not known (see --aliases)", ["name", "cases", "near"], names),
+    )
+    return Group(*lines, *(part for part in parts if part is not None))
+
+
+def _listing(
+    title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]
+) -> RenderableType | None:
+    """The first rows as a table, and how many more there are."""
+    if not rows:
+        return None
+    table = _table(title, columns)
+    for row in rows[:LINES_SHOWN]:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    if (more := len(rows) - LINES_SHOWN) > 0:
+        table.add_row(f"and {more} more", "see --json for all")
+    return table
+
+
+def answer_table(answer: Answer) -> Group:
+    """Rank, id, distance with interval, and the calibrated distance of each view."""
+    views = list(answer.weights)
+    sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
+    labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
+    if answer.by == "plan":
+        return _plan_table(answer, labels)
+    by_code = "by code, " if answer.n_reranked else ""
+    near = [f"{VIEW_NAMES[view]}, {by_code}near = 1" for view in views]
+    ties = ["tied"] if any(match.tie for match in answer.matches) else []
+    table = _table(
+        f"{answer.query}: {answer.summary}",
+        ["rank", "id", *sliced, "distance [95 % interval]", *near, *ties, *labels],
+    )
+    for match in answer.matches:
+        low, high = match.interval
+        table.add_row(
+            str(match.rank),
+            match.id,
+            *(str(match.pairs[0].slice) for _ in sliced),
+            f"{match.distance:.4f} [{low:.4f}, {high:.4f}]",
+            *(match.near[view].text for view in views),
+            *(tie_text(answer, match) for _ in ties),
+            *(str(match.facts.get("label") or "") for _ in labels),
+        )
+    notes = [Text(f"note: {warning}") for warning in answer.warnings]
+    return Group(table, Text(answer.meaning), *notes)
+
+
+def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
+    """Distance in Gy with the range of true ones, and the structures that differ most."""
+    table = _table(
+        f"{answer.query}: {answer.summary}",
+        ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
+    )
+    for match in answer.matches:
+        low, high = match.interval
+        table.add_row(
+            str(match.rank),
+            match.id,
+            f"{match.distance:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            shares_text(match.shares[:SHARES_SHOWN]),
+            *(str(match.facts.get("label") or "") for _ in labels),
+        )
+    return Group(table, Text(answer.meaning), *(Text(f"note: {one}") for one in answer.warnings))
+
+
+def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
+    """What a repair did, if there was one; then every problem, or that there is none."""
+    checked = f"{report.n_bytes_checked / 1e6:.1f} MB checked"
+    before = [] if mended is None else _repair_lines(mended, archive)
+    notes = [Text(f"note: {note}") for note in report.notes]
+    if not report.problems:
+        return Group(*before, Text(f"{archive}: no damage found, {checked}."), *notes)
+    table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
+    for problem in report.problems:
+        table.add_row(Text(problem.segment), Text(problem.what))
+    return Group(*before, table, *notes)
+
+
+def _repair_lines(mended: Repair, archive: Path) -> list[Text]:
+    if not mended.quarantined:
+        return [Text(f"{archive}: nothing to repair.")]
+    lines = [
+        f"set aside in {archive}/quarantine: {', '.join(mended.quarantined)}",
+        f"lost cases: {', '.join(mended.lost_cases) or 'none'}",
+        *([f"lost files: {', '.join(mended.lost_files)}"] if mended.lost_files else []),
+        *(f"note: {note}" for note in mended.notes),
+    ]
+    return [Text(line) for line in lines]
+
+
+def leaks_table(leaks: Sequence[Leak], archive: Path) -> Group:
+    """Where identity was found, or that it was not."""
+    if not leaks:
+        return Group(Text(f"{archive}: nothing that identifies a patient of the source was found."))
+    table = _table(f"{archive}: identity found", ["file", "at byte", "element", "from"])
+    for leak in leaks:
+        table.add_row(Text(leak.file), str(leak.offset), leak.element, Text(leak.source))
+    return Group(table)
+
+
+def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
+    """Counts, sizes and the recipe, one fact a line."""
+    table = _table(str(archive), ["", ""])
+    for name, value in _flat({k: v for k, v in facts.items() if k != "warnings"}):
+        table.add_row(name, Text(str(value), overflow="fold"))
+    return Group(table, *(Text(f"warning: {warning}") for warning in facts["warnings"]))
+
+
+def doctor_table(facts: Mapping[str, Any]) -> Group:
+    """The machine, the search engine and the optional parts."""
+    table = _table(f"isohash {facts['isohash']}", ["", ""])
+    for name in ("python", "machine", "sqlite"):
+        table.add_row(name, str(facts[name]))
+    for name, value in facts["search"].items():
+        table.add_row(f"search {name}", str(value))
+    for name, found in facts["required"].items():
+        table.add_row(name, found or "MISSING: reinstall isohash")
+    for name, part in facts["optional"].items():
+        state = "installed" if part["installed"] else f"not installed; {part['install']}"
+        table.add_row(name, f"{state} ({part['for']})")
+    return Group(table)
+
+
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Group:
+    """The rows of an evaluation, with its columns."""
+    table = _table(title, list(rows[0]) if rows else [])
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    return Group(table)
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", value))
+    return rows

@@ -1,0 +1,1 @@
+"""Pages that an answer is written to: report, charts, collage."""

@@ -1,0 +1,195 @@
+"""One page that shows a query beside its results; it opens offline and can be filed.
+
+Everything (pictures, curves, styles) is inside the file, and no script runs in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+import isohash
+from isohash.apps.page.charts import (
+    Curve,
+    Pane,
+    chart_svg,
+    common_crop,
+    cropped,
+    pane_svg,
+    series_colour,
+)
+from isohash.dosimetry.isodose import default_levels, level_colours
+from isohash.errors import InputError
+from isohash.retrieval.answer import VIEW_NAMES, Answer, Match, shares_text, tie_text
+from isohash.retrieval.comparison import Pair
+from isohash.retrieval.engine import Archive, Session
+from isohash.retrieval.entry import DVH_BIN_GY, Entry
+from isohash.retrieval.plan_code import predicted_doses
+
+PAIRS_SHOWN = 3
+USUAL_PRESCRIPTION_GY = 70.0  # sets the isodose levels where none is known
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One result: its matched slices beside the query's, and the distance of every pair."""
+
+    match: Match
+    pairs: tuple[tuple[Pane, Pane], ...]
+    evidence: Markup | None
+
+
+def write_report(session: Session, answer: Answer, path: str | Path) -> None:
+    """Write the page for an answer; InputError if the file cannot be written."""
+    page = render(session, answer)
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"--report {path}: cannot be written ({error.strerror})") from error
+
+
+def render(session: Session, answer: Answer) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("isohash.apps.page"), autoescape=True, undefined=StrictUndefined
+    )
+    archive, query = session.archive, session.query
+    if not answer.matches:
+        raise InputError("there is no result to report on; loosen --where or ask for more cases")
+    entries = [archive.entry(match.id) for match in answer.matches]
+    strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
+    shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
+    colours, foreseen = isodose_colours(query), _foreseen(session)
+    crop = common_crop(shown)
+    return environment.get_template("report.html").render(
+        answer=answer,
+        strips=strips,
+        dvhs=_dvh_charts(query, entries, foreseen),
+        has_foreseen=bool(foreseen),
+        levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
+        pane=lambda pane: pane_svg(cropped(pane, crop), colours),
+        colour=series_colour,
+        view_names=VIEW_NAMES,
+        tie_text=tie_text,
+        shares_text=shares_text,
+        plan_text=plan_text,
+        has_labels=any(match.facts["label"] for match in answer.matches),
+        version=isohash.__version__,
+        provenance=_provenance(archive),
+    )
+
+
+def plan_text(facts: Mapping[str, Any]) -> str:
+    """Prescription, fractions, technique and approval of a case in a few words."""
+    prescription, fractions = facts["prescription_gy"], facts.get("n_fractions")
+    dose = "" if prescription is None else f"{prescription:g} Gy"
+    in_fractions = f"in {fractions} fractions" if fractions else ""
+    words = [f"{dose} {in_fractions}".strip(), facts.get("technique"), facts.get("approval")]
+    return ", ".join(str(word) for word in words if word)
+
+
+def isodose_colours(query: Entry) -> dict[float, str]:
+    """Levels in Gy and their colours, set by the query's prescription for all panes alike."""
+    return level_colours(default_levels(query.facts["prescription_gy"] or USUAL_PRESCRIPTION_GY))
+
+
+def chosen_pairs(pairs: Sequence[Pair], most: int = PAIRS_SHOWN) -> list[Pair]:
+    """Evenly spread pairs, without the ends, where slices show little."""
+    if not pairs:
+        return []
+    at = np.linspace(0, len(pairs) - 1, min(most, len(pairs)) + 2)[1:-1]
+    return [pairs[i] for i in at.round().astype(int)]
+
+
+def pane_of(entry: Entry, slice_index: int, title: str) -> Pane:
+    """The picture of one slice of a query or a result."""
+    grey, dose_gy = entry.picture(slice_index)
+    return Pane(title, grey, dose_gy)
+
+
+def _strip(match: Match, query: Entry, entry: Entry) -> Strip:
+    panes = tuple(
+        (
+            pane_of(query, pair.query_slice, f"{query.id}, z = {pair.query_z_mm:.0f} mm"),
+            pane_of(entry, pair.slice, f"{entry.id}, z = {pair.z_mm:.0f} mm"),
+        )
+        for pair in chosen_pairs(match.pairs)
+    )
+    return Strip(match, panes, _evidence(match) if len(match.pairs) > 1 else None)
+
+
+def _evidence(match: Match) -> Markup:
+    x = np.arange(1, len(match.pairs) + 1, dtype=float)
+    y = np.array([pair.distance for pair in match.pairs])
+    top = max(0.1, float(np.ceil(y.max() * 10) / 10))
+    curve = Curve(match.id, x, y, match.rank - 1)
+    return chart_svg([curve], "matched slice, head to feet", "distance", float(len(x)), top)
+
+
+def _foreseen(session: Session) -> dict[str, Curve]:
+    """The histograms that the query's anatomy would get, by structure; dashed in the charts."""
+    predicted, encoder = predicted_doses(session.query.arrays), session.archive.pipeline.plan
+    if predicted is None or encoder is None:
+        return {}
+    percent = np.array([100.0, *encoder.settings.dose_volumes[::-1], 0.0])
+    return {
+        name: Curve("foreseen", np.array([0.0, *doses[::-1], doses[0]]), percent, None, dashed=True)
+        for name, doses in zip(encoder.structures, predicted, strict=True)
+        if not np.isnan(doses[0])
+    }
+
+
+def _dvh_charts(
+    query: Entry, entries: Sequence[Entry], foreseen: Mapping[str, Curve]
+) -> dict[str, Markup]:
+    """One chart per structure of the query: its own curves in black, the results in colour."""
+    own = query.dvhs()
+    others = [entry.dvhs() for entry in entries]
+    charts = {}
+    for name in dict.fromkeys((*own, *foreseen)):
+        curves = [_dvh_curve(query.id, own[name], None)] if name in own else []
+        curves += [foreseen[name]] if name in foreseen else []
+        curves += [
+            _dvh_curve(entry.id, dvhs[name], series)
+            for series, (entry, dvhs) in enumerate(zip(entries, others, strict=True))
+            if name in dvhs
+        ]
+        x_max = 10.0 * np.ceil(max(curve.x[-1] for curve in curves) / 10.0)
+        charts[name] = chart_svg(
+            curves, "dose in Gy", "volume in %", max(10.0, float(x_max)), 100.0
+        )
+    return charts
+
+
+def _dvh_curve(name: str, volume: NDArray[np.floating], series: int | None) -> Curve:
+    last = int(np.flatnonzero(volume > 0)[-1]) + 1 if (volume > 0).any() else 1
+    kept = slice(0, min(last + 1, len(volume)))
+    dose = DVH_BIN_GY * np.arange(len(volume), dtype=np.float64)
+    return Curve(name, dose[kept], 100.0 * volume[kept], series)
+
+
+def _hash(settings: Mapping[str, Any]) -> str:
+    return f"q = {settings['q']}" if settings["q"] else f"{settings['hash']} alphabets"
+
+
+def _provenance(archive: Archive) -> str:
+    recipe = archive.recipe
+    settings, made_by = recipe["settings"], recipe["versions"]
+    digests = ", ".join(f"{name} {digest[:12]}" for name, digest in recipe["digests"].items())
+    return (
+        f"{len(archive)} cases; encoder {settings['encoder']} ({digests}); "
+        f"{settings['bits']} stored bits per slice and view, {_hash(settings)}; "
+        f"seed {settings['seed']}; archive made by isohash {made_by['isohash']}."
+    )

@@ -1,0 +1,1 @@
+"""Codes against ground truth: the literature's figures on digits and slices."""

@@ -1,0 +1,88 @@
+"""What the figures of one experiment share: embeddings, settings, where they go, finished parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from isohash.evaluation.codes import scatter
+from isohash.evaluation.kit.parts import Parts
+from isohash.evaluation.kit.results import write_curves
+from isohash.evaluation.kit.views import View
+
+Progress = Callable[[int, int, str], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One run: `settings` is a dataclass with at least `seed`, `data` tells splits and digests."""
+
+    name: str
+    settings: Any
+    views: Sequence[View]
+    data: Mapping[str, Any]
+    out: Path
+    work: Path
+    progress: Progress | None = None
+
+    def parts(self, *used: str) -> Parts:
+        """Finished parts that depend on the embeddings, the seed and the named settings."""
+        settings = asdict(self.settings)
+        about: Row = {name: settings[name] for name in used} | {"seed": self.settings.seed}
+        about["views"] = [view.digest for view in self.views]
+        return Parts(self.work / f"{self.name}-parts", about)
+
+    def about(self, metric: str) -> Row:
+        """What a figure's JSON says beside its rows."""
+        return {"metric": metric, "settings": asdict(self.settings), **self.data}
+
+    def write(self, name: str, panels: list[Row], by: Sequence[str], metric: str) -> None:
+        """The CSV (points) and JSON (panels) of one figure."""
+        write_curves(self.out, name, panels, by, self.about(metric))
+
+    def tell(self, done: int, total: int, message: str) -> None:
+        """Progress, where somebody looks."""
+        if self.progress is not None:
+            self.progress(done, total, message)
+
+
+def scatter_figures(
+    study: Study, bits: Sequence[int], n_pairs: int, used: Sequence[str]
+) -> dict[str, list[Row]]:
+    """Code against Euclidean distance: one figure per view."""
+    parts, found = study.parts(*used), {}
+    for done, view in enumerate(study.views):
+        study.tell(done, len(study.views), f"scatter of {view.name}")
+        name = f"{study.name}-scatter-{short(view)}"
+        measure = partial(scatter.scatter_panels, view, bits, n_pairs, study.settings.seed)
+        panels = parts.get(name, measure)
+        scatter.draw_scatter(panels, study.out / f"{name}.png")
+        study.write(name, panels, ("view", "kernel", "bits"), scatter.SCATTER_METRIC)
+        found[name] = panels
+    return found
+
+
+def range_figure(
+    study: Study, bits: int, n_pairs: int, n_neighbours: int, used: Sequence[str]
+) -> dict[str, list[Row]]:
+    """Which distances occur, and which of them the codes can see: one figure for all views."""
+    parts, name = study.parts(*used), f"{study.name}-range"
+    panels: list[Row] = []
+    for done, view in enumerate(study.views):
+        study.tell(done, len(study.views), f"range of view on {view.name}")
+        measure = partial(
+            scatter.range_panels, view, bits, n_pairs, n_neighbours, study.settings.seed
+        )
+        panels += parts.get(f"{name}-{short(view)}", measure)
+    scatter.draw_range(panels, study.out / f"{name}.png")
+    study.write(name, panels, ("view", "kernel"), scatter.RANGE_METRIC)
+    return {name: panels}
+
+
+def short(view: View) -> str:
+    """A view's name in file names: its first word."""
+    return view.name.split()[0].lower()

@@ -1,0 +1,1 @@
+"""Encoders compared: tables, reconstructions, small archives, domains."""

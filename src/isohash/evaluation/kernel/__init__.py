@@ -1,0 +1,1 @@
+"""Learned kernels: what is learned, what it costs, what it gives."""

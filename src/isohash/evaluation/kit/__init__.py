@@ -1,0 +1,1 @@
+"""What all experiments use: metrics, baselines, plots, results, resumable parts."""

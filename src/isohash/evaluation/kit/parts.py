@@ -1,0 +1,43 @@
+"""Finished parts of a long experiment, kept on disk so that an interrupted one goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isohash.kernels.learning.checkpoint import digest
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One JSON file per part in `folder`; `about` (settings, data digests) must match to reuse."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+    def get(self, name: str, measure: Callable[[], list[Row]]) -> list[Row]:
+        """The rows of a part: read if it was finished before, otherwise measured and kept."""
+        key, path = digest(self.about), self.folder / f"{name}.json"
+        rows = _read(path, key)
+        if rows is None:
+            rows = measure()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps({"digest": key, "rows": rows}))
+            partial.replace(path)
+        return rows
+
+
+def _read(path: Path, key: str) -> list[Row] | None:
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None  # damaged: measured again
+    return kept["rows"] if kept.get("digest") == key else None

@@ -1,0 +1,1 @@
+"""Speed and quality of search, hashing and encoding against peers."""

@@ -1,0 +1,1 @@
+"""Kernel machines on the literature's classification sets."""

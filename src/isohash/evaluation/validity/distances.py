@@ -1,0 +1,228 @@
+"""How far every past case is from every query, by each way of retrieval that the study compares.
+
+All are given as tables (n_queries, n_past). A query that is itself among the past cases is left
+out of everything that is fitted for it: scales, predicted histograms, bandwidths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.dosimetry.plan_distance import differences, plan_distances, with_unknown
+from isohash.dosimetry.rigid import dose_at, rigid_between
+from isohash.evaluation.validity.patients import VIEWS, Patient
+from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.measures import Measured, common_structures
+from isohash.features.cases.vector import GEOMETRY_PARTS
+from isohash.features.encoders.case_encoders import fit_geometry
+from isohash.features.encoders.plan import fit_plan
+from isohash.hashing.bandwidth import neighbour_distance
+from isohash.retrieval.alignment import Segmented, alignment_totals
+
+Table = NDArray[np.float64]
+Progress = Callable[[int, int, str], None]
+
+ALPHAS = (0.1, 0.25, 0.5, 0.75, 0.9)
+STRIDE = 3  # dose distances look at every third voxel along each axis
+STRETCH = 2.0  # as fast, in mm, a stored position may advance against the query's
+NEAR_ROWS = 4096
+
+# name -> parts of the geometry vector, and whether of the targets only
+ANATOMY: dict[str, tuple[tuple[str, ...], bool]] = {
+    "target signature": (("signature",), True),
+    "structure sizes and places": (("signature",), False),
+    "overlap-volume histograms": (("overlap",), False),
+    "geometry": (GEOMETRY_PARTS, False),
+}
+PLAN = "plan"
+PLAN_SHARED = "plan, shared structures only"
+LOW, HIGH = "expected at least", "expected at most"  # the interval told with a distance
+OWN_DVH = "own DVHs"
+NEEDS_DOSE = ("dose", "down-sampled dose", "joint", OWN_DVH)
+
+
+def needs_dose(way: str) -> bool:
+    """Whether a way of retrieval looks at the query's dose, which a new patient does not have."""
+    return way.startswith(NEEDS_DOSE)
+
+
+def plan_table(queries: Sequence[Patient], past: Sequence[Patient]) -> Table:
+    """Plan distance in Gy: mean absolute difference of histograms over shared structures."""
+    settings = common_structures([one.measured for one in (*queries, *past)], share=0.0)
+    a, b = ([one.measured.doses(settings) for one in group] for group in (queries, past))
+    return plan_distances(np.array(a), np.array(b))
+
+
+def dose_table(
+    queries: Sequence[Patient], past: Sequence[Patient], progress: Progress | None = None
+) -> Table:
+    """Mean absolute difference in Gy after rigid alignment, at scored voxels on a coarse grid."""
+    table = np.zeros((len(queries), len(past)))
+    for row, query in enumerate(queries):
+        if progress is not None:
+            progress(row, len(queries), f"doses laid upon {query.id}")
+        coarse = (np.argwhere(query.kept) % STRIDE == 0).all(axis=1)
+        chosen = query.scored_there & coarse
+        points, own = query.points_mm[chosen], query.planned[chosen]
+        for column, other in enumerate(past):
+            moved = rigid_between(query.centres, other.centres)(points)
+            table[row, column] = np.abs(dose_at(other.dose, moved) - own).mean()
+    return table
+
+
+def anatomy_tables(
+    queries: Sequence[Patient],
+    past: Sequence[Patient],
+    progress: Progress | None = None,
+) -> dict[str, Table]:
+    """Tables of `ANATOMY`, `PLAN`, `PLAN_SHARED` and `OWN_DVH`, and of the ends `LOW` and `HIGH`.
+
+    For a query that is among the past cases everything is fitted to the others.
+    """
+    names = [*ANATOMY, PLAN, PLAN_SHARED, OWN_DVH, LOW, HIGH]
+    tables = {name: np.full((len(queries), len(past)), np.nan) for name in names}
+    everyone = common_structures([one.measured for one in past], share=0.0)
+    fitted: _Fitted | None = None
+    for row, query in enumerate(queries):
+        if progress is not None:
+            progress(row, len(queries), f"fitting without {query.id}")
+        others = [at for at, one in enumerate(past) if one.id != query.id]
+        if fitted is None or len(others) < len(past):
+            fitted = _Fitted([past[at].measured for at in others])
+        for name, values in fitted.compare(query.measured, everyone).items():
+            tables[name][row, others] = values
+    return tables
+
+
+class _Fitted:
+    """The encoders of anatomy fitted to some cases, and what they make of these."""
+
+    def __init__(self, past: Sequence[Measured]) -> None:
+        self.past = past
+        settings = common_structures(past)
+        self.plan = fit_plan(past, settings)
+        self.planned = np.array([one.doses(self.plan.settings) for one in past])
+        self.encoders = {}
+        for name, (parts, targets_only) in ANATOMY.items():
+            own = GeometrySettings(settings.targets, ()) if targets_only else settings
+            vectors = np.array([one.vector(own, parts) for one in past])
+            encoder = fit_geometry(vectors, own, parts)
+            self.encoders[name] = encoder, encoder.encode_vectors(vectors)
+
+    def compare(
+        self, query: Measured, everyone: GeometrySettings
+    ) -> dict[str, NDArray[np.float64]]:
+        """Distances to the cases by every way."""
+        rows = {}
+        for name, (encoder, embeddings) in self.encoders.items():
+            vector = query.vector(encoder.settings, encoder.parts)[None]
+            rows[name] = np.linalg.norm(
+                (embeddings - encoder.encode_vectors(vector)).astype(np.float64), axis=1
+            )
+        predicted = self.plan.predict(query)
+        if predicted is not None:
+            rows[PLAN] = with_unknown(*differences(predicted, self.planned)).mean(axis=0)
+            rows[PLAN_SHARED] = plan_distances(predicted[None], self.planned)[0]
+            expected = np.array([self.plan.expected_distance(gy) for gy in rows[PLAN]])
+            rows[LOW], rows[HIGH] = expected[:, 1], expected[:, 2]
+        own = np.array([one.doses(everyone) for one in self.past])
+        rows[OWN_DVH] = plan_distances(query.doses(everyone)[None], own)[0]
+        return rows
+
+
+def image_tables(
+    queries: Sequence[Patient], past: Sequence[Patient], progress: Progress | None = None
+) -> dict[str, Table]:
+    """Tables of the ways that look at images: pooled, aligned, down-sampled, joint by alpha."""
+    stacks = _Stacks.of(past)
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    for at, query in enumerate(queries):
+        if progress is not None:
+            progress(at, len(queries), f"images like those of {query.id}")
+        for name, row in _image_rows(query, past, stacks).items():
+            rows.setdefault(name, []).append(row)
+    return {name: np.array(found) for name, found in rows.items()}
+
+
+class _Stacks:
+    """The slices of all past cases: `arrays[view]`, case c owning rows start[view][c:c+2]."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[np.float32]], past: Sequence[Patient]) -> None:
+        self.arrays = arrays
+        lengths = {
+            "ct": [len(one.slices["ct"]) for one in past],
+            "dose": [len(one.slices["dose"]) for one in past],
+        }
+        self.start = {
+            view: np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
+            for view, n in lengths.items()
+        }
+        self.start["both"] = self.start["dose"]
+        rng = np.random.default_rng(0)
+        self.near = {}
+        for view in VIEWS:
+            rows = rng.permutation(len(arrays[view]))[:NEAR_ROWS]
+            self.near[view] = neighbour_distance(arrays[view][np.sort(rows)], rng)
+
+    @classmethod
+    def of(cls, past: Sequence[Patient]) -> _Stacks:
+        """The stacks of some cases; "both" is the CT of the slices that have dose."""
+        arrays = {view: np.concatenate([one.slices[view] for one in past]) for view in VIEWS}
+        arrays["both"] = np.concatenate([ct_where_dosed(one) for one in past])
+        return cls(arrays, past)
+
+
+def ct_where_dosed(patient: Patient) -> NDArray[np.float32]:
+    """CT embeddings of the slices that also have a dose embedding."""
+    at = np.searchsorted(-patient.z_mm["ct"], -patient.z_mm["dose"])  # from the head to the feet
+    return patient.slices["ct"][at]
+
+
+def _image_rows(
+    query: Patient, past: Sequence[Patient], stacks: _Stacks
+) -> dict[str, NDArray[np.float64]]:
+    own = {**query.slices, "both": ct_where_dosed(query)}
+    apart = {
+        view: _euclidean(own[view], stacks.arrays[view])
+        / stacks.near["ct" if view == "both" else view]
+        for view in stacks.arrays
+    }
+    rows = {}
+    for view, label in (("ct", "CT"), ("dose", "dose")):
+        pooled = np.array([one.slices[view].mean(axis=0) for one in past])
+        rows[f"{label}, pooled slices"] = _euclidean(own[view].mean(axis=0)[None], pooled)[0]
+        rows[f"{label}, aligned slices"] = _aligned(query, past, apart[view], stacks, view)
+        volumes = np.array([one.coarse[view] for one in past])
+        rows[f"down-sampled {label}"] = _euclidean(query.coarse[view][None], volumes)[0]
+    for alpha in ALPHAS:
+        late = alpha * apart["both"] + (1 - alpha) * apart["dose"]
+        early = np.sqrt(alpha * apart["both"] ** 2 + (1 - alpha) * apart["dose"] ** 2)
+        rows[f"joint, late, alpha {alpha:g}"] = _aligned(query, past, late, stacks, "dose")
+        rows[f"joint, early, alpha {alpha:g}"] = _aligned(query, past, early, stacks, "dose")
+    return rows
+
+
+def _aligned(
+    query: Patient, past: Sequence[Patient], costs: Table, stacks: _Stacks, view: str
+) -> NDArray[np.float64]:
+    """Mean cost of the best monotone matching of the query's slices with each case's."""
+    step = _spacing(query.z_mm[view])
+    reach = [np.ceil(STRETCH * step / _spacing(one.z_mm[view])) for one in past]
+    reaches = np.nan_to_num(np.array(reach), nan=1.0).clip(1).astype(np.int64)
+    return alignment_totals(Segmented(costs, stacks.start[view], reaches)) / len(costs)
+
+
+def _spacing(z_mm: NDArray[np.float64]) -> float:
+    return float(np.median(np.abs(np.diff(z_mm)))) if len(z_mm) > 1 else float("nan")
+
+
+def _euclidean(a: NDArray[np.float32], b: NDArray[np.float32]) -> Table:
+    squared = (
+        (a.astype(np.float64) ** 2).sum(axis=1)[:, None]
+        + (b.astype(np.float64) ** 2).sum(axis=1)
+        - 2.0 * (a @ b.T)
+    )
+    return np.sqrt(np.maximum(squared, 0.0))

@@ -1,0 +1,1 @@
+"""What is measured of a case: slices, geometry, regions."""

@@ -1,0 +1,1 @@
+"""Encoders as they are used: images and anatomy to vectors, without torch."""

@@ -1,0 +1,43 @@
+"""The encoders that come with the package; `train_shipped` made them.
+
+The model card beside the weights gives data, losses and limits.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from isohash.errors import InputError
+from isohash.features.encoders.encoders import Encoder, load_encoder, load_plan_encoder
+from isohash.features.encoders.plan import PlanEncoder
+
+PLAN = "plan"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the encoders of images in the package, such as "ct-deep"."""
+    names = (Path(file.name) for file in _weights().iterdir())
+    return tuple(sorted(n.stem for n in names if n.suffix == ".safetensors" and n.stem != PLAN))
+
+
+@cache
+def shipped_encoder(name: str) -> Encoder:
+    """The encoder of that name, ready to encode without torch."""
+    if name not in shipped_names():
+        raise InputError(f"no shipped encoder {name!r}: there are {', '.join(shipped_names())}")
+    with resources.as_file(_weights().joinpath(f"{name}.safetensors")) as path:
+        return load_encoder(path)
+
+
+@cache
+def shipped_plan_encoder() -> PlanEncoder:
+    """What the plans of the OpenKBP training patients teach about the doses of an anatomy."""
+    with resources.as_file(_weights().joinpath(f"{PLAN}.safetensors")) as path:
+        return load_plan_encoder(path)
+
+
+def _weights() -> Traversable:
+    return resources.files("isohash.features.encoders").joinpath("weights")

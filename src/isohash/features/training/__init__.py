@@ -1,0 +1,1 @@
+"""Training encoders: the only room with torch."""

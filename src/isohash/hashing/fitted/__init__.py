@@ -1,0 +1,1 @@
+"""Hashes fitted to data: symbols by axes and by blocks."""

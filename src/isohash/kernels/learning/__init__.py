@@ -1,0 +1,1 @@
+"""Learning a radial kernel: Langevin particles and their mean field."""

@@ -1,0 +1,1 @@
+"""Kernel support vector machines on random features, and their peers."""

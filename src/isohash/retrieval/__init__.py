@@ -1,0 +1,1 @@
+"""The heart: an archive that is asked, and what makes one."""

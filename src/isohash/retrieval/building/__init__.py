@@ -1,0 +1,1 @@
+"""What makes an archive: sampling, fitting, indexing, hashing anew."""

@@ -1,0 +1,271 @@
+"""Building an archive: fit the encoders and hashes on a sample, then add case after case.
+
+The fit reads a seeded sample of the cases; nothing appears at the archive's path before it is
+complete. Then every case is one durable step: a killed run loses at most the case in work, and a
+rerun skips what is unchanged, re-reads what changed and adds what is new.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
+from threadpoolctl import threadpool_limits
+
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.features.encoders.encoders import Encoder
+from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
+from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for
+from isohash.retrieval.building.plan_fitting import choose_plan_encoder
+from isohash.retrieval.building.sampling import (
+    Reading,
+    Shares,
+    SliceSample,
+    case_of,
+    held_out_embeddings,
+    sample_slices,
+)
+from isohash.retrieval.comparison import View
+from isohash.retrieval.entry import Entry, entry_of
+from isohash.retrieval.naming import known_as, patient_notes, unmapped
+from isohash.retrieval.pipeline import Pipeline, as_stored, load_pipeline
+from isohash.retrieval.settings import (
+    IndexReport,
+    IndexSettings,
+    Progress,
+    check_key,
+    encoder_name,
+    existing_store,
+    settings_of,
+    tell,
+    versions,
+    with_hash,
+)
+from isohash.sources.found import Findings, Found, Skipped
+from isohash.sources.reading import find
+
+# Reading inflates and coding multiplies, both outside the interpreter's lock: two threads keep two
+# cores busy, and more would only hold more cases (some 60 MB each) in memory.
+WORKERS = 2
+
+# Each case is written to a segment of its own; a run that leaves more than this many merges them,
+# so that a query maps each column in one piece.
+MANY_SEGMENTS = 64
+
+
+def index_source(
+    source: str | Path,
+    archive: str | Path,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add all cases below `source` to the archive, creating it if it does not exist.
+
+    `options` are fields of `IndexSettings`; an existing archive keeps its own settings, and an
+    option that contradicts them is refused.
+    """
+    return index_found(find(source, progress=progress), archive, options or {}, progress)
+
+
+def index_found(
+    findings: Findings,
+    archive: str | Path,
+    options: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add what was found; see `index_source`."""
+    options = with_hash(options)
+    if findings.kind == "vectors":
+        from isohash.retrieval.building.vectors import index_vectors
+
+        return index_vectors(findings, archive, options, progress)
+    # Whole cases are spread over threads, so the linear algebra within one keeps to one: that is
+    # faster here (its threads spin while they wait), and fitted models do not depend on cores.
+    with threadpool_limits(1):
+        store = existing_store(archive, options)
+        aliases = _aliases(store, options)
+        findings = known_as(findings, aliases)
+        if store is None:
+            store = _new_store(findings, archive, options, progress)
+        with store:
+            check_key(store, findings)
+            return _add(findings, store, load_pipeline(store), progress)
+
+
+def _aliases(store: CaseStore | None, options: Mapping[str, Any]) -> dict[str, str]:
+    """The table of names: as given, and then kept in the archive, else the archive's own."""
+    kept = {} if store is None else settings_of(store.recipe)["aliases"]
+    given: dict[str, str] = options.get("aliases", kept)
+    if store is not None and given != kept:
+        recipe = store.recipe
+        settings = {**recipe["settings"], "aliases": given}
+        store.set_recipe({**recipe, "settings": settings})
+    return given
+
+
+def _new_store(
+    findings: Findings, archive: str | Path, options: Mapping[str, Any], progress: Progress | None
+) -> CaseStore:
+    pipeline, recipe = fit(findings, IndexSettings(**options), archive, progress)
+    store = CaseStore.create(archive, recipe, pipeline.to_files())
+    shutil.rmtree(_training_folder(archive), ignore_errors=True)  # checkpoints have served
+    return store
+
+
+def _add(
+    findings: Findings, store: CaseStore, pipeline: Pipeline, progress: Progress | None
+) -> IndexReport:
+    wanted, unchanged, skipped = _sorted_out(findings, store)
+    indexed = []
+    embeddings = settings_of(store.recipe)["embeddings"]
+    for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline, embeddings)):
+        tell(progress, done, len(wanted), f"indexing {found.key}")
+        if isinstance(entry, InputError):
+            skipped.append(Skipped(found.path, str(entry)))
+        else:
+            store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
+            indexed.append(found.key)
+    facts = {name: store.metadata(name) for name in indexed}
+    if indexed and store.info()["segments"] > MANY_SEGMENTS:
+        store.compact(progress)
+    return IndexReport(
+        kind=findings.kind,
+        n_found=len(findings.found),
+        indexed=tuple(indexed),
+        unchanged=tuple(unchanged),
+        skipped=tuple(skipped),
+        n_cases=len(store),
+        warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
+        unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
+        notes=(
+            *store.recipe.get("notes", ()),
+            *_plan_notes(store.recipe),
+            *patient_notes(facts.values()),
+        ),
+    )
+
+
+def _plan_notes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """That the cases can be asked by plan, or why not; nothing if none has structures."""
+    plan = recipe.get("plan", {})
+    if "encoder" in plan:
+        learned = "the archive's own plans" if plan["encoder"] == "own" else "those of OpenKBP"
+        return (f"cases with structures are asked by plan: doses as learned from {learned}",)
+    return (f"not by plan: {plan['missing']}",) if plan else ()
+
+
+def _sorted_out(
+    findings: Findings, store: CaseStore
+) -> tuple[list[Found], list[str], list[Skipped]]:
+    """What is to be indexed, what is unchanged since an earlier run, and what is passed over."""
+    wanted: list[Found] = []
+    unchanged: list[str] = []
+    skipped = list(findings.skipped)
+    seen: dict[str, str] = {}
+    for found in findings.found:
+        if found.key in seen:
+            reason = f"case {found.key} was already found at {seen[found.key]}"
+            skipped.append(Skipped(found.path, reason))
+        elif found.key in store and store.fingerprint(found.key) == found.fingerprint:
+            unchanged.append(found.key)
+        else:
+            wanted.append(found)
+        seen.setdefault(found.key, found.path)
+    return wanted, unchanged, skipped
+
+
+def _coded_ahead(
+    wanted: Sequence[Found], pipeline: Pipeline, embeddings: bool
+) -> Iterator[tuple[Found, Entry | InputError]]:
+    """Read and code cases on `WORKERS` threads, in order, at most one case ahead of each."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        waiting: deque[tuple[Found, Future[Entry | InputError]]] = deque()
+        for found in wanted:
+            waiting.append((found, pool.submit(_entry, found, pipeline, embeddings)))
+            if len(waiting) > WORKERS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
+    """The case as kept, or why it cannot be."""
+    try:
+        return entry_of(pipeline.code(case_of(found)), embeddings=embeddings)
+    except InputError as error:
+        return error
+
+
+def fit(
+    findings: Findings, settings: IndexSettings, archive: str | Path, progress: Progress | None
+) -> tuple[Pipeline, dict[str, Any]]:
+    """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
+    named = named_encoders(settings.encoder)
+    settings = replace(settings, slices=slices_for(named, settings.slices))
+    found = findings.found
+    order = np.random.default_rng(settings.seed).permutation(len(found))
+    reading = Reading(found, order, settings.slices)
+    shares = Shares.of(len(found), settings)
+    sample = sample_slices(reading, shares.fitted, settings, progress)
+    if not sample:
+        first = reading.reasons[0]
+        raise InputError(f"none of the {len(found)} cases found can be used; first: {first}")
+    encoders, notes = _encoders(sample, named, settings, archive, progress)
+    fitted = {v: as_stored(encoders[v].encode(images.images)) for v, images in sample.items()}
+    seen = {str(name) for images in sample.values() for name in images.patient}
+    del sample  # hundreds of megabytes
+    held_out = held_out_embeddings(reading, shares.held_out, seen, encoders, settings, progress)
+    plan = choose_plan_encoder(reading.measured)
+    settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
+    models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
+    recipe = {
+        "kind": "cases",
+        "settings": {
+            **asdict(settings),
+            "encoder": encoder_name(settings.encoder),
+            "slices": settings.slices.to_json(),
+        },
+        "slices": settings.slices.to_json(),
+        "near": {view: model.near for view, model in models.items()},
+        "encoders": {view: encoder.name for view, encoder in encoders.items()},
+        "notes": notes,
+        "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
+        "plan": plan.about,
+        "fitted_on": {view: len(rows) for view, rows in fitted.items()},
+        "calibrated_on": {view: model.calibration.source for view, model in models.items()},
+        "versions": versions(),
+    }
+    return Pipeline(settings.slices, encoders, models, plan=plan.encoder), recipe
+
+
+def _encoders(
+    sample: Mapping[View, SliceSample],
+    named: Mapping[View, Encoder],
+    settings: IndexSettings,
+    archive: str | Path,
+    progress: Progress | None,
+) -> tuple[dict[View, Encoder], list[str]]:
+    """The encoder of each view, and what is to be said of the choice."""
+    encoders, notes, folder = {}, [], _training_folder(archive)
+    for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):
+        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {view} slices")
+        choice = choose(view, named, settings, images, patient)
+        encoders[view] = choice.encoder or fit_encoder(
+            view, images, patient, settings, folder, progress
+        )
+        notes += [choice.note] if choice.note else []
+    return encoders, notes
+
+
+def _training_folder(archive: str | Path) -> Path:
+    path = Path(archive)
+    return path.with_name(f".{path.name}.training")

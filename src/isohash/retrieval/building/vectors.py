@@ -1,0 +1,118 @@
+"""Building an archive of plain vectors: files of rows become entries of up to `ROWS` rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.records import Codes, Vectors
+from isohash.retrieval.building.fitting import fit_model, hash_for
+from isohash.retrieval.entry import codes_name
+from isohash.retrieval.models import model_files
+from isohash.retrieval.settings import (
+    IndexReport,
+    IndexSettings,
+    Progress,
+    existing_store,
+    settings_of,
+    tell,
+    versions,
+)
+from isohash.retrieval.ways.row_names import NAMES, encoded
+from isohash.retrieval.ways.vectors import load_vector_model, read_vectors
+from isohash.sources.found import Findings, Found, Skipped
+
+ROWS = 65536  # rows of one entry: about 8 MB of codes at 1024 bits
+
+
+VECTOR_SETTINGS = ("hash", "bits", "q", "embeddings", "seed")  # those that vectors have
+
+
+FIT_ROWS = 16384  # rows of the seeded sample that sets the hash's scale
+
+
+def index_vectors(
+    findings: Findings,
+    archive: str | Path,
+    options: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Add the vectors of every file found; a new archive fits its hash to the first file."""
+    store = existing_store(archive, options)
+    if store is None:
+        store = _new_store(findings, archive, IndexSettings(**options))
+    with store:
+        return _add(findings, store, progress)
+
+
+def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings) -> CaseStore:
+    rows = read_vectors(findings.found[0]).array
+    rng = np.random.default_rng(settings.seed)
+    sample = rows[rng.permutation(len(rows))[:FIT_ROWS]]
+    held_out = len(sample) // 3
+    settings = hash_for(settings, len(sample))
+    model = fit_model(sample[held_out:], sample[:held_out], settings)
+    recipe = {
+        "kind": "vectors",
+        "dim": int(rows.shape[1]),
+        "settings": {name: getattr(settings, name) for name in VECTOR_SETTINGS},
+        "near": {"vector": model.near},
+        "fitted_on": {"vector": len(sample) - held_out},
+        "calibrated_on": {"vector": model.calibration.source},
+        "digests": {},
+        "versions": versions(),
+    }
+    return CaseStore.create(archive, recipe, model_files("vector", model))
+
+
+def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
+    drawn, dim = load_vector_model(store).hash, store.recipe["dim"]
+    indexed, unchanged, skipped = [], [], list(findings.skipped)
+    keep = settings_of(store.recipe)["embeddings"]
+    for done, found in enumerate(findings.found):
+        tell(progress, done, len(findings.found), f"indexing {found.key}")
+        if f"{found.key}:0" in store and store.fingerprint(f"{found.key}:0") == found.fingerprint:
+            unchanged.append(found.key)
+            continue
+        try:
+            vectors = read_vectors(found)
+            if vectors.array.shape[1] != dim:
+                raise InputError(
+                    f"{found.path} has {vectors.array.shape[1]} dimensions, the archive has {dim}"
+                )
+        except InputError as error:
+            skipped.append(Skipped(found.path, str(error)))
+            continue
+        _put(store, found, vectors, drawn.encode(vectors.array), keep)
+        indexed.append(found.key)
+    return IndexReport(
+        findings.kind, len(findings.found), tuple(indexed), tuple(unchanged), tuple(skipped),
+        sum(store.metadata(name)["n_rows"] for name in store.ids()),
+    )  # fmt: skip
+
+
+def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: bool) -> None:
+    old = [name for name in store.ids() if name.rpartition(":")[0] == found.key]
+    # the first rows go last: an interrupted file is then read again
+    for first in reversed(range(0, max(1, len(codes)), ROWS)):
+        rows = slice(first, first + ROWS)
+        codes_column = codes_name("vector", store.recipe.get("generation", 0))
+        arrays: dict[str, NDArray[Any]] = {codes_column: codes.packed[rows]}
+        if keep:
+            arrays["vector"] = vectors.array[rows]
+        if vectors.labels is not None:
+            arrays["label"] = vectors.labels[rows]
+        if vectors.ids is not None:
+            arrays[NAMES] = encoded(vectors.ids[rows])
+        name = f"{found.key}:{first}"
+        facts = {"file": found.key, "first": first, "n_rows": len(codes.packed[rows])}
+        store.put(name, facts, arrays, found.fingerprint)
+        old = [other for other in old if other != name]
+    for name in old:  # rows of a longer, earlier version of the file
+        store.delete(name)

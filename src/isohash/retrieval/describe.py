@@ -1,0 +1,66 @@
+"""What is inside an archive, for `isohash info`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isohash.archive.store import CaseStore
+from isohash.index.flat import distances
+from isohash.retrieval.comparison import View
+from isohash.retrieval.entry import codes_name
+from isohash.retrieval.models import load_model
+
+SAMPLED = 200  # codes on each side of the pairs looked at
+BLIND = 0.5  # share of pairs beyond range from which on `info` warns
+
+
+def describe(archive: str | Path) -> dict[str, Any]:
+    """Counts, sizes and the recipe of an archive, as plain values."""
+    with CaseStore.open(archive) as store:
+        facts = [store.metadata(name) for name in store.ids()]
+        counts = {
+            "slices": sum(one.get("n_slices", 0) for one in facts),
+            "dose_slices": sum(one.get("n_dose_slices", 0) for one in facts),
+            "vectors": sum(one.get("n_rows", 0) for one in facts),
+            "patients": len({one["patient"] for one in facts if "patient" in one}),
+            "labels": dict(Counter(str(one["label"]) for one in facts if one.get("label"))),
+        }
+        kept = {name: count for name, count in counts.items() if count}
+        saturated = {view: _saturated(store, view) for view in store.recipe["near"]}
+        return {
+            **store.info(),
+            **kept,
+            "recipe": store.recipe,
+            "saturated": saturated,
+            "warnings": [_warning(v, share) for v, share in saturated.items() if share > BLIND],
+        }
+
+
+def _saturated(store: CaseStore, view: View) -> float:
+    """Share of sampled pairs of stored codes that are as far apart as the code can tell.
+
+    The range-of-view meter: near 1, code distances say nothing (the literature's flat scatter).
+    """
+    generation = store.recipe.get("generation", 0)
+    name = codes_name(view, generation)
+    if not any(name in store.array_names(case_id) for case_id in store.ids()):
+        return 0.0
+    model = load_model(view, store.recipe["near"][view], store.read_file, generation)
+    packed = store.gather(name).array
+    rows = np.random.default_rng(0).permutation(len(packed))[: 2 * SAMPLED]
+    codes = model.codes(packed[np.sort(rows)])
+    half = len(codes) // 2
+    if not half:
+        return 0.0
+    return float(np.mean(distances(codes[:half], codes[half:]) >= model.calibration.beyond))
+
+
+def _warning(view: View, share: float) -> str:
+    return (
+        f"{share:.0%} of pairs lie beyond the range of the {view} codes, which tell near from "
+        "nearer, but not far from farther; index into a new archive with --hash adaptive to see all"
+    )

@@ -1,0 +1,85 @@
+"""The hash of one view with what its code distances mean; how it is kept in an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.hashing.calibration import Calibration
+from isohash.hashing.drawn import DrawnHash, load_hash
+from isohash.hashing.fitted.points import PointHash
+from isohash.records import Codes
+from isohash.retrieval.comparison import View
+
+
+@dataclass(frozen=True, eq=False)
+class HashModel:
+    """What turns embeddings into codes, and code distances back into embedding distances.
+
+    `near` is the embedding distance at which an item typically has its 50th nearest neighbour.
+    """
+
+    hash: DrawnHash
+    calibration: Calibration
+    near: float
+
+    @cached_property
+    def _no_codes(self) -> Codes:
+        return self.hash.encode(np.zeros((0, self.hash.dim), np.float32))
+
+    @property
+    def length(self) -> int:
+        """Symbols of a code."""
+        return self._no_codes.length
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether codes estimate the distance itself; the others count differing symbols."""
+        return isinstance(self.hash, PointHash)
+
+    def measured(self, counts: ArrayLike) -> NDArray[np.float64]:
+        """Integer code distances as distances that may be averaged and added over views.
+
+        The share of differing symbols or, where codes estimate the distance itself, that distance
+        in units of `near`.
+        """
+        if isinstance(self.hash, PointHash):
+            return np.sqrt(np.asarray(counts, dtype=np.float64)) * (self.hash.unit / self.near)
+        return np.asarray(counts, dtype=np.float64) / self.length
+
+    def counted(self, distance: float) -> float:
+        """The code distance that `measured` turned into this."""
+        if isinstance(self.hash, PointHash):
+            return float((distance * self.near / self.hash.unit) ** 2)
+        return distance * self.length
+
+    def codes(self, packed: NDArray[np.uint8] | None) -> Codes:
+        """Stored bytes as codes again; None, or the bytes of no code at all, are zero codes."""
+        if packed is None or not len(packed):
+            return self._no_codes
+        return self.hash.codes(np.ascontiguousarray(packed))
+
+
+def mark(generation: int) -> str:
+    """What distinguishes the names of one generation of hashes from another's."""
+    return f"@{generation}" if generation else ""
+
+
+def model_files(view: View, model: HashModel, generation: int = 0) -> dict[str, bytes]:
+    """A hash and its calibration as named blobs for an archive."""
+    return {
+        f"hash-{view}{mark(generation)}": model.hash.to_bytes(),
+        f"calibration-{view}{mark(generation)}": model.calibration.to_json().encode(),
+    }
+
+
+def load_model(
+    view: View, near: float, read: Callable[[str], bytes], generation: int = 0
+) -> HashModel:
+    """What `model_files` made, read back by name."""
+    calibration = Calibration.from_json(read(f"calibration-{view}{mark(generation)}").decode())
+    return HashModel(load_hash(read(f"hash-{view}{mark(generation)}")), calibration, near)

@@ -1,0 +1,1 @@
+"""DICOM files to cases, and back."""

@@ -1,0 +1,152 @@
+"""Reads the files of one case: CT, dose on its grid, structures, prescription."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.dosimetry.names import canonical_name
+from isohash.dosimetry.resample import resample
+from isohash.errors import InputError
+from isohash.records import Case, Volume
+from isohash.sources.dicom.link import BY_POSITION, CaseFiles
+from isohash.sources.dicom.plan import Plan, check_beams, read_plan
+from isohash.sources.dicom.scan import Instance
+from isohash.sources.dicom.structures import read_structures
+from isohash.sources.dicom.volumes import read_ct, read_dose
+
+LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
+TURN = 1e-9  # voxels per voxel: less is no turn between two grids
+LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in PTV1
+BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
+
+
+def read_files(name: str, files: CaseFiles) -> Case:
+    """The case that `files` make up, under its pseudonym `name`."""
+    warnings = list(files.warnings)
+    plan = read_plan(files.plan) if files.plan is not None else Plan()
+    warnings += plan.warnings
+    check_beams(plan, files.doses)
+    ct, ladder = read_ct(files.ct) if files.ct else (None, None)
+    dose, reach = _dose_on(ct, files.doses, warnings)
+    grid = ct or dose
+    assert grid is not None
+    structures: dict[str, Volume] = {}
+    if files.structures is not None:
+        frame = None if BY_POSITION in warnings else files.frame_uid or None
+        structures = read_structures(files.structures, grid, frame, warnings, ladder)
+    if reach is not None:
+        warnings += _uncovered(structures, reach)
+    prescription = plan.prescription_gy
+    if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
+        warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
+    if dose is not None and prescription is not None:
+        warnings += _implausible(float(dose.array.max()), prescription, plan.n_fractions)
+    return Case(
+        id=name,
+        ct=ct,
+        dose=dose,
+        structures=structures,
+        prescription_gy=prescription,
+        warnings=tuple(warnings),
+        patient=files.patient,
+        facts=_facts(files, plan),
+    )
+
+
+def _facts(files: CaseFiles, plan: Plan) -> dict[str, str | int | float]:
+    """What is known of plan and dose; days are shifted by the patient's own secret number."""
+    days = {
+        "imaged_on": min((file.day for file in files.ct if file.day), default=""),
+        "planned_on": "" if files.plan is None else files.plan.day,
+        "dose_type": files.doses[0].dose_type if files.doses else "",
+        "dose_of": files.doses[0].summation if files.doses else "",
+    }
+    return {**plan.facts, **{name: fact for name, fact in days.items() if fact}}
+
+
+def _implausible(highest_gy: float, prescription_gy: float, n_fractions: int | None) -> list[str]:
+    """A dose that hardly belongs to its prescription: of one fraction, scaled, or of another."""
+    ratio = highest_gy / prescription_gy
+    if LEAST_MAXIMUM <= ratio <= GREATEST_MAXIMUM:
+        return []
+    told = f"the dose reaches {highest_gy:.3g} Gy where {prescription_gy:g} Gy are prescribed"
+    if n_fractions and LEAST_MAXIMUM <= ratio * n_fractions <= GREATEST_MAXIMUM:
+        return [f"{told}: it seems to be the dose of one of {n_fractions} fractions"]
+    return [told]
+
+
+def _dose_on(
+    ct: Volume | None, files: Sequence[Instance], warnings: list[str]
+) -> tuple[Volume | None, Volume | None]:
+    """The summed dose on the CT grid (or its own), and where on that grid dose is known."""
+    if not files:
+        return None, None
+    doses = [read_dose(file) for file in files]
+    if ct is None:
+        return _sum_on_own_grid(doses), None
+    shape = (ct.array.shape[0], ct.array.shape[1], ct.array.shape[2])
+    total: NDArray[np.float32] | None = None
+    known = np.ones(shape, dtype=bool)
+    for dose in doses:
+        values = resample(dose, ct.affine, shape, outside=np.nan)
+        known &= np.isfinite(values)
+        np.nan_to_num(values, copy=False)
+        total = values if total is None else np.add(total, values, out=total)
+    assert total is not None
+    if not known.any():
+        raise InputError(f"{files[0].path}: the dose grid lies wholly outside the CT")
+    if (beyond := max(_share_beyond(dose, ct) for dose in doses)) > BEYOND:
+        warnings.append(f"{100 * beyond:.0f} % of the dose grid lies outside the CT")
+    return Volume(total, ct.affine), Volume(known, ct.affine)
+
+
+def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
+    first = doses[0]
+    for other in doses[1:]:
+        same = other.array.shape == first.array.shape and np.allclose(
+            other.affine, first.affine, atol=1e-3
+        )
+        if not same:
+            raise InputError("doses to be added lie on different grids and there is no CT")
+    return Volume(np.sum([dose.array for dose in doses], axis=0), first.affine)
+
+
+def _share_beyond(dose: Volume, ct: Volume) -> float:
+    """Share of the dose grid's voxels that hold dose and lie outside the CT's voxels."""
+    held = dose.array > 0.01 * dose.array.max()
+    to_ct = np.linalg.inv(ct.affine) @ dose.affine
+    inside = np.ones(1, dtype=bool)
+    z, y, x = np.ogrid[tuple(map(slice, dose.array.shape))]
+    for axis in range(3):  # along each axis of the CT; on a parallel grid this is one row of voxels
+        steps = [
+            step * at
+            for step, at in zip(to_ct[axis, :3], (z, y, x), strict=True)
+            if abs(step) > TURN
+        ]
+        at = sum(steps, start=np.array(to_ct[axis, 3]))
+        inside = inside & (at >= -0.5) & (at <= ct.array.shape[axis] - 0.5)
+    n_held = np.count_nonzero(held)
+    return 1.0 - np.count_nonzero(held & inside) / n_held if n_held else 0.0
+
+
+def _uncovered(structures: dict[str, Volume], known: Volume) -> list[str]:
+    """Structures of which more than a hundredth lies outside the dose grid."""
+    notes = []
+    for name, mask in structures.items():
+        share = 1.0 - float(known.array[mask.array].mean())
+        if share > BEYOND:
+            notes.append(f"{100 * share:.0f} % of {name} lies outside the dose grid (counted 0 Gy)")
+    return notes
+
+
+def _prescription_from_names(structures: dict[str, Volume]) -> float | None:
+    """The highest level among targets called PTV_70 or alike."""
+    levels = []
+    for name in structures:
+        canonical = canonical_name(name) or ""
+        if canonical.startswith("PTV_"):
+            levels.append(float(canonical.removeprefix("PTV_")))
+    return max((level for level in levels if level >= LEAST_LEVEL), default=None)

@@ -1,0 +1,113 @@
+"""Cases from DICOM: CT, RTDOSE, RTSTRUCT and RTPLAN, whatever the files are called.
+
+`find_dicom` reads headers and links them; each `Found` then reads pixels and contours of one case.
+All parsing happens in child processes with limits (see sandbox). Identity stops there: what comes
+back are keyed pseudonyms, geometry and names of structures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from isohash.errors import InputError
+from isohash.records import Case
+from isohash.sources.dicom.link import CaseFiles, link
+from isohash.sources.dicom.scan import Instance
+from isohash.sources.dicom.wire import case_from_message, files_to_json, instance_from_json
+from isohash.sources.found import Found, Progress, Skipped
+from isohash.sources.identity.pseudonyms import load_key, pseudonym
+from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
+
+BATCH = 64  # files per request to a child
+FILE_SECONDS = 20.0  # for one header; a batch may take this and a tenth of a second per file
+CASE_SECONDS = 120.0  # for one case; and half a second more per file
+
+
+def find_dicom(
+    files: Sequence[Path], skipped: list[Skipped], progress: Progress | None = None
+) -> list[Found]:
+    """The cases that `files` make up; unusable files go to `skipped`."""
+    key = load_key()
+    found = []
+    for case in link(scan(files, key, skipped, progress), skipped):
+        if not case.patient:  # an export that names nobody: one frame of reference is one patient
+            place = case.frame_uid or case.files[0].series_uid
+            case = replace(case, patient=pseudonym(key, "patient", "frame", place))
+        name = pseudonym(key, "case", *case.identity)
+        folder = case.files[0].path.parent
+        found.append(Found(name, _fingerprint(case.files), str(folder), partial(_read, name, case)))
+    return found
+
+
+def scan(
+    files: Sequence[Path], key: bytes, skipped: list[Skipped], progress: Progress | None = None
+) -> list[Instance]:
+    """The usable instances among `files`, in their order; the others go to `skipped`."""
+    instances = []
+    for file, header in _in_children("headers", files, {"key": key.hex()}):
+        if "error" in header:
+            skipped.append(Skipped(str(file), header["error"]))
+        else:
+            instances.append(instance_from_json(header))
+        if progress is not None:
+            progress(len(instances) + len(skipped), len(files), "headers")
+    return instances
+
+
+def identities(files: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Of each file its identifying `values` and the names of its `structures`, or an `error`."""
+    yield from _in_children("identity", files, {})
+
+
+def _in_children(
+    task: str, files: Sequence[Path], more: dict[str, str]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """One answer per file, in order, made by the child processes batch by batch."""
+    batches = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+    threads = ThreadPoolExecutor(MAX_CHILDREN)
+    try:
+        answers = threads.map(lambda batch: _answers(task, batch, more), batches)
+        for batch, several in zip(batches, answers, strict=True):
+            yield from zip(batch, several, strict=True)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _answers(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[str, Any]]:
+    """Answers of a batch; if a file brings the child down, each is tried by itself."""
+    request = {"task": task, "paths": [str(file) for file in files], **more}
+    try:
+        answer, _ = _pool().call(request, FILE_SECONDS + 0.1 * len(files))
+        several: list[dict[str, Any]] = answer[task]
+        return several
+    except ChildFailed as error:
+        if len(files) == 1:
+            return [{"error": str(error)}]
+        return [one for file in files for one in _answers(task, [file], more)]
+
+
+def _read(name: str, files: CaseFiles) -> Case:
+    where = str(files.files[0].path.parent)
+    request = {"task": "case", "name": name, "files": files_to_json(files), "where": where}
+    try:
+        return case_from_message(*_pool().call(request, CASE_SECONDS + 0.5 * len(files.files)))
+    except ChildFailed as error:
+        raise InputError(f"{where}: this case {error}; check its files") from error
+
+
+@cache
+def _pool() -> Pool:
+    return Pool("isohash.sources.dicom.worker")
+
+
+def _fingerprint(files: Sequence[Instance]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for line in sorted(f"{file.sop_uid}\0{file.size}\0{file.mtime_ns}" for file in files):
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,247 @@
+"""Reads DICOM headers: what each file is, where it lies, and what it refers to.
+
+Pixels are never touched here. What identifies a patient does not leave this module: the patient is
+named by a pseudonym at once, and the records hold only geometry, dates of no person and the UIDs
+needed to link files, which stay in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from isohash.errors import InputError
+from isohash.sources.dicom.elements import numbers, only, read_dataset, text, value, whole_number
+from isohash.sources.dicom.geometry import Plane
+from isohash.sources.identity.pseudonyms import is_placeholder, pseudonym, shifted_date
+
+CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+MULTI_FRAME_CT = (
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
+    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
+)
+RT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
+}
+SLICE_MARK = b"\x08\x00\x16\x00UI\x1a\x00" + CT_STORAGE.encode() + b"\0"  # SOPClassUID, explicit
+MAX_FILE_BYTES = 1 << 31
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+    "PatientID", "PatientName", "PatientBirthDate", "FrameOfReferenceUID",
+    "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows",
+    "Columns", "NumberOfFrames", "DoseSummationType", "DoseType", "DoseUnits",
+    "ReferencedRTPlanSequence", "ReferencedStructureSetSequence", "ReferencedDoseSequence",
+    "ReferencedFrameOfReferenceSequence", "StructureSetDate", "StructureSetTime", "RTPlanDate",
+    "RTPlanTime", "InstanceCreationDate", "InstanceCreationTime", "AcquisitionDate", "SeriesDate",
+    "StudyDate", "BurnedInAnnotation", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One DICOM file, by its header. `patient` is empty if the file names nobody."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    kind: str  # CT, RTDOSE, RTSTRUCT or RTPLAN
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    frame_uid: str
+    patient: str
+    planes: tuple[Plane, ...] = ()  # one per frame of a CT; the first of a dose grid
+    day: str = ""  # of imaging or planning, shifted: not the real one
+    when: str = ""  # shifted date and time of making, to tell the newer of two
+    refers_to: frozenset[str] = frozenset()  # UIDs of RT objects, frames and series
+    images: frozenset[str] = frozenset()  # UIDs of the slices that structures were drawn on
+    plan_uid: str = ""  # the plan that a dose is of
+    summation: str = ""
+    dose_type: str = ""
+    units: str = ""
+    beams: frozenset[int] = frozenset()  # numbers of the beams that a BEAM dose is of
+
+
+def read_header(file: Path, key: bytes) -> Instance:
+    """The header of one file; InputError says why it is of no use here, naming no content."""
+    status = file.stat()
+    if status.st_size > MAX_FILE_BYTES:
+        raise InputError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
+    dataset = read_dataset(file, specific_tags=_tags, stop_before_pixels=True)
+    kind = _kind(dataset)
+    patient = _patient(dataset, key)
+    return Instance(
+        path=file,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        kind=kind,
+        sop_uid=text(dataset, "SOPInstanceUID", required=True),
+        study_uid=text(dataset, "StudyInstanceUID"),
+        series_uid=text(dataset, "SeriesInstanceUID", required=True),
+        frame_uid=text(dataset, "FrameOfReferenceUID"),
+        patient=patient,
+        planes=_planes(dataset, kind),
+        day=_day(dataset, kind, key, patient),
+        **({} if kind == "CT" else _of_plan(dataset, key, patient)),
+    )
+
+
+def _of_plan(dataset: Dataset, key: bytes, patient: str) -> dict[str, Any]:
+    """Fields of the objects of planning, which slices lack."""
+    return {
+        "when": _when(dataset, key, patient),
+        "refers_to": frozenset(_references(dataset)),
+        "images": frozenset(_images(dataset)),
+        "plan_uid": next(_referenced(dataset, "RTPlan"), ""),
+        "summation": text(dataset, "DoseSummationType"),
+        "dose_type": text(dataset, "DoseType"),
+        "units": text(dataset, "DoseUnits"),
+        "beams": frozenset(_beams(dataset)),
+    }
+
+
+def plane_of(dataset: Dataset) -> Plane:
+    """The geometry of an image; InputError names the element that is missing or senseless."""
+    x, y, z = numbers(dataset, "ImagePositionPatient", 3)
+    a, b, c, d, e, f = numbers(dataset, "ImageOrientationPatient", 6)
+    row_mm, column_mm = numbers(dataset, "PixelSpacing", 2)
+    (rows,), (columns,) = numbers(dataset, "Rows", 1), numbers(dataset, "Columns", 1)
+    plane = Plane((x, y, z), (a, b, c, d, e, f), (row_mm, column_mm), int(rows), int(columns))
+    plane.check()
+    return plane
+
+
+def frame_planes(dataset: Dataset) -> tuple[Plane, ...]:
+    """The geometry of every frame of a multi-frame image (PS3.3 C.7.6.16)."""
+    (rows,), (columns,) = numbers(dataset, "Rows", 1), numbers(dataset, "Columns", 1)
+    planes = []
+    for group in frame_groups(dataset):
+        x, y, z = numbers(group("PlanePositionSequence"), "ImagePositionPatient", 3)
+        turn = numbers(group("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+        row_mm, column_mm = numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2)
+        a, b, c, d, e, f = turn
+        plane = Plane((x, y, z), (a, b, c, d, e, f), (row_mm, column_mm), int(rows), int(columns))
+        plane.check()
+        planes.append(plane)
+    return tuple(planes)
+
+
+def frame_groups(dataset: Dataset) -> Iterator[Callable[[str], Dataset]]:
+    """For each frame a function from the name of a functional group to its item.
+
+    A group is looked for in the frame's own items, then in those that all frames share.
+    """
+    (shared,) = value(dataset, "SharedFunctionalGroupsSequence") or (Dataset(),)
+    frames = value(dataset, "PerFrameFunctionalGroupsSequence") or ()
+    if len(frames) != (value(dataset, "NumberOfFrames") or 1):
+        raise InputError(f"{len(frames)} functional groups, not one for each frame")
+    for frame in frames:
+
+        def group(name: str, frame: Dataset = frame) -> Dataset:
+            items = value(frame, name) or value(shared, name) or (Dataset(),)
+            return items[0]
+
+        yield group
+
+
+_header_tags = only(TAGS)
+
+
+def _tags(head: bytes) -> list[BaseTag] | None:
+    """A slice has few elements: to read them all is quicker than to choose."""
+    return None if SLICE_MARK in head else _header_tags(head)
+
+
+def _kind(dataset: Dataset) -> str:
+    sop_class = text(dataset, "SOPClassUID")
+    if sop_class in RT_CLASSES:
+        return RT_CLASSES[sop_class]
+    if sop_class not in (CT_STORAGE, *MULTI_FRAME_CT):
+        name = pydicom.uid.UID(sop_class).name if sop_class else ""
+        known = name if name and name != sop_class else "no known storage class"
+        raise InputError(f"neither CT nor dose, structures or plan ({known})")
+    if "LOCALIZER" in text(dataset, "ImageType").upper():
+        raise InputError("a scout image (localizer)")
+    if text(dataset, "BurnedInAnnotation") == "YES":
+        raise InputError("has text drawn into its pixels (BurnedInAnnotation), perhaps a name")
+    return "CT"
+
+
+def _patient(dataset: Dataset, key: bytes) -> str:
+    """The pseudonym: of the patient's number if there is one, else of name and date of birth.
+
+    Not of the number's issuer: archives add it to images, planning systems drop it.
+    """
+    if not is_placeholder(number := text(dataset, "PatientID")):
+        return pseudonym(key, "patient", number)
+    if not is_placeholder(name := text(dataset, "PatientName")):
+        return pseudonym(key, "patient", "named", name, text(dataset, "PatientBirthDate"))
+    return ""
+
+
+def _planes(dataset: Dataset, kind: str) -> tuple[Plane, ...]:
+    if kind not in ("CT", "RTDOSE"):
+        return ()
+    if kind == "CT" and text(dataset, "SOPClassUID") in MULTI_FRAME_CT:
+        return frame_planes(dataset)
+    return (plane_of(dataset),)
+
+
+def _day(dataset: Dataset, kind: str, key: bytes, patient: str) -> str:
+    own = {"RTPLAN": "RTPlanDate", "RTSTRUCT": "StructureSetDate"}.get(kind, "AcquisitionDate")
+    for keyword in (own, "SeriesDate", "StudyDate"):
+        if day := shifted_date(key, patient, text(dataset, keyword)):
+            return day
+    return ""
+
+
+def _when(dataset: Dataset, key: bytes, patient: str) -> str:
+    for prefix in ("StructureSet", "RTPlan", "InstanceCreation"):
+        if day := shifted_date(key, patient, text(dataset, f"{prefix}Date")):
+            return f"{day} {text(dataset, f'{prefix}Time')}"
+    return ""
+
+
+def _references(dataset: Dataset) -> Iterator[str]:
+    """UIDs of the plans, structure sets, doses and series of images that an object refers to."""
+    for keyword in ("RTPlan", "StructureSet", "Dose"):
+        yield from _referenced(dataset, keyword)
+    for frame in value(dataset, "ReferencedFrameOfReferenceSequence") or ():
+        yield text(frame, "FrameOfReferenceUID")
+    for series in _referenced_series(dataset):
+        yield text(series, "SeriesInstanceUID")
+
+
+def _referenced(dataset: Dataset, what: str) -> Iterator[str]:
+    for item in value(dataset, f"Referenced{what}Sequence") or ():
+        yield text(item, "ReferencedSOPInstanceUID")
+
+
+def _beams(dataset: Dataset) -> Iterator[int]:
+    for plan in value(dataset, "ReferencedRTPlanSequence") or ():
+        for group in value(plan, "ReferencedFractionGroupSequence") or ():
+            for beam in value(group, "ReferencedBeamSequence") or ():
+                if (number := whole_number(beam, "ReferencedBeamNumber")) is not None:
+                    yield number
+
+
+def _images(dataset: Dataset) -> Iterator[str]:
+    for series in _referenced_series(dataset):
+        for image in value(series, "ContourImageSequence") or ():
+            yield text(image, "ReferencedSOPInstanceUID")
+
+
+def _referenced_series(dataset: Dataset) -> Iterator[Dataset]:
+    for frame in value(dataset, "ReferencedFrameOfReferenceSequence") or ():
+        for study in value(frame, "RTReferencedStudySequence") or ():
+            yield from value(study, "RTReferencedSeriesSequence") or ()

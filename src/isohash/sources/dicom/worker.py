@@ -1,0 +1,92 @@
+"""The child process that meets DICOM files: reads headers and cases on request.
+
+Started by `sandbox` as a module; not for import. Everything that goes wrong with a file is
+answered as an error of one line; what a limit of the operating system ends is seen by the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from isohash.errors import InputError
+from isohash.sources.dicom.case import read_files
+from isohash.sources.dicom.elements import quietly, read_dataset, value
+from isohash.sources.dicom.scan import read_header
+from isohash.sources.dicom.wire import case_to_message, files_from_json, instance_to_json
+from isohash.sources.identity.phi import identifying
+from isohash.sources.sandbox import receive, send
+
+
+def main() -> None:
+    """Answer requests from standard input until it ends."""
+    _limit_memory(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    while (message := receive(sys.stdin.buffer)) is not None:
+        send(answers, *_answer(message[0]))  # unnamed, so that one case is freed before the next
+
+
+def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    where = request.get("where", "a batch of files")
+    try:
+        if request["task"] == "headers":
+            return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
+        if request["task"] == "identity":
+            return {"identity": [_identity(path) for path in request["paths"]]}, []
+        with quietly():
+            case = read_files(request["name"], files_from_json(request["files"]))
+        return case_to_message(case)
+    except InputError as error:
+        return {"error": str(error)}, []
+    except MemoryError:
+        return {"error": f"{where}: needs more memory than a reader may use"}, []
+    except RecursionError:
+        return {"error": f"{where}: sequences nested too deep"}, []
+    except OSError as error:
+        return {"error": f"{where}: cannot be read ({error.strerror})"}, []
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": f"{where}: damaged DICOM ({type(error).__name__})"}, []
+
+
+def _header(path: str, key: str) -> dict[str, Any]:
+    try:
+        with quietly():
+            return instance_to_json(read_header(Path(path), bytes.fromhex(key)))
+    except InputError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        return {"error": "needs more memory than a reader may use"}
+    except OSError as error:
+        return {"error": f"cannot be opened ({error.strerror})"}
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": f"damaged DICOM ({type(error).__name__})"}
+
+
+def _identity(path: str) -> dict[str, Any]:
+    """What identifies in a file, and the names of structures, for a search in an archive."""
+    try:
+        with quietly():
+            dataset = read_dataset(Path(path), stop_before_pixels=True)
+            rois = value(dataset, "StructureSetROISequence") or ()
+            names = sorted({str(value(roi, "ROIName") or "").strip() for roi in rois})
+            return {"values": list(identifying(dataset)), "structures": names}
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": type(error).__name__}
+
+
+def _limit_memory(n_bytes: int) -> None:
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard == resource.RLIM_INFINITY or hard > n_bytes:
+            resource.setrlimit(resource.RLIMIT_AS, (n_bytes, hard))
+
+
+if __name__ == "__main__":
+    main()

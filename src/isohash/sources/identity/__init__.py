@@ -1,0 +1,1 @@
+"""Pseudonyms, and the search for what identifies a patient."""

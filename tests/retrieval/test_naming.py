@@ -1,0 +1,133 @@
+"""The user's table of structure names: kept in the archive, editable, and what it leaves open."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isohash.errors import InputError
+from isohash.records import Volume
+from isohash.retrieval.building.indexing import index_found
+from isohash.retrieval.engine import Archive
+from isohash.retrieval.naming import patient_notes
+from small_cases import OPTIONS, as_findings, phantom
+
+QUICK = {**OPTIONS, "encoder": "pca"}
+
+
+def oddly_named(member):
+    case = phantom(0, member)
+    first, *others = case.structures
+    masks = {"Our own thing": case.structures[first]} | {n: case.structures[n] for n in others}
+    return replace(case, structures=masks)
+
+
+@pytest.fixture
+def findings():
+    return as_findings({f"case{m}": lambda m=m: oddly_named(m) for m in range(3)})
+
+
+def test_unknown_names_are_told_and_an_edited_table_is_followed(tmp_path, findings):
+    archive = tmp_path / "archive"
+    first = index_found(findings, archive, QUICK)
+    (row,) = first.unmapped
+    assert (row.name, row.n_cases) == ("Our own thing", 3)
+    again = index_found(findings, archive, {})
+    assert len(again.unchanged) == 3
+    named = index_found(findings, archive, {"aliases": {"our OWN thing": "Parotid_L"}})
+    assert len(named.indexed) == 3
+    assert not named.unmapped
+    kept = index_found(findings, archive, {})
+    assert len(kept.unchanged) == 3
+    with Archive.open(archive) as opened:
+        assert "Parotid_L" in opened.entry("case0").facts["structures"]
+        session = opened.session(oddly_named(0))
+        assert "Parotid_L" in session.query.facts["structures"]
+
+
+def test_many_cases_of_one_patient_are_worth_a_note():
+    assert not patient_notes([{"patient": "a"}] * 4)
+    assert not patient_notes([{"patient": "a"}] * 9 + [{"patient": "b"}])
+    (note,) = patient_notes([{"patient": "a"}] * 5)
+    assert "--same-patient" in note
+
+
+def test_a_second_structure_of_one_name_keeps_its_own(tmp_path):
+    from isohash.dosimetry.names import renamed
+
+    masks = {name: Volume(np.zeros((1, 1, 1), bool), np.eye(4)) for name in "abc"}
+    result = renamed(masks, {"A": "x", "b": "x", "c": "a"})
+    assert result == {"x": masks["a"], "b": masks["b"], "c": masks["c"]}
+
+
+def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkeypatch):
+    from isohash.apps.cli.main import main
+    from isohash.sources.dicom.writer import write_dicom
+
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
+    for member in range(2):
+        case = phantom(0, member)
+        masks = {"parotidd left": next(iter(case.structures.values()))}
+        write_dicom(replace(case, structures=masks, prescription_gy=None), tmp_path / f"in{member}")
+    source = tmp_path / "dicom"
+    source.mkdir()
+    for member in range(2):
+        (tmp_path / f"in{member}").rename(source / str(member))
+    names = tmp_path / "names.json"
+    names.write_text("{}")
+    run(
+        monkeypatch,
+        main,
+        "index",
+        source,
+        tmp_path / "a",
+        "--aliases",
+        names,
+        "--encoder",
+        "pca",
+        "--json",
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told["unmapped"] == [{"name": "parotidd left", "n_cases": 2, "suggestions": ["Parotid"]}]
+    assert all("no plan file" in " ".join(notes) for notes in told["warnings"].values())
+    names.write_text('{"parotidd left": "Parotid_L"}')
+    run(
+        monkeypatch,
+        main,
+        "index",
+        source,
+        tmp_path / "a",
+        "--aliases",
+        names,
+        "--encoder",
+        "pca",
+        "--json",
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert (told["unmapped"], len(told["indexed"])) == ([], 2)
+
+
+def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monkeypatch):
+    from isohash.retrieval.building.indexing import index_source
+    from isohash.sources.dicom.writer import write_dicom
+
+    for member in range(2):
+        write_dicom(phantom(0, member), tmp_path / "in" / str(member))
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
+    index_source(tmp_path / "in", tmp_path / "a", QUICK)
+    with Archive.open(tmp_path / "a") as archive:
+        assert "another key" not in str(archive.query(tmp_path / "in" / "0", k=1).warnings)
+    monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "other"))
+    with pytest.raises(InputError, match="made with another key"):
+        index_source(tmp_path / "in", tmp_path / "a", {})
+    with Archive.open(tmp_path / "a") as archive:
+        answer = archive.query(tmp_path / "in" / "0", k=1)
+        assert any("another key" in warning for warning in answer.warnings)
+
+
+def run(monkeypatch, main, *arguments):
+    monkeypatch.setattr("sys.argv", ["isohash", *map(str, arguments)])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code

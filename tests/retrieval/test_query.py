@@ -1,0 +1,135 @@
+"""Queries: laws that hold whatever the encoder, on synthetic families with known neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isohash.errors import InputError
+from isohash.retrieval.engine import Archive
+from small_cases import FAMILIES, MEMBERS
+
+
+def test_relatives_come_first_for_every_family(archive: Archive) -> None:
+    for family in range(FAMILIES):
+        answer = archive.query(f"phantom-{family:02d}-00", k=MEMBERS - 1)
+        found = [match.facts["label"] for match in answer]
+        assert found.count(f"family-{family:02d}") >= MEMBERS - 2
+
+
+def test_a_case_finds_itself_first_at_distance_zero(archive: Archive) -> None:
+    for case_id in archive:
+        first = archive.query(case_id, k=1, same_patient=True).matches[0]
+        assert (first.id, first.distance) == (case_id, 0.0)
+
+
+def test_the_own_patient_is_left_out_and_counted(archive: Archive) -> None:
+    answer = archive.query("phantom-00-00", k=100)
+    assert "phantom-00-00" not in answer.ids
+    assert answer.n_excluded == 1
+    assert answer.n_considered == len(archive) - 1
+
+
+def test_other_cases_of_the_same_patient_are_left_out_too(archive: Archive, other_patient) -> None:
+    twin = replace(other_patient, patient="phantom-01-02")
+    assert "phantom-01-02" not in archive.query(twin, k=100).ids
+    assert "phantom-01-02" in archive.query(other_patient, k=100).ids
+
+
+def test_alpha_one_is_ct_and_alpha_zero_is_dose(archive: Archive) -> None:
+    session = archive.session("phantom-02-01")
+    for alpha, by in ((1.0, "ct"), (0.0, "dose")):
+        joint, single = session.ask(9, by="joint", alpha=alpha), session.ask(9, by=by)
+        assert joint.ids == single.ids
+        assert joint.distances == single.distances
+
+
+def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> None:
+    session = archive.session("phantom-02-01")
+    session.ask(8)
+    monkeypatch.setattr("isohash.retrieval.engine.distances", None)
+    monkeypatch.setattr(archive.store, "gather", None)
+    assert len({tuple(session.ask(8, alpha=a).distances) for a in (0.2, 0.5, 0.8)}) == 3
+
+
+def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> None:
+    session = archive.session("phantom-00-03")
+    for match in session.ask(5, by="joint", alpha=0.3, rerank=0):
+        mean = {
+            view: np.mean(model.measured([pair.counts[view] for pair in match.pairs]))
+            for view, model in archive.pipeline.models.items()
+        }
+        assert match.distance == pytest.approx(0.3 * mean["ct"] + 0.7 * mean["dose"])
+        low, high = match.interval
+        assert low - 1e-12 <= match.distance <= high + 1e-12
+        slices = [pair.slice for pair in match.pairs]
+        assert slices == sorted(slices) or slices == sorted(slices, reverse=True)
+
+
+def test_a_smaller_k_is_a_prefix_of_a_larger_one(archive: Archive) -> None:
+    session = archive.session("phantom-00-03")
+    for level in ("case", "slice"):
+        assert session.ask(3, level=level).ids == session.ask(9, level=level).ids[:3]
+
+
+def test_a_slice_finds_itself_first(archive: Archive) -> None:
+    answer = archive.query("phantom-01-01", k=2, level="slice", same_patient=True)
+    first = answer.matches[0]
+    assert (first.id, first.distance) == ("phantom-01-01", 0.0)
+    assert first.pairs[0].query_slice == first.pairs[0].slice
+
+
+def test_filters_come_before_the_search(archive: Archive) -> None:
+    answer = archive.query("phantom-00-00", k=4, where="label == 'family-02'")
+    assert {match.facts["label"] for match in answer} == {"family-02"}
+    assert len(answer) == 4
+
+
+def test_fewer_results_than_asked_for_come_with_the_reason(archive: Archive) -> None:
+    answer = archive.query("phantom-00-00", k=100, where="label == 'family-02'")
+    assert len(answer) == MEMBERS
+    assert any("no more cases qualify" in warning for warning in answer.warnings)
+    assert archive.query("phantom-00-00", where="n_slices < 0").matches == ()
+
+
+def test_a_case_without_dose_is_asked_by_ct(archive: Archive, other_patient) -> None:
+    no_dose = replace(other_patient, dose=None)
+    answer = archive.query(no_dose, k=3)
+    assert answer.by == "ct"
+    with pytest.raises(InputError, match="no dose to compare"):
+        archive.query(no_dose, by="dose")
+
+
+def test_a_case_without_ct_is_asked_by_dose(archive: Archive, other_patient) -> None:
+    answer = archive.query(replace(other_patient, ct=None), k=3)
+    assert answer.by == "dose"
+    assert answer.matches[0].facts["label"] == "family-01"
+
+
+def test_the_same_question_gives_the_same_answer(archive: Archive, archive_path) -> None:
+    with Archive.open(archive_path) as again:
+        first, second = (a.query("phantom-02-02", k=9).to_json() for a in (archive, again))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "-k must be at least 1"),
+        ({"by": "colour"}, "--by must be ct, dose, joint or plan"),
+        ({"alpha": 1.5}, "--alpha is the weight"),
+        ({"level": "organ"}, "--level must be slice or case"),
+        ({"level": "slice", "query_slice": 9999}, "usable slices lie in"),
+        ({"where": "n_slices +"}, "--where"),
+    ],
+)
+def test_bad_questions_are_refused_by_name(archive: Archive, options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        archive.query("phantom-00-00", **options)
+
+
+def test_an_unknown_case_is_refused_by_name(archive: Archive) -> None:
+    with pytest.raises(InputError, match="neither a path nor the id"):
+        archive.query("nobody")
