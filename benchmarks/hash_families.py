@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash import FlatIndex, KernelHasher, LeeHasher, RadialKernel, make_hasher
+from isohash.progress import Progress, tell
 
 LENGTHS = (64, 128, 256, 512, 1024, 4096)
 N_DATABASE, N_QUERIES, DIM, TOP = 7000, 400, 128, 50
@@ -70,15 +71,14 @@ def compare(
     lengths: tuple[int, ...] = LENGTHS,
     seed: int = 0,
     fast: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Dice@50 of every family at every length, one record each."""
     truth = _nearest(_squared(queries, database))
     trials = [t for bits in lengths for t in _trials(bits, database.shape[1], seed, fast)]
     records = []
     for i, (family, bits, rank) in enumerate(trials):
-        if progress is not None:
-            progress(i, len(trials), f"{family}, {bits} bits")
+        tell(progress, i, len(trials), f"{family}, {bits} bits")
         start = time.perf_counter()
         found = rank(database, queries)
         seconds = time.perf_counter() - start

@@ -10,10 +10,10 @@ from typing import Any
 
 from isohash.apps.page.collage import write_collage
 from isohash.apps.page.report import write_report
+from isohash.progress import Progress
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.comparison import By
 from isohash.retrieval.engine import Archive
-from isohash.retrieval.settings import Progress
 from isohash.sources.found import Findings, Found
 from isohash.sources.phantom import phantom_case
 

@@ -7,7 +7,7 @@ that `gather` is one view. Its rename is the moment at which it replaces all ear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +37,7 @@ from isohash.archive.state import (
     segment_files,
     segment_path,
 )
-
-Progress = Callable[[int, int, str], None]
+from isohash.progress import Progress, tell
 
 
 @dataclass
@@ -85,8 +84,7 @@ def write_compacted(
     rows = _Reporting(open_segment, progress, total)
     sources: list[Pieces] = [[content], *(rows.pieces(column) for column in columns)]
     size, sha256 = write_segment(segment_path(archive, sequence), plan, sources)
-    if progress is not None:
-        progress(total, total, "compacted")
+    tell(progress, total, total, "compacted")
     entry = Entry(sequence, "compact", "", size, sha256)
     return Change(entry, tuple(records), kept=frozenset(kept))
 
@@ -122,8 +120,7 @@ class _Reporting:
         for run in merge(column.runs):
             for piece in _pieces(self._open(run.segment), run):
                 self._done += len(piece)
-                if self._progress is not None:
-                    self._progress(self._done, self._total, column.name)
+                tell(self._progress, self._done, self._total, column.name)
                 yield piece
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from isohash.archive import catalogue, compaction, files, folder
-from isohash.archive.compaction import Progress
 from isohash.archive.segments import CONTENT, Pieces, Plan, Segment, lay_out, write_segment
 from isohash.archive.state import Change, Entry, State, news, open_segment, segment_path
 from isohash.archive.writer import Writer
 from isohash.errors import InputError
+from isohash.progress import Progress
 
 MAX_OPEN = 256  # segments kept open; arrays handed out keep theirs open by themselves
 

@@ -15,7 +15,6 @@ from itertools import count
 from pathlib import Path
 
 from isohash.archive import catalogue, compaction, files, folder
-from isohash.archive.compaction import Progress
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
@@ -30,6 +29,7 @@ from isohash.archive.state import (
 )
 from isohash.archive.writer import write_catalogue
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,7 @@ def _check_segments(archive: Path, found: _Findings, progress: Progress | None) 
     listed = {segment_path(archive, s): e for s, e in found.state.segments.items()}
     todo = sorted(there.keys() | listed.keys())
     for done, path in enumerate(todo):
-        if progress is not None:
-            progress(done, len(todo), path.name)
+        tell(progress, done, len(todo), path.name)
         try:
             segment = open_segment(archive, listed[path]) if path in listed else Segment(path)
             segment.check_all()

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from isohash.archive import columns, folder
 from isohash.archive.columns import Rows
-from isohash.archive.compaction import Progress
 from isohash.archive.log import Log
 from isohash.archive.repair import Repair, repair
 from isohash.archive.segments import DTYPES, Pieces, array_bytes
 from isohash.archive.state import Change, Record, encode_records, row_ranges
 from isohash.archive.verify import Report, verify
 from isohash.errors import InputError
+from isohash.progress import Progress
 
 
 class CaseStore:

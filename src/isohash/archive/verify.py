@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isohash.archive import catalogue, folder
-from isohash.archive.compaction import Progress
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
@@ -21,6 +20,7 @@ from isohash.archive.state import (
     segment_files,
     segment_path,
 )
+from isohash.progress import Progress, tell
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,12 @@ class _Check:
         self._total = sum(path.stat().st_size for path in todo if path.exists())
         for path in todo:
             self._segment(path, listed.get(path))
-        if self.progress is not None:
-            self.progress(self._total, self._total, "verified")
+        tell(self.progress, self._total, self._total, "verified")
 
     def _seen(self, n_bytes: int) -> None:
         """Report progress in bytes."""
         self._done += n_bytes
-        if self.progress is not None:
-            self.progress(self._done, self._total, "verifying")
+        tell(self.progress, self._done, self._total, "verifying")
 
     def _beyond(self, unlisted: list[tuple[Path, int]], state: State | None) -> Iterator[Path]:
         """Segments to check although the log does not list them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ from isohash.features.cases.slices import SliceSettings
 from isohash.retrieval.naming import Unmapped
 from isohash.sources.found import Findings, Skipped
 from isohash.sources.identity.pseudonyms import key_path
-
-Progress = Callable[[int, int, str], None]
 
 # The fit looks at no more slices than this, from no more cases than that: 2 048 images of
 # 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.
@@ -129,9 +127,3 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
-
-
-def tell(progress: Progress | None, done: int, total: int, message: str) -> None:
-    """Report progress to whoever listens."""
-    if progress is not None:
-        progress(done, total, message)

@@ -10,8 +10,6 @@ from pathlib import Path
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
 
-Progress = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True)
 class Skipped:

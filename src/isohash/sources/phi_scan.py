@@ -20,9 +20,9 @@ from pathlib import Path
 
 from isohash.dosimetry.names import VOCABULARY
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 from isohash.sources.dicom.find import identities
 from isohash.sources.dicom.sniff import looks_like_dicom
-from isohash.sources.found import Progress
 from isohash.sources.identity.phi import words
 
 SHORTEST_VALUE = 4  # bytes: shorter ones occur by chance in any file
@@ -93,8 +93,7 @@ def collect(source: Path, progress: Progress | None = None) -> Needles:
                 seen.add(text)
                 for written in _spellings(text):
                     needles.setdefault(written, (keyword, file.name))
-        if progress is not None:
-            progress(done, len(files), "source")
+        tell(progress, done, len(files), "source")
     labels = {name.encode().lower() for name in structures}
     return {n: told for n, told in needles.items() if n not in labels or told[0] == "PatientID"}
 

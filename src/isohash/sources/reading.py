@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import looks_like_dicom
-from isohash.sources.found import Findings, Found, Progress, Skipped, fingerprint
+from isohash.sources.found import Findings, Found, Skipped, fingerprint
 from isohash.sources.identity.pseudonyms import key_mark, load_key
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
 from isohash.sources.vectors import read_vectors
@@ -192,8 +193,7 @@ def _found(
             skipped.append(Skipped(str(path), reason))
         else:
             found[key] = Found(key, fingerprint(files), str(path), partial(readers[kind], path))
-        if progress is not None:
-            progress(done + 1, len(paths), key)
+        tell(progress, done + 1, len(paths), key)
     return list(found.values())
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from isohash.apps.cli.options import Json, print_rows
-from isohash.apps.cli.progress import Progress, progress_bar
+from isohash.apps.cli.progress import progress_bar
 from isohash.errors import InputError
+from isohash.progress import Progress
 
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,11 +14,11 @@ from isohash.errors import InputError
 from isohash.evaluation.kit.results import digest
 from isohash.evaluation.kit.views import View, files_digest, load_views, save_views
 from isohash.kernels.learning.checkpoint import digest as settings_digest
+from isohash.progress import Progress
 
 if TYPE_CHECKING:
     from isohash.features.encoders.onnx_encoder import OnnxEncoder
 
-Progress = Callable[[int, int, str], None]
 SIDE = 32  # digits are padded to a side that the strided convolutions halve
 GROUPS = 100  # digits have no patients: every hundredth belongs together, some are held out
 FITTED = 8192  # digits that principal components are fitted to

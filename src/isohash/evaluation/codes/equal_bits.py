@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.evaluation.codes.digits import DigitSettings, digit_views
 from isohash.evaluation.codes.scatter import UNTRAINED, shown_name
-from isohash.evaluation.codes.study import Progress, Row
+from isohash.evaluation.codes.study import Row
 from isohash.evaluation.kit.baselines import Float, Trial, baselines
 from isohash.evaluation.kit.benchmark import DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap, expected_recall
@@ -43,6 +43,7 @@ from isohash.hashing.lee_hasher import LeeHasher
 from isohash.index.flat import distances
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
+from isohash.progress import Progress, tell
 from isohash.records import Metric, bits_per_symbol
 
 KS = (10, 50, 100)
@@ -120,8 +121,9 @@ def compare(
     trials = [(view, trial) for view in views for trial in _trials(view, settings)]
     rows: list[Row] = []
     for done, (view, trial) in enumerate(trials):
-        if progress is not None:
-            progress(done, len(trials), f"codes of {view.name}: {trial.family}, {trial.bits} bits")
+        tell(
+            progress, done, len(trials), f"codes of {view.name}: {trial.family}, {trial.bits} bits"
+        )
         about = {"view": view.digest, "seed": settings.seed, "ks": KS, "recall": RECALL}
         about |= {"n_features": settings.n_features}
         kind = "query" if trial.asymmetric else "code"

@@ -19,7 +19,7 @@ from isohash.evaluation.codes import scatter
 from isohash.evaluation.codes.collage import collage_panels, draw_collage
 from isohash.evaluation.codes.digits import Digits, DigitSettings, digit_views
 from isohash.evaluation.codes.lee_histograms import draw_histograms, histogram_panels
-from isohash.evaluation.codes.study import Progress, Row, Study, range_figure, scatter_figures
+from isohash.evaluation.codes.study import Row, Study, range_figure, scatter_figures
 from isohash.evaluation.kit.curves import EUCLIDEAN_LEVELS as LEVELS
 from isohash.evaluation.kit.curves import (
     code_blocks,
@@ -33,6 +33,7 @@ from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMI
 from isohash.evaluation.kit.views import View, nearest
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
+from isohash.progress import Progress
 
 CURVE_METRIC = (
     "means over queries of precision and recall of everything within each code distance, so that "

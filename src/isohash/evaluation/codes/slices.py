@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.evaluation.codes.scatter import shown_name
-from isohash.evaluation.codes.study import Progress, Row, Study, range_figure, scatter_figures
+from isohash.evaluation.codes.study import Row, Study, range_figure, scatter_figures
 from isohash.evaluation.kit.benchmark import METRIC, DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
@@ -26,6 +26,7 @@ from isohash.evaluation.kit.views import View, nearest
 from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
+from isohash.progress import Progress
 from isohash.records import Codes
 
 LITERATURE, OURS = "literature's hash (tuned)", "make_hasher"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,8 @@ from isohash.evaluation.codes import scatter
 from isohash.evaluation.kit.parts import Parts
 from isohash.evaluation.kit.results import write_curves
 from isohash.evaluation.kit.views import View
+from isohash.progress import Progress, tell
 
-Progress = Callable[[int, int, str], None]
 Row = dict[str, Any]
 
 
@@ -46,8 +46,7 @@ class Study:
 
     def tell(self, done: int, total: int, message: str) -> None:
         """Progress, where somebody looks."""
-        if self.progress is not None:
-            self.progress(done, total, message)
+        tell(self.progress, done, total, message)
 
 
 def scatter_figures(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from isohash.evaluation.kit.results import write_results
 from isohash.features.cases.slices import ImageKind, case_slices, encoder_input
 from isohash.features.encoders.domain import FAR, contest, relative_error
 from isohash.features.encoders.shipped import shipped_encoder
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
 
-Progress = Callable[[int, int, str], None]
 KINDS: tuple[ImageKind, ...] = ("ct", "dose")
 MOST_SLICES = 64
 METRIC = (
@@ -48,8 +48,7 @@ def measure_source(source: str | Path, progress: Progress | None = None) -> list
     patients: dict[ImageKind, list[str]] = {kind: [] for kind in KINDS}
     found = find(source).found
     for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"reading {one.key}")
+        tell(progress, done, len(found), f"reading {one.key}")
         case = one.read()
         if isinstance(case, Case):
             for kind, images in _images(case).items():

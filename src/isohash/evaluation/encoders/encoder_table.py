@@ -7,7 +7,7 @@ components and the downsampled image are the baselines that they must beat.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -30,8 +30,8 @@ from isohash.features.encoders.pca import PcaEncoder, fit_pca
 from isohash.features.encoders.reconstruction import reconstruction_errors, unit_of
 from isohash.features.training.settings import Training, TrainingSettings
 from isohash.index.flat import distances
+from isohash.progress import Progress, tell
 
-Progress = Callable[[int, int, str], None]
 Reversible = DownsampledEncoder | PcaEncoder | OnnxEncoder
 VARIANTS: tuple[Variant, ...] = ("shallow", "deep")
 UNITS = {"ct": "HU", "dose": "Gy"}
@@ -83,8 +83,7 @@ def run_table(
             *(t.encoder for t in trained.values()),
         ]
         for encoder in encoders:
-            if progress is not None:
-                progress(len(rows), 8, f"measuring {encoder.name} on {view}")
+            tell(progress, len(rows), 8, f"measuring {encoder.name} on {view}")
             row = {"view": view, "encoder": _plain_name(encoder), "dim": encoder.dim}
             row |= _reconstruction(encoder, view, unseen, settings)
             row |= _neighbours(encoder, view, train, unseen, settings)
@@ -127,8 +126,7 @@ def trained_encoder(
     folder.mkdir(parents=True, exist_ok=True)
 
     def told(done: int, total: int, message: str) -> None:
-        if progress is not None:
-            progress(done, total, f"{name} {message}")
+        tell(progress, done, total, f"{name} {message}")
 
     images = train.images[view]
     training = train_autoencoder(

@@ -6,7 +6,7 @@ shoulders. The dose is that of the patient whose error is the median under the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,10 +28,10 @@ from isohash.features.encoders.reconstruction import (
     reconstruct,
     reconstruction_errors,
 )
+from isohash.progress import Progress
 from isohash.records import Case
 from isohash.sources.reading import find
 
-Progress = Callable[[int, int, str], None]
 Encoders = Mapping[str, OnnxEncoder]
 
 ISODOSES = (

@@ -6,7 +6,7 @@ the embeddings of the shallow and of the deep autoencoders; CT and dose codes ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
+from isohash.progress import Progress, tell
 
-Progress = Callable[[int, int, str], None]
 VIEWS = {"CT": ("ct",), "CT + isodose": ("ct", "dose")}
 Shares = dict[tuple[str, str], NDArray[np.float64]]  # by view and variant
 Found = Mapping[tuple[str, str], list[tuple[int, float]]]  # by views and variant
@@ -67,8 +67,7 @@ def run_examples(
     shares: Shares = {}
     for view in stored.images:
         for variant in VARIANTS:
-            if progress is not None:
-                progress(len(shares), 4, f"encoding {view}-{variant}")
+            tell(progress, len(shares), 4, f"encoding {view}-{variant}")
             encoder = autoencoder_file(weights, view, variant)
             shares[view, variant] = _shares(view, encoder, stored, asked, settings)
     rows = []

@@ -8,7 +8,7 @@ overlap of the structures outlined on the two slices, and the difference of thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -33,10 +33,10 @@ from isohash.features.encoders.reconstruction import reconstruction_errors
 from isohash.features.encoders.shipped import shipped_encoder
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import FlatIndex
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
 
-Progress = Callable[[int, int, str], None]
 METRIC = (
     "mse: mean squared error of the queries' reconstruction; structures: Dice of all structures "
     "outlined on the query slice or on its nearest slice by code, averaged over queries; dose_gy: "
@@ -88,8 +88,7 @@ def run_small(
     for n in settings.n_cases:
         draws: dict[tuple[str, str], list[dict[str, float]]] = {}
         for draw in range(settings.draws):
-            if progress is not None:
-                progress(len(rows), 6 * len(settings.n_cases), f"archives of {n} cases")
+            tell(progress, len(rows), 6 * len(settings.n_cases), f"archives of {n} cases")
             for key, scores in _draw(n, draw, slices, ready, settings).items():
                 draws.setdefault(key, []).append(scores)
         rows += [
@@ -114,8 +113,7 @@ def read_outlined(source: str | Path, progress: Progress | None = None) -> Outli
     patient: list[str] = []
     names: list[str] = []
     for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"reading {one.key}")
+        tell(progress, done, len(found), f"reading {one.key}")
         case = one.read()
         if not isinstance(case, Case) or case.ct is None or case.dose is None:
             continue

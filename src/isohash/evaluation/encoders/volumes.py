@@ -6,7 +6,7 @@ plan distance is the mean absolute difference of dose-volume histograms over sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from isohash.features.training.settings import Training, TrainingSettings
 from isohash.features.training.train_shipped import OPENKBP_GEOMETRY
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
 
-Progress = Callable[[int, int, str], None]
 SHOWN = VolumeSettings()
 SECOND = VolumeSettings(channels=("dose", "structures"))  # the Siamese objective's other view
 NEAREST = 5
@@ -70,8 +70,7 @@ def read_volumes(source: str | Path, progress: Progress | None = None) -> Volume
     found = find(source).found
     shown, second, kinds, patients, doses = [], [], [], [], []
     for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"reading {one.key}")
+        tell(progress, done, len(found), f"reading {one.key}")
         case = one.read()
         if not isinstance(case, Case) or case.ct is None or case.dose is None:
             continue
@@ -109,8 +108,7 @@ def train_volumes(
     network = replace(network or volume_network(), unit=siamese)
 
     def told(done: int, total: int, message: str) -> None:
-        if progress is not None:
-            progress(done, total, f"volume-{loss} {message}")
+        tell(progress, done, total, f"volume-{loss} {message}")
 
     training = train_autoencoder(
         volumes.shown,

@@ -8,7 +8,6 @@ kept, so that an interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,8 +25,8 @@ from isohash.evaluation.kernel.views import views
 from isohash.evaluation.kit.parts import Parts
 from isohash.evaluation.kit.results import write_curves, write_results
 from isohash.kernels.learning.learner import KernelLearner
+from isohash.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 Row = dict[str, Any]
 
 

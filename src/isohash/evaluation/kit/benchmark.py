@@ -7,7 +7,7 @@ The rule for ties: the mean over all orders of tied items (`expected_overlap`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,11 @@ from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.shipped import shipped_encoder
 from isohash.index.flat import distances
 from isohash.kernels.learning.checkpoint import digest as settings_digest
+from isohash.progress import Progress, tell
 
 if TYPE_CHECKING:
     from isohash.hashing.estimator import HasherEstimator
 
-Progress = Callable[[int, int, str], None]
 METRIC = (
     "Dice = |A and B| / k of the k nearest by code (A) and by Euclidean distance of embeddings "
     "(B), averaged over all orders of tied code distances; Jaccard = Dice / (2 - Dice) per query"
@@ -149,9 +149,8 @@ def score_codes(
     rows: list[dict[str, Any]] = []
     for bits in settings.bits:
         for family, hasher in _hashers(bits, settings.seed).items():
-            if progress is not None:
-                total = len(STYLES) * len(settings.bits)
-                progress(len(rows), total, f"hashing {view.name} to {bits} bits")
+            total = len(STYLES) * len(settings.bits)
+            tell(progress, len(rows), total, f"hashing {view.name} to {bits} bits")
             hasher.fit(view.base)
             counts = distances(hasher.transform(view.query), hasher.transform(view.base))
             scores = expected_overlap(counts, truth, settings.k)

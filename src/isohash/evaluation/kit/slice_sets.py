@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,14 +12,13 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.evaluation.kit.results import digest, write_results
 from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
 
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant
     from isohash.features.training.settings import Training
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +45,7 @@ def read_slices(source: str | Path, progress: Progress | None = None) -> SliceSe
     images: dict[str, list[NDArray[np.uint8]]] = {"ct": [], "dose": []}
     patient: list[str] = []
     for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"reading {one.key}")
+        tell(progress, done, len(found), f"reading {one.key}")
         case = one.read()
         if not isinstance(case, Case) or case.ct is None or case.dose is None:
             continue

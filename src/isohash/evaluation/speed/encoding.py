@@ -29,9 +29,9 @@ from isohash.hashing.lee import LeeHash
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.index.flat import FlatIndex
 from isohash.kernels.radial import RadialKernel
+from isohash.progress import Progress, tell
 
 Float = NDArray[np.float32]
-Progress = Callable[[int, int, str], None]
 
 SEED = 20260101
 N_CODED = 4096  # vectors per timed call
@@ -49,8 +49,7 @@ def run_encode_bench(
     rows: list[Row] = []
     with one_thread():
         for done, dim in enumerate(DIMENSIONS):
-            if progress is not None:
-                progress(done, len(DIMENSIONS), f"{dim} dimensions")
+            tell(progress, done, len(DIMENSIONS), f"{dim} dimensions")
             rows += encode_rates(dim, rounds=5 if quick else 15)
     about = {"seed": SEED, "n_bits": N_BITS}
     write_results(out_dir, "encode", rows, about)
@@ -107,8 +106,7 @@ def run_hash_bench(
     rows: list[Row] = []
     with one_thread():
         for done, bits in enumerate(CODE_BITS):
-            if progress is not None:
-                progress(done, len(CODE_BITS), f"{bits} bits")
+            tell(progress, done, len(CODE_BITS), f"{bits} bits")
             codecs = [*ours(bits), *peers(faiss, bits, base.shape[1])]
             rows += hash_rates(codecs, bits, base, queries, rounds=5 if quick else 15)
     about = {"seed": SEED, "n": len(base), "dim": base.shape[1], "k": K}

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +25,7 @@ from isohash.evaluation.speed.search_peers import Cell, K, Search, load_faiss, m
 from isohash.index.dispatch import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.machine import processor_name
-
-Progress = Callable[[int, int, str], None]
+from isohash.progress import Progress, tell
 
 SEED = 20260101
 
@@ -113,15 +112,15 @@ def _measured(
 ) -> Iterator[list[Measurement]]:
     """The measurements of each cell, taken now or read from an earlier run."""
     for done, cell in enumerate(chosen):
-        if progress is not None:
-            progress(done, len(chosen), f"{cell.kind} {cell.length} x {cell.n}, batch {cell.batch}")
+        tell(
+            progress, done, len(chosen), f"{cell.kind} {cell.length} x {cell.n}, batch {cell.batch}"
+        )
         rows = journal.rows_of(cell)
         if rows is None:
             rows = measure(cell, faiss, rounds)
             journal.add(cell, rows)
         yield rows
-    if progress is not None:
-        progress(len(chosen), len(chosen), "writing")
+    tell(progress, len(chosen), len(chosen), "writing")
 
 
 class Journal:

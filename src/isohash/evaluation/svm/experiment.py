@@ -23,8 +23,7 @@ from isohash.evaluation.svm.classification_data import Table, read_table, split_
 from isohash.evaluation.svm.figure import draw
 from isohash.evaluation.svm.importance_example import example_rows, example_summary
 from isohash.evaluation.svm.methods import CONTEXT, CURVES, MethodSettings, measure, timed
-
-Progress = Callable[[int, int, str], None]
+from isohash.progress import Progress, tell
 
 EXAMPLE = "importance-example"  # stands beside the data sets among the tasks
 
@@ -77,8 +76,7 @@ def run(
     ):
         found[name] += rows
         seconds += last["seconds"]
-        if progress is not None:
-            progress(done + 1, len(tasks), f"{name}, seed {seed}")
+        tell(progress, done + 1, len(tasks), f"{name}, seed {seed}")
     example = found.pop(EXAMPLE)
     rows = [row for name in settings.datasets for row in found[name]]
     about = {"settings": asdict(settings), "seconds": round(seconds, 1)}

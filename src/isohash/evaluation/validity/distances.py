@@ -6,7 +6,7 @@ out of everything that is fitted for it: scales, predicted histograms, bandwidth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,10 @@ from isohash.features.cases.vector import GEOMETRY_PARTS
 from isohash.features.encoders.case_encoders import fit_geometry
 from isohash.features.encoders.plan import fit_plan
 from isohash.hashing.bandwidth import neighbour_distance
+from isohash.progress import Progress, tell
 from isohash.retrieval.alignment import Segmented, alignment_totals
 
 Table = NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
 
 ALPHAS = (0.1, 0.25, 0.5, 0.75, 0.9)
 STRIDE = 3  # dose distances look at every third voxel along each axis
@@ -62,8 +62,7 @@ def dose_table(
     """Mean absolute difference in Gy after rigid alignment, at scored voxels on a coarse grid."""
     table = np.zeros((len(queries), len(past)))
     for row, query in enumerate(queries):
-        if progress is not None:
-            progress(row, len(queries), f"doses laid upon {query.id}")
+        tell(progress, row, len(queries), f"doses laid upon {query.id}")
         coarse = (np.argwhere(query.kept) % STRIDE == 0).all(axis=1)
         chosen = query.scored_there & coarse
         points, own = query.points_mm[chosen], query.planned[chosen]
@@ -87,8 +86,7 @@ def anatomy_tables(
     everyone = common_structures([one.measured for one in past], share=0.0)
     fitted: _Fitted | None = None
     for row, query in enumerate(queries):
-        if progress is not None:
-            progress(row, len(queries), f"fitting without {query.id}")
+        tell(progress, row, len(queries), f"fitting without {query.id}")
         others = [at for at, one in enumerate(past) if one.id != query.id]
         if fitted is None or len(others) < len(past):
             fitted = _Fitted([past[at].measured for at in others])
@@ -140,8 +138,7 @@ def image_tables(
     stacks = _Stacks.of(past)
     rows: dict[str, list[NDArray[np.float64]]] = {}
     for at, query in enumerate(queries):
-        if progress is not None:
-            progress(at, len(queries), f"images like those of {query.id}")
+        tell(progress, at, len(queries), f"images like those of {query.id}")
         for name, row in _image_rows(query, past, stacks).items():
             rows.setdefault(name, []).append(row)
     return {name: np.array(found) for name, found in rows.items()}

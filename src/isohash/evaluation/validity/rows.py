@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,10 @@ from isohash.evaluation.validity.scores import (
     anatomy_of,
     scores_of,
 )
+from isohash.progress import Progress, tell
 
 Table = NDArray[np.float64]
 Row = dict[str, Any]
-Progress = Callable[[int, int, str], None]
 
 NOMINAL = (0.5, 0.68, 0.8, 0.9, 0.95)
 NORMAL = {0.5: 0.674, 0.68: 0.994, 0.8: 1.282, 0.9: 1.645, 0.95: 1.960}
@@ -132,8 +132,7 @@ def nearest_rows(
     rng = np.random.default_rng(seed)
     rows = []
     for done, way in enumerate(ways):
-        if progress is not None:
-            progress(done, len(ways) + 2, f"scoring the nearest by {way}")
+        tell(progress, done, len(ways) + 2, f"scoring the nearest by {way}")
         order = split.order(way)
         chosen = [(row, [order[row, 0]]) for row in range(len(order)) if order[row, 0] >= 0]
         rows.append(_nearest_row(way, split, chosen, scores, facts, seed))
@@ -144,8 +143,7 @@ def nearest_rows(
             )
     others = [np.flatnonzero(cells) for cells in split.pairs]
     chosen = [(row, list(rng.choice(at, n_random))) for row, at in enumerate(others)]
-    if progress is not None:
-        progress(len(ways), len(ways) + 2, "scoring random plans")
+    tell(progress, len(ways), len(ways) + 2, "scoring random plans")
     rows.append(_nearest_row("a random plan", split, chosen, scores, facts, seed))
     return [*rows, _mean_dose_row(split, seed)]
 

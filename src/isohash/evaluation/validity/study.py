@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,12 @@ from isohash.features.cases.measures import common_structures
 from isohash.features.cases.slices import case_slices, encoder_input
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.pca import fit_pca
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.found import Found
 from isohash.sources.reading import find
 
 Table = NDArray[np.float64]
-Progress = Callable[[int, int, str], None]
 
 IMAGE_WAYS = (
     "CT, aligned slices",
@@ -135,8 +135,7 @@ def _encoders(
     order = np.random.default_rng(settings.seed).permutation(len(found))[: settings.fit_cases]
     images: dict[str, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
     for done, at in enumerate(order):
-        if progress is not None:
-            progress(done, len(order), "sampling slices")
+        tell(progress, done, len(order), "sampling slices")
         case = found[at].read()
         if not isinstance(case, Case) or case.ct is None or case.dose is None:
             continue
@@ -161,8 +160,7 @@ def _patients(
     """All patients that can take part, and why the others cannot."""
     patients, skipped = [], []
     for done, one in enumerate(found):
-        if progress is not None:
-            progress(done, len(found), f"preparing {one.key}")
+        tell(progress, done, len(found), f"preparing {one.key}")
         key = hashlib.sha256(f"{one.key} {one.fingerprint}".encode()).hexdigest()[:16]
         path = folder / f"{key}.npz"
         patient = load(path)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from isohash.errors import InputError
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.features.training.augmentation import Augmentation
-
-Progress = Callable[[int, int, str], None]
-
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -14,8 +14,9 @@ from isohash.features.encoders.networks import AutoencoderSettings, Variant
 from isohash.features.encoders.plan import PlanEncoder, fit_plan
 from isohash.features.encoders.shipped import PLAN
 from isohash.features.training.augmentation import Augmentation
-from isohash.features.training.settings import Progress, Training, TrainingSettings
+from isohash.features.training.settings import Training, TrainingSettings
 from isohash.features.training.training import train_encoder
+from isohash.progress import Progress, tell
 from isohash.sources.reading import read_cases
 
 # One thread and float32: the same weights on every machine of the same instruction set. Images are
@@ -75,8 +76,7 @@ def make_shipped_plan(
     cases = []
     for case in read_cases(training_folder):
         cases.append(measure(case))
-        if progress is not None:
-            progress(len(cases), len(cases), case.id)
+        tell(progress, len(cases), len(cases), case.id)
     encoder = fit_plan(cases, OPENKBP_GEOMETRY, name=PLAN)
     encoder.save(Path(out) / f"{PLAN}.safetensors")
     return encoder

@@ -30,7 +30,8 @@ from isohash.features.training.autoencoder import (
 )
 from isohash.features.training.losses import Batch, heads_for, loss_of
 from isohash.features.training.objectives import Objective, Reconstruction, objective_json
-from isohash.features.training.settings import Epoch, Progress, Training, TrainingSettings
+from isohash.features.training.settings import Epoch, Training, TrainingSettings
+from isohash.progress import Progress
 
 WARM_UP_STEPS = 50
 TRIAL_STEPS = 3

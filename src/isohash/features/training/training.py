@@ -19,7 +19,8 @@ from isohash.errors import InputError
 from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
 from isohash.features.encoders.networks import AutoencoderSettings
 from isohash.features.training.objectives import Objective
-from isohash.features.training.settings import Progress, Training, TrainingSettings
+from isohash.features.training.settings import Training, TrainingSettings
+from isohash.progress import Progress
 from isohash.records import Case
 
 

@@ -8,7 +8,7 @@ the same for every data set; the learned kernel is in the units of the data agai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +29,8 @@ from isohash.kernels.learning.pseudo_labels import ClusterChoice, cluster_labels
 from isohash.kernels.learning.saved_runs import SavedRuns
 from isohash.kernels.radial import RadialKernel
 from isohash.kernels.target_alignment import Alignment, LabelledPairs, Objective, Pairs
+from isohash.progress import Progress, tell
 
-Progress = Callable[[int, int, str], None]
 Coordinate = Literal["auto", "linear", "log"]
 
 # In units of the reference distance the alignment's curvature by xi is below 0.1 and that of the
@@ -286,8 +286,7 @@ class KernelLearner(BaseEstimator):
         def after_record(now: State) -> None:
             if saver is not None:
                 saver.save(multiplier, now)
-            if progress is not None:
-                progress(now.step, self.n_steps, self._message(multiplier, now))
+            tell(progress, now.step, self.n_steps, self._message(multiplier, now))
 
         schedule = Schedule(self.n_steps, self.batch_size, self.record_every)
         # Without a ball the distance is only reported, and the exact one costs nothing.

@@ -15,10 +15,11 @@ from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.pairs import FEWEST_ROWS
+from isohash.progress import Progress
 from isohash.records import bits_per_symbol
 from isohash.retrieval.comparison import View
 from isohash.retrieval.models import HashModel
-from isohash.retrieval.settings import IndexSettings, Progress
+from isohash.retrieval.settings import IndexSettings
 
 # Held-out rows from which on measured intervals are better than those in closed form.
 ENOUGH_ROWS = 1000

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.features.encoders.encoders import Encoder
+from isohash.progress import Progress, tell
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
 from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for
 from isohash.retrieval.building.plan_fitting import choose_plan_encoder
@@ -40,12 +41,10 @@ from isohash.retrieval.pipeline import Pipeline, as_stored, load_pipeline
 from isohash.retrieval.settings import (
     IndexReport,
     IndexSettings,
-    Progress,
     check_key,
     encoder_name,
     existing_store,
     settings_of,
-    tell,
     versions,
     with_hash,
 )

@@ -23,10 +23,11 @@ from isohash.errors import InputError
 from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.calibration import Calibration
 from isohash.kernels.radial import RadialKernel
+from isohash.progress import Progress, tell
 from isohash.retrieval.comparison import VIEWS, View
 from isohash.retrieval.entry import codes_name
 from isohash.retrieval.models import HashModel, load_model, model_files
-from isohash.retrieval.settings import Progress, settings_of, tell
+from isohash.retrieval.settings import settings_of
 
 LEARNING_ROWS = 16384  # rows of the seeded sample that a kernel is learned from
 

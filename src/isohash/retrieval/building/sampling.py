@@ -18,10 +18,11 @@ from isohash.errors import InputError
 from isohash.features.cases.measures import Measured, measure
 from isohash.features.cases.slices import CaseSlices, SliceSettings, case_slices
 from isohash.features.encoders.encoders import Encoder
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.comparison import VIEWS, View
 from isohash.retrieval.pipeline import as_stored, images_of, rows_of
-from isohash.retrieval.settings import IndexSettings, Progress, tell
+from isohash.retrieval.settings import IndexSettings
 from isohash.sources.found import Found
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 from isohash.records import Codes, Vectors
 from isohash.retrieval.building.fitting import fit_model, hash_for
 from isohash.retrieval.entry import codes_name
@@ -18,10 +19,8 @@ from isohash.retrieval.models import model_files
 from isohash.retrieval.settings import (
     IndexReport,
     IndexSettings,
-    Progress,
     existing_store,
     settings_of,
-    tell,
     versions,
 )
 from isohash.retrieval.ways.row_names import NAMES, encoded

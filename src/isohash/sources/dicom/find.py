@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.dicom.link import CaseFiles, link
 from isohash.sources.dicom.scan import Instance
 from isohash.sources.dicom.wire import case_from_message, files_to_json, instance_from_json
-from isohash.sources.found import Found, Progress, Skipped
+from isohash.sources.found import Found, Skipped
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
 from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
 
@@ -55,8 +56,7 @@ def scan(
             skipped.append(Skipped(str(file), header["error"]))
         else:
             instances.append(instance_from_json(header))
-        if progress is not None:
-            progress(len(instances) + len(skipped), len(files), "headers")
+        tell(progress, len(instances) + len(skipped), len(files), "headers")
     return instances
 
 
