@@ -151,7 +151,7 @@ def guard(folder: Path) -> Iterator[None]:
                 f"cannot open {path}: {error}; check permissions, free space and the disk"
             ) from error
         raise DamagedArchive(path, str(error)) from None
-    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise DamagedArchive(path, str(error)) from None

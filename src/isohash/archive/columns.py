@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.archive.picking import picked
 from isohash.archive.segments import Segment
 from isohash.archive.state import Record
 from isohash.errors import InputError
@@ -64,14 +64,13 @@ def chunks(
 def _places(name: str, records: Sequence[Record]) -> NDArray[np.int64]:
     """Where each case's rows lie: segment, block, first row, count, as rows of (n_cases, 4).
 
-    The block is -1 for a case without the array. All ranges are parsed in one go, which is many
-    times faster than one by one.
+    The block is -1 for a case without the array.
     """
-    ranges = json.loads("[" + ",".join([record.rows for record in records]) + "]")
     absent = (-1, 0, 0)
+    ranges = [absent if r is None else r for r in picked((one.rows for one in records), name)]
     places = np.empty((len(records), 4), dtype=np.int64)
     places[:, 0] = [record.segment for record in records]
-    places[:, 1:] = np.array([found.get(name, absent) for found in ranges]).reshape(-1, 3)
+    places[:, 1:] = np.array(ranges, dtype=np.int64).reshape(-1, 3)
     if not (places[:, 1] >= 0).any():
         raise InputError(f"no case here holds an array {name!r}; see info() for what there is")
     return places

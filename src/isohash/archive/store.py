@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive import columns, folder
+from isohash.archive import catalogue, columns, folder
 from isohash.archive.columns import Rows
 from isohash.archive.log import Log
+from isohash.archive.picking import picked
 from isohash.archive.repair import Repair, repair
 from isohash.archive.segments import DTYPES, Pieces, array_bytes
 from isohash.archive.state import Change, Record, encode_records, row_ranges
@@ -32,6 +33,7 @@ class CaseStore:
     def __init__(self, log: Log) -> None:
         self.path = log.path
         self._log = log
+        self._columns: dict[str, tuple[int, tuple[Any, ...]]] = {}  # with the state's sequence
 
     @classmethod
     def create(
@@ -97,6 +99,20 @@ class CaseStore:
         """The metadata of a case, a fresh copy."""
         found: dict[str, Any] = json.loads(self._record(case_id).metadata)
         return found
+
+    def column(self, name: str) -> tuple[Any, ...]:
+        """The metadata value `name` of every case in the order of ids(), None where it is absent.
+
+        Nothing else of the metadata is parsed, and a column is read once: filters over many cases
+        look at columns, not at `metadata`.
+        """
+        sequence, column = self._columns.get(name, (-1, ()))
+        if sequence != self._log.state.sequence:
+            sequence, cases = self._log.state.sequence, self._log.state.cases.values()
+            with catalogue.guard(self.path):
+                column = tuple(picked((record.metadata for record in cases), name))
+            self._columns[name] = sequence, column
+        return column
 
     def fingerprint(self, case_id: str) -> str:
         """What `put` was given to tell whether the case's source has changed."""
