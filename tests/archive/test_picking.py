@@ -45,7 +45,7 @@ def test_equal_strings_are_one_object():
 
 @pytest.mark.parametrize("text", ['["a"]', '"a"', '{"a":', '{"a"'])
 def test_what_is_no_object_is_refused(text):
-    with pytest.raises(ValueError, match="Expecting|no object"):
+    with pytest.raises(ValueError, match=r"Expecting|no object"):
         picked([text], "a")
 
 

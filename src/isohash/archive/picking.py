@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _value_at = json.JSONDecoder().raw_decode
+_UNSETTLED = object()
 _PLAIN = re.compile(r"[\w.:-]+")  # names that only the escape \u can spell in another way
 
 
@@ -24,22 +25,26 @@ def picked(texts: Iterable[str], name: str) -> list[Any]:
     """
     if _PLAIN.fullmatch(name) is None:
         return [_parsed(text, name) for text in texts]
-    key = f'"{name}"'
-    after = len(key)
     same: dict[str, str] = {}
     values = []
     for text in texts:
-        at = text.rfind(key)
-        if "\\u" in text:
-            value = _parsed(text, name)
-        elif at < 0:
-            value = None
-        elif text[at - 1] in "{," and text.startswith(":", at + after) and text.find("{", 1) < 0:
-            value, _ = _value_at(text, at + after + 1)
-        else:
-            value = _parsed(text, name)
+        value = _quickly(text, f'"{name}"') if "\\u" not in text else _UNSETTLED
+        value = _parsed(text, name) if value is _UNSETTLED else value
         values.append(same.setdefault(value, value) if type(value) is str else value)
     return values
+
+
+def _quickly(text: str, key: str) -> Any:
+    at = text.rfind(key)
+    if at < 0:
+        return None
+    after = at + len(key)
+    if text[at - 1] not in "{," or not text.startswith(":", after) or text.find("{", 1) >= 0:
+        return _UNSETTLED
+    try:
+        return _value_at(text, after + 1)[0]
+    except ValueError:  # a space before the value
+        return _UNSETTLED
 
 
 def _parsed(text: str, name: str) -> Any:
