@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator
 
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from isohash.index.dispatch import available_levels
 from isohash.index.flat import FlatIndex
-from isohash.index.reference import distances_reference, search_reference
-from isohash.records import Codes, Hits
+from isohash.index.reference import distances_reference, least_reference, search_reference
+from isohash.index.segments import least_per_case
+from isohash.records import Alphabets, Codes, Hits
 
 
 def random_codes(
@@ -15,6 +20,17 @@ def random_codes(
 ) -> Codes:
     """Independent uniform symbols."""
     return Codes.from_symbols(rng.integers(0, q, (n, length)), q, metric)
+
+
+def uneven_codes(
+    rng: np.random.Generator, n: int, widths: list[int], top: int, q: int, metric: str
+) -> Codes:
+    """Random codes over random alphabets of symbols up to `top`, which one of them reaches."""
+    values = [np.sort(rng.choice(top, 1 << width, replace=False)) for width in widths]
+    values[0][-1] = top
+    alphabets = Alphabets(np.array(widths, np.uint8), np.concatenate(values).astype(np.uint16))
+    indices = np.stack([rng.integers(0, 1 << width, n) for width in widths], axis=1)
+    return Codes(alphabets.pack(indices.astype(np.uint16)), len(widths), q, metric, alphabets)
 
 
 def tied_codes(rng: np.random.Generator, n: int, length: int, q: int, metric: str) -> Codes:
@@ -50,3 +66,25 @@ def assert_within(database: Codes, queries: Codes, radius: int) -> None:
         ids, near = found[i]
         np.testing.assert_array_equal(ids, order[row[order] <= radius])
         np.testing.assert_array_equal(near, row[ids])
+
+
+def assert_least(
+    database: Codes,
+    queries: Codes,
+    start: ArrayLike,
+    allowed: NDArray[np.bool_] | None = None,
+    threads: int | None = 1,
+) -> None:
+    """The least distances per case equal the reference."""
+    least = least_per_case(queries, database, start, allowed, threads)
+    expected = least_reference(queries, database, np.asarray(start), allowed)
+    assert least.dtype == np.int32
+    np.testing.assert_array_equal(least, expected)
+
+
+def every_level() -> Iterator[str]:
+    """Forces each level of this machine in turn: for laws, where fixtures are set up only once."""
+    for name in available_levels():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ISOHASH_ISA", name)
+            yield name

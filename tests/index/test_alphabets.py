@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.index.problems import assert_same_hits
+from tests.index.problems import assert_same_hits, uneven_codes
 
 from isohash.errors import InputError
 from isohash.index.flat import FlatIndex, distances
 from isohash.index.reference import distances_reference, search_reference
 from isohash.records import Alphabets, Codes
-
-
-def uneven_codes(
-    rng: np.random.Generator, n: int, widths: list[int], top: int, q: int, metric: str
-) -> Codes:
-    """Random codes over random alphabets of symbols up to `top`, which one of them reaches."""
-    values = [np.sort(rng.choice(top, 1 << width, replace=False)) for width in widths]
-    values[0][-1] = top
-    alphabets = Alphabets(np.array(widths, np.uint8), np.concatenate(values).astype(np.uint16))
-    indices = np.stack([rng.integers(0, 1 << width, n) for width in widths], axis=1)
-    return Codes(alphabets.pack(indices.astype(np.uint16)), len(widths), q, metric, alphabets)
-
 
 # Symbols in half bytes, in bytes and beyond; circles that wrap, and ones too large to.
 CASES = [

@@ -138,6 +138,21 @@ def within(
     return offsets, distances, positions[places]
 
 
+def least(
+    queries: NDArray[Any],
+    codes: NDArray[Any],
+    layout: Layout,
+    start: NDArray[np.int64],
+    threads: int,
+    allowed: Mask | None = None,
+) -> NDArray[np.int32]:
+    """The least distance to the allowed rows of each case, as `segments.least_per_case` says."""
+    if allowed is not None:
+        start = np.concatenate([[0], np.cumsum(allowed)])[start]
+        codes = codes[allowed]
+    return numpy_scan.least(queries, codes, layout, start)
+
+
 def native_scan(layout: Layout, n_codes: int, threads: int) -> native.Scan | None:
     """How the extension searches this layout, or None where NumPy does."""
     level = current_level()

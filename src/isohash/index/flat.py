@@ -115,7 +115,7 @@ class FlatIndex:
         considered. Fewer than k such codes give fewer columns.
         """
         check_same_kind(codes, self._layout)
-        mask = self._checked_mask(allowed)
+        mask = checked_mask(allowed, self._n)
         n = self._n if mask is None else int(np.count_nonzero(mask))
         distances, positions = dispatch.topk(
             self._layout.expand(codes),
@@ -138,7 +138,7 @@ class FlatIndex:
             self._layout,
             checked_radius(radius, self._layout),
             self._threads,
-            self._checked_mask(allowed),
+            checked_mask(allowed, self._n),
         )
         return RangeHits(offsets, self._named(positions), distances)
 
@@ -167,25 +167,19 @@ class FlatIndex:
             self._rows[self._n : n] = rows
         self._n = n
 
-    def _checked_mask(self, allowed: ArrayLike | None) -> dispatch.Mask | None:
-        if allowed is None:
-            return None
-        mask = np.ascontiguousarray(allowed)
-        if mask.dtype != np.bool_ or mask.shape != (self._n,):
-            raise InputError(
-                f"allowed must be a bool mask over {self._n} positions, "
-                f"got {mask.dtype} of shape {mask.shape}"
-            )
-        return mask
-
 
 def distances(a: Codes, b: Codes, threads: int | None = None) -> NDArray[np.int32]:
     """Distances between all codes of `a` and of `b`, shape (n_a, n_b)."""
-    layout = max(layout_for(a), layout_for(b), key=lambda layout: layout.top)
-    if (b.length, b.q, b.metric) != (a.length, a.q, a.metric):
-        raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
+    layout = common_layout(a, b)
     n_threads = dispatch.checked_threads(threads)
     return dispatch.matrix(layout.expand(a), layout.expand(b), layout, n_threads)
+
+
+def common_layout(a: Codes, b: Codes) -> Layout:
+    """The layout in which codes of one kind meet, whatever symbols each of them uses."""
+    if (b.length, b.q, b.metric) != (a.length, a.q, a.metric):
+        raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
+    return max(layout_for(a), layout_for(b), key=lambda layout: layout.top)
 
 
 def check_same_kind(codes: Codes, layout: Layout) -> None:
@@ -221,6 +215,19 @@ def checked_radius(radius: int, layout: Layout) -> int:
     if number < 0:
         raise InputError(f"radius must not be negative, got {number}")
     return min(number, layout.largest)
+
+
+def checked_mask(allowed: ArrayLike | None, n: int) -> dispatch.Mask | None:
+    """`allowed` as a mask over n positions; None stays None."""
+    if allowed is None:
+        return None
+    mask = np.ascontiguousarray(allowed)
+    if mask.dtype != np.bool_ or mask.shape != (n,):
+        raise InputError(
+            f"allowed must be a bool mask over {n} positions, "
+            f"got {mask.dtype} of shape {mask.shape}"
+        )
+    return mask
 
 
 def _as_int(value: int, name: str) -> int:

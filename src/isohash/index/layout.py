@@ -83,7 +83,7 @@ class Layout:
         """
         if self.steps is None and self.q == 2:
             return words_of(codes.packed)
-        if self.steps is not None and self._stored_as_searched(codes):
+        if self.searches_in_place(codes):
             return np.ascontiguousarray(codes.packed)
         out = np.empty((len(codes), self.width), dtype=self._dtype)
         for start in range(0, len(codes), UNPACKED_ROWS):
@@ -91,8 +91,10 @@ class Layout:
             out[start : start + UNPACKED_ROWS] = self._arranged(part)
         return out
 
-    def _stored_as_searched(self, codes: Codes) -> bool:
-        """Whether the stored symbols take half a byte or a byte each, just as they are searched."""
+    def searches_in_place(self, codes: Codes) -> bool:
+        """Whether stored codes are searched as they are: whole words, or half or whole bytes."""
+        if self.steps is None:
+            return self.q == 2 and codes.packed.shape[1] % WORD_BYTES == 0
         if codes.alphabets is not None:
             return False
         return bits_per_symbol(codes.q) == self.symbol_bits < 16

@@ -16,6 +16,9 @@ from isohash.index.layout import Layout
 # Bytes of intermediate values per block of codes: about the size of a core's second-level cache.
 BLOCK_BYTES = 1 << 20
 
+# The least distance to no code at all.
+NONE = np.iinfo(np.int32).max
+
 
 def query_distances(query: NDArray[Any], codes: NDArray[Any], layout: Layout) -> NDArray[np.int32]:
     """Distances from one expanded query (width,) to the expanded codes (n, width)."""
@@ -83,3 +86,16 @@ def within(
         return offsets, np.empty(0, np.int32), np.empty(0, np.int64)
     distances, places = (np.concatenate(column) for column in zip(*found, strict=True))
     return offsets, distances, places
+
+
+def least(
+    queries: NDArray[Any], codes: NDArray[Any], layout: Layout, start: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """The least distance to rows start[c]:start[c + 1], (n_queries, n_cases), NONE where empty."""
+    out = np.full((len(queries), len(start) - 1), NONE, dtype=np.int32)
+    filled = np.diff(start) > 0
+    if filled.any():
+        for i, query in enumerate(queries):
+            row = query_distances(query, codes, layout)
+            out[i, filled] = np.minimum.reduceat(row, start[:-1][filled])
+    return out

@@ -39,3 +39,22 @@ def search_reference(queries: Codes, database: Codes, k: int) -> Hits:
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
     nearest = np.take_along_axis(distances, order, axis=1)
     return Hits(order.astype(np.int64), nearest.astype(np.int32))
+
+
+def least_reference(
+    queries: Codes,
+    database: Codes,
+    start: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32]:
+    """The least distance of each query to the allowed rows start[c]:start[c + 1] of each case c.
+
+    Shape (n_queries, n_cases); the largest int32 where a case has no such row.
+    """
+    out = np.full((len(queries), len(start) - 1), np.iinfo(np.int32).max, dtype=np.int32)
+    for i, row in enumerate(distances_reference(queries, database)):
+        for case in range(len(start) - 1):
+            for j in range(start[case], start[case + 1]):
+                if allowed is None or allowed[j]:
+                    out[i, case] = min(out[i, case], row[j])
+    return out
