@@ -152,6 +152,11 @@ def misbehaving(tmp_path, monkeypatch):
                 task = message[0]["task"]
                 if task == "hang":
                     time.sleep(60)
+                if task == "spin":
+                    while True:
+                        pass
+                if task == "wait":
+                    time.sleep(1.5)
                 if task == "die":
                     os._exit(3)
                 if task == "swell":
@@ -173,11 +178,22 @@ def test_a_child_that_hangs_or_dies_is_replaced(misbehaving):
     assert child.call({"task": "a"}, 20) == ({"echo": "a"}, [b"abc"])
     start = time.monotonic()
     with pytest.raises(ChildFailed, match="longer than"):
-        child.call({"task": "hang"}, 0.5)
+        child.call({"task": "hang"}, 0.2)
     assert time.monotonic() - start < 10
     with pytest.raises(ChildFailed, match="crashes"):
         child.call({"task": "die"}, 20)
     assert child.call({"task": "b"}, 20) == ({"echo": "b"}, [b"abc"])
+    child.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is told by Linux only")
+def test_a_child_may_wait_for_its_core_but_not_use_more_time_than_its_own(misbehaving):
+    """The limit is processor time: on a busy machine a child waits, and is not at fault."""
+    child = Child(misbehaving)
+    child.call({"task": "a"}, 20)
+    assert child.call({"task": "wait"}, 0.5)[0] == {"echo": "wait"}
+    with pytest.raises(ChildFailed, match="longer than 0.3 s of processor time"):
+        child.call({"task": "spin"}, 0.3)
     child.stop()
 
 

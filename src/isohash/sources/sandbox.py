@@ -1,8 +1,10 @@
-"""Reads untrusted files in child processes with a memory cap and a time limit.
+"""Reads untrusted files in child processes with a cap on memory and on processor time.
 
 A file that makes a parser crash, hang or swell takes down its child only: the parent says what
-happened, starts another child and goes on. Children speak JSON and raw array bytes over pipes (no
-pickle), live as long as this process and end when it ends, whatever ends it.
+happened, starts another child and goes on. Time is the processor's, so that a busy machine loses
+no valid file; by the clock on the wall a child may take `WALL_FACTOR` times as long. Children speak
+JSON and raw array bytes over pipes (no pickle), live as long as this process and end when it ends,
+whatever ends it.
 
 Message: 8 bytes of length, a JSON object of that length, then the blobs that its "blobs" announces.
 """
@@ -16,12 +18,16 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from isohash.errors import InputError
 
+WALL_FACTOR = 10.0  # a child that waits for a core or a slow disk is not at fault
+POLL_S = 0.2  # between two looks at the processor time of a child at work
 MEMORY_BYTES = 6 << 30  # address space of a child; a case of 500 slices of 512 x 512 needs 2 GiB
 MAX_CHILDREN = max(1, min(4, os.cpu_count() or 1))
 
@@ -73,21 +79,35 @@ class Child:
         self._answers: queue.Queue[Message | None] = queue.Queue()
 
     def call(self, header: dict[str, Any], timeout_s: float) -> Message:
-        """Send a request and wait for its answer; ChildFailed if there is none in time."""
+        """Send a request and wait for its answer; ChildFailed if there is none in time.
+
+        `timeout_s` is processor time of the child where the system tells it; see `WALL_FACTOR`.
+        """
         process = self._process or self._start()
         assert process.stdin is not None
         try:
             send(process.stdin, header)
-            answer = self._answers.get(timeout=timeout_s)
-        except queue.Empty:
+            answer = self._answer(process.pid, timeout_s)
+        except ChildFailed:
             self.stop()
-            raise ChildFailed(f"takes longer than {timeout_s:.0f} s to read") from None
+            raise
         except OSError:
             answer = None
         if answer is None:
             self.stop()
             raise ChildFailed("crashes the reader")
         return answer
+
+    def _answer(self, pid: int, timeout_s: float) -> Message | None:
+        """The next message; ChildFailed once the child has used up its time."""
+        begun, end = processor_seconds(pid) or 0.0, time.monotonic() + WALL_FACTOR * timeout_s
+        while True:
+            with suppress(queue.Empty):
+                return self._answers.get(timeout=POLL_S)
+            if (processor_seconds(pid) or begun) - begun > timeout_s:
+                raise ChildFailed(f"takes longer than {timeout_s:g} s of processor time to read")
+            if time.monotonic() > end:
+                raise ChildFailed(f"takes longer than {WALL_FACTOR * timeout_s:g} s to read")
 
     def stop(self) -> None:
         """End the child at once."""
@@ -114,6 +134,15 @@ class Child:
         self._answers = queue.Queue()
         threading.Thread(target=_pump, args=(process, self._answers), daemon=True).start()
         return process
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Processor time that a process has used so far; None where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, IndexError, ValueError):
+        return None
 
 
 def _pump(process: subprocess.Popen[bytes], answers: queue.Queue[Message | None]) -> None:

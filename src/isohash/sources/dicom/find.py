@@ -26,6 +26,7 @@ from isohash.sources.identity.pseudonyms import load_key, pseudonym
 from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
 
 BATCH = 64  # files per request to a child
+# Processor time, see sandbox.
 FILE_SECONDS = 20.0  # for one header; a batch may take this and a tenth of a second per file
 CASE_SECONDS = 120.0  # for one case; and half a second more per file
 
