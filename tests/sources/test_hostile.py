@@ -192,7 +192,7 @@ def test_a_child_may_wait_for_its_core_but_not_use_more_time_than_its_own(misbeh
     child = Child(misbehaving)
     child.call({"task": "a"}, 20)
     assert child.call({"task": "wait"}, 0.5)[0] == {"echo": "wait"}
-    with pytest.raises(ChildFailed, match="longer than 0.3 s of processor time"):
+    with pytest.raises(ChildFailed, match="s of processor time"):
         child.call({"task": "spin"}, 0.3)
     child.stop()
 
