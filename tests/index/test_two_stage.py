@@ -7,7 +7,7 @@ import pytest
 
 from isohash import KernelHasher, LeeHasher, make_hasher
 from isohash.errors import InputError
-from isohash.index.two_stage import TwoStageIndex, distance_matrix, rerank
+from isohash.index.two_stage import TwoStageIndex, rerank
 
 N, DIM = 400, 12
 
@@ -101,15 +101,6 @@ def test_vectors_on_disk_in_half_precision_are_read_for_candidates_only(vectors,
     ids, distances = euclidean(vectors[:10], half, 5)
     np.testing.assert_array_equal(found.ids, ids)
     np.testing.assert_allclose(found.distances, distances, rtol=1e-12)
-
-
-def test_a_matrix_of_distances_has_exact_zeros_and_ties(rng) -> None:
-    a = rng.standard_normal((30, 7)).astype(np.float16)
-    b = np.concatenate([a, a + np.float16(0.5)])
-    found = distance_matrix(a, b)
-    expected = np.linalg.norm(a[:, None].astype(float) - b[None].astype(float), axis=2)
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert (np.diagonal(found) == 0).all()
 
 
 @pytest.mark.parametrize(

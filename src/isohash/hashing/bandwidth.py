@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import distance_matrix
 from isohash.errors import InputError
 
 BEYOND = 1.25  # aim so many times r0: what lies just outside must not be mistaken (docs/hashing.md)
@@ -32,7 +33,7 @@ def neighbour_distance(
     chosen = rng.permutation(len(X))[:DATABASE]
     database = X[chosen].astype(np.float64)
     database -= database.mean(axis=0)
-    distances = _pairwise(database[:QUERIES], database)
+    distances = distance_matrix(database[:QUERIES], database)
     np.fill_diagonal(distances, np.inf)  # the queries are the database's first rows
     k = min(k, max(1, -(-len(X) // 10)))
     rank = min(max(1, round(k * len(database) / len(X))), len(database) - 1)
@@ -44,11 +45,3 @@ def neighbour_distance(
     if not np.isfinite(nearest).any():
         raise InputError("all rows are equal: there is no distance to tune the hash to")
     return float(np.median(nearest[np.isfinite(nearest)]))
-
-
-def _pairwise(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean distances (n, m) between the rows of two float64 matrices."""
-    squared = np.sum(a * a, axis=1)[:, None] + np.sum(b * b, axis=1) - 2.0 * (a @ b.T)
-    size = np.sum(b * b, axis=1).max()
-    squared[squared < 1e-12 * size] = 0.0  # cancellation: equal rows are at distance 0
-    return np.sqrt(squared)

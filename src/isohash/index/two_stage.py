@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.distances import distances_to
 from isohash.errors import InputError
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
@@ -21,7 +22,6 @@ from isohash.hashing.projection import as_rows
 from isohash.index.flat import FlatIndex, checked_k
 
 CANDIDATES = 256  # re-ranked unless told otherwise; docs/hashing.md has recall against this number
-NEAR_ZERO = 1e-6  # share of |x|^2 + |y|^2 below which their difference is taken term by term
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,22 +110,3 @@ def rerank(
         order = np.lexsort((found, exact))[:k]
         rows[i], distances[i] = found[order], exact[order]
     return Reranked(rows if ids is None else ids[rows], distances, candidates.shape[1])
-
-
-def distances_to(query: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Euclidean distances (n,) of one vector (d,) to others (n, d): each on its own, in float64.
-
-    A distance does not depend on which others are asked for, so equal vectors tie exactly.
-    """
-    apart = np.ascontiguousarray(vectors, dtype=np.float64) - query
-    return np.asarray(np.sqrt(np.sum(apart * apart, axis=1)))
-
-
-def distance_matrix(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Euclidean distances (n, m) between the rows of a and b, with equal rows at exactly 0."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    size = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1)
-    squared = size - 2.0 * (x @ y.T)
-    rows, columns = np.nonzero(squared <= NEAR_ZERO * size)  # cancellation: take the difference
-    squared[rows, columns] = np.sum((x[rows] - y[columns]) ** 2, axis=1)
-    return np.asarray(np.sqrt(squared))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.distances import distance_matrix
 from isohash.errors import InputError
 
 FORMAT = "isohash radial kernel 1"
@@ -37,8 +38,7 @@ class RadialKernel:
     def __call__(self, X: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:
         """Kernel matrix (n, m) between the rows of X (n, d) and of Y (m, d)."""
         x, y = (np.atleast_2d(np.asarray(a, dtype=np.float64)) for a in (X, Y))
-        squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
-        return self.of_distance(np.sqrt(np.maximum(squared, 0.0)))
+        return self.of_distance(distance_matrix(x, y))
 
     def of_distance(self, r: ArrayLike) -> NDArray[np.float64]:
         """K as a function of the Euclidean distance r, any shape."""

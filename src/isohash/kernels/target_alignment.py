@@ -25,6 +25,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import paired_squared
 from isohash.errors import InputError
 
 # Pairs times particles that are held at once: 2 MiB of doubles stay in the second-level cache.
@@ -135,10 +136,4 @@ class LabelledPairs:
     def draw(self, n: int, rng: np.random.Generator) -> Pairs:
         """`n` balanced pairs."""
         i, j, agreements = self.indices(n, rng)
-        return Pairs(squared_distances(self.points[i], self.points[j]), agreements)
-
-
-def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Squared Euclidean distance between equal rows of a and b (n, d)."""
-    difference = a.astype(np.float64) - b
-    return np.einsum("ij,ij->i", difference, difference)
+        return Pairs(paired_squared(self.points[i], self.points[j]), agreements)

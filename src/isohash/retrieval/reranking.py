@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
+from isohash.distances import distance_matrix
 from isohash.errors import InputError
-from isohash.index.two_stage import distance_matrix
 from isohash.retrieval.comparison import Comparison, Question, Ranked, View
 from isohash.retrieval.models import HashModel
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.codes.equal_bits import CodesSettings, compare, run_codes
 from isohash.evaluation.codes.slices import LITERATURE, OURS, SliceFigures, k_panels, run_slices
@@ -15,7 +16,7 @@ from isohash.evaluation.kit.baselines import baselines, sign_projection, spectra
 from isohash.evaluation.kit.benchmark import DiceSettings, embed_views
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import bootstrap_interval
-from isohash.evaluation.kit.views import View, nearest
+from isohash.evaluation.kit.views import View
 from small_cases import phantom, write_openkbp
 
 pytest.importorskip("matplotlib")

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isohash import Codes, KernelHasher
+from isohash.distances import distance_matrix, nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit import curves
 from isohash.evaluation.kit.metrics import expected_recall, precision_recall
-from isohash.evaluation.kit.views import View, euclidean, load_views, nearest, save_views
+from isohash.evaluation.kit.views import View, load_views, save_views
 from isohash.index.flat import distances
 
 
@@ -66,14 +67,14 @@ def test_blocks_of_codes_are_the_distance_matrix(rng: np.random.Generator) -> No
 def test_euclidean_blocks_keep_the_order_up_to_their_steps(rng: np.random.Generator) -> None:
     X = rng.standard_normal((50, 5)).astype(np.float32)
     ((_, block),) = curves.euclidean_blocks(X, X[:9])
-    exact = euclidean(X[:9], X)
+    exact = distance_matrix(X[:9], X)
     step = exact.max() / block.max()
     assert np.abs(block * step - exact).max() < 1.5 * step + 1e-3
 
 
 def test_nearest_orders_by_distance_then_position(rng: np.random.Generator) -> None:
     X = rng.integers(0, 3, (200, 3)).astype(np.float32)  # many ties
-    wanted = np.argsort(euclidean(X[:20], X).round(9), axis=1, kind="stable")[:, :200]
+    wanted = np.argsort(distance_matrix(X[:20], X).round(9), axis=1, kind="stable")[:, :200]
     np.testing.assert_array_equal(nearest(X, X[:20], 200), wanted)
     with pytest.raises(InputError, match="use a smaller k"):
         nearest(X, X[:2], 201)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import nearest
 from isohash.evaluation.codes.digits import Digits
 from isohash.evaluation.kit.plotting import figure
-from isohash.evaluation.kit.views import View, nearest
+from isohash.evaluation.kit.views import View
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.index.flat import FlatIndex

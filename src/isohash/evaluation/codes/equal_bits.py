@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import nearest
 from isohash.evaluation.codes.digits import DigitSettings, digit_views
 from isohash.evaluation.codes.scatter import UNTRAINED, shown_name
 from isohash.evaluation.codes.study import Row
@@ -36,7 +37,7 @@ from isohash.evaluation.kit.plotting import (
     figure,
 )
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
-from isohash.evaluation.kit.views import View, nearest
+from isohash.evaluation.kit.views import View
 from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher

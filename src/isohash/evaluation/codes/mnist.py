@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import nearest
 from isohash.evaluation.codes import scatter
 from isohash.evaluation.codes.collage import collage_panels, draw_collage
 from isohash.evaluation.codes.digits import Digits, DigitSettings, digit_views
@@ -30,7 +31,7 @@ from isohash.evaluation.kit.curves import (
     truth_curve,
 )
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
-from isohash.evaluation.kit.views import View, nearest
+from isohash.evaluation.kit.views import View
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.progress import Progress

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import distance_matrix
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREEN, GREY, PAGE_WIDTH, VERMILION, figure
-from isohash.evaluation.kit.views import View, euclidean
+from isohash.evaluation.kit.views import View
 from isohash.hashing.calibration import range_of_view
 from isohash.hashing.closed_forms import RANDOM_THRESHOLD_LIMIT
 from isohash.hashing.cosine import CosineHash
@@ -87,7 +88,7 @@ def sample_pairs(X: NDArray[np.float32], n: int, rng: np.random.Generator) -> Pa
     first, second = rng.integers(0, len(X), n), rng.integers(0, len(X), n)
     pool = rng.permutation(len(X))[:POOL]
     near = first[: n // 2]
-    ranked = np.argsort(euclidean(X[near], X[pool]), axis=1)[:, 1 : NEAR + 1]
+    ranked = np.argsort(distance_matrix(X[near], X[pool]), axis=1)[:, 1 : NEAR + 1]
     pick = rng.integers(0, ranked.shape[1], len(near))
     second[: n // 2] = pool[ranked[np.arange(len(near)), pick]]
     return first, second
@@ -171,7 +172,7 @@ def range_panels(view: View, bits: int, n_pairs: int, n_neighbours: int, seed: i
     first, second = (rng.integers(0, len(view.base), n_pairs) for _ in range(2))
     random = np.linalg.norm((view.base[first] - view.base[second]).astype(np.float64), axis=1)
     queries = view.base[rng.permutation(len(view.base))[:NEAR_QUERIES]]
-    near = np.partition(euclidean(queries, view.base), n_neighbours, axis=1)[:, n_neighbours]
+    near = np.partition(distance_matrix(queries, view.base), n_neighbours, axis=1)[:, n_neighbours]
     edges = np.linspace(0, max(random.max(), near.max()), BINS + 1)
     middle = (edges[1:] + edges[:-1]) / 2
     shared = {

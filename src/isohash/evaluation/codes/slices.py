@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import nearest
 from isohash.evaluation.codes.scatter import shown_name
 from isohash.evaluation.codes.study import Row, Study, range_figure, scatter_figures
 from isohash.evaluation.kit.benchmark import METRIC, DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
-from isohash.evaluation.kit.views import View, nearest
+from isohash.evaluation.kit.views import View
 from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances

@@ -15,12 +15,12 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.benchmark import drawn
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import bootstrap_interval, digest, write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
-from isohash.evaluation.kit.views import nearest
 from isohash.features.cases.slices import ImageKind, SliceSettings
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoders import load_encoder

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from isohash.distances import distance_matrix
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import digest, write_results
-from isohash.evaluation.kit.views import euclidean
 from isohash.features.cases.geometry import dvh_features
 from isohash.features.encoders.networks import AutoencoderSettings, Variant
 from isohash.features.encoders.volumes import VolumeSettings, case_volume, target_kind
@@ -196,7 +196,7 @@ def _judged(
     embeddings: NDArray[np.float32], train: VolumeSet, unseen: VolumeSet
 ) -> Mapping[str, float]:
     """How embeddings (n, d) of the unseen patients agree with their plans, and codes with them."""
-    apart = euclidean(embeddings, embeddings)
+    apart = distance_matrix(embeddings, embeddings)
     plan = plan_distances(unseen.doses, unseen.doses)
     pairs = np.triu_indices(len(apart), 1)
     np.fill_diagonal(apart, np.inf)

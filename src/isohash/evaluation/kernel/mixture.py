@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from isohash.distances import nearest
 from isohash.evaluation.kernel.data import MixtureSettings, two_scales
-from isohash.evaluation.kernel.retrieval import BEST, dice, interval, nearest
+from isohash.evaluation.kernel.retrieval import BEST, dice, interval
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.resolution import response
 from isohash.kernels.learning.coordinates import InLogarithm, interval_of
@@ -142,7 +143,7 @@ def two_widths(seed: int, settings: MixtureSettings, n_queries: int, k: int) -> 
     rows = []
     for factor in settings.factors:
         vectors = two_scales(factor, settings.n_points, n_queries, seed)
-        truth = nearest(vectors, k)
+        truth = nearest(vectors.base, vectors.queries, k)
         learner = KernelLearner(
             "isometry", settings.n_particles, seed, n_steps=settings.n_steps, n_neighbours=k
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
+from isohash.distances import nearest
 from isohash.evaluation.kernel.data import KernelSettings, Vectors
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.hashing.kernel_hasher import KernelHasher
@@ -68,7 +69,7 @@ def neighbour_distance(base: NDArray[np.floating], k: int) -> float:
 
 def retrieval(name: str, vectors: Vectors, seed: int, settings: KernelSettings) -> list[Row]:
     """Dice of every kernel at every code length, for one draw of data and hash."""
-    truth = nearest(vectors, settings.k)
+    truth = nearest(vectors.base, vectors.queries, settings.k)
     return [
         {
             "dataset": name, "method": method, "bits": bits, "seed": seed,
@@ -78,12 +79,6 @@ def retrieval(name: str, vectors: Vectors, seed: int, settings: KernelSettings) 
         for method, (kernel, seconds) in kernels(vectors, seed, settings).items()
         for bits in settings.bits
     ]  # fmt: skip
-
-
-def nearest(vectors: Vectors, k: int) -> NDArray[np.int64]:
-    """The k nearest rows to each query by Euclidean distance, (n_queries, k)."""
-    exact = cdist(vectors.queries, vectors.base)
-    return np.argsort(exact, axis=1, kind="stable")[:, :k]
 
 
 def dice(

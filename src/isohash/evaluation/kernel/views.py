@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from isohash.distances import nearest
 from isohash.evaluation.codes.scatter import sample_pairs, scatter
 from isohash.evaluation.kernel.data import KernelSettings, Vectors
-from isohash.evaluation.kernel.retrieval import BEST, kernels, nearest
+from isohash.evaluation.kernel.retrieval import BEST, kernels
 from isohash.evaluation.kit.curves import code_blocks, code_levels, thinned, truth_curve
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.radial import RadialKernel
@@ -66,7 +67,7 @@ def _curves(
     name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel], k: int
 ) -> list[Row]:
     """Relevant are the k Euclidean nearest."""
-    truth, panels = nearest(vectors, k), []
+    truth, panels = nearest(vectors.base, vectors.queries, k), []
     for (method, bits), kernel in shown.items():
         hasher = KernelHasher(bits, kernel, random_state=SEED).fit(vectors.base)
         base, queries = hasher.transform(vectors.base), hasher.transform(vectors.queries)

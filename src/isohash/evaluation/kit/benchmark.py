@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import bootstrap_interval, digest, write_results
@@ -24,7 +25,7 @@ from isohash.evaluation.kit.slice_sets import (
     read_slices,
     train_one,
 )
-from isohash.evaluation.kit.views import View, files_digest, load_views, nearest, save_views
+from isohash.evaluation.kit.views import View, files_digest, load_views, save_views
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.shipped import shipped_encoder
 from isohash.index.flat import distances

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import rough_squared_blocks
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import PrecisionRecall
-from isohash.evaluation.kit.views import squared_blocks
 from isohash.index.flat import distances
 from isohash.records import Codes
 
@@ -105,7 +105,7 @@ def code_levels(codes: Codes) -> int:
 def euclidean_blocks(base: NDArray[np.float32], query: NDArray[np.float32]) -> Iterator[Block]:
     """Euclidean distances cut into `EUCLIDEAN_LEVELS` equal steps."""
     reach = 2.0 * float(np.linalg.norm(base - base.mean(axis=0), axis=1).max())
-    for part, squared in squared_blocks(base, query, QUERIES):
+    for part, squared in rough_squared_blocks(base, query, QUERIES):
         steps = np.sqrt(squared) * (EUCLIDEAN_LEVELS / reach)
         yield part, np.minimum(steps, EUCLIDEAN_LEVELS - 1).astype(np.int64)
 

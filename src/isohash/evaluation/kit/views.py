@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.evaluation.kit.results import digest
-
-ROWS = 256  # queries compared with the whole database at a time
-SPARE = 50  # more candidates than wanted are ranked again in float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,47 +37,6 @@ class View:
     def first(self, n_base: int, n_queries: int) -> View:
         """The first rows only, where there are more."""
         return View(self.name, self.base[:n_base], self.query[:n_queries], self.groups[:n_queries])
-
-
-def euclidean(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Distances (n, m) between the rows of a and of b, in float64."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    squared = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2.0 * x @ y.T
-    return np.sqrt(np.maximum(squared, 0.0))
-
-
-def nearest(base: NDArray[Any], query: NDArray[Any], k: int) -> NDArray[np.int64]:
-    """The k rows of `base` nearest to each query, ordered by (Euclidean distance, position).
-
-    Candidates are found in float32 and ranked in float64.
-    """
-    if not 0 < k <= len(base):
-        raise InputError(f"the {k} nearest of {len(base)} rows were asked for: use a smaller k")
-    found = np.empty((len(query), k), dtype=np.int64)
-    for part, squared in squared_blocks(base, query):
-        wide = min(k + SPARE, len(base))
-        chosen = np.sort(np.argpartition(squared, wide - 1, axis=1)[:, :wide], axis=1)
-        for row, rows in enumerate(chosen, part.start):
-            exact = euclidean(query[row : row + 1], base[rows])[0]
-            found[row] = rows[np.argsort(exact, kind="stable")[:k]]
-    return found
-
-
-def squared_blocks(
-    base: NDArray[Any], query: NDArray[Any], rows: int = ROWS
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Squared distances of a block of queries to all of `base`, in float32, block by block."""
-    center = base.mean(axis=0, dtype=np.float64).astype(np.float32)
-    y = base.astype(np.float32) - center
-    norms = np.einsum("ij,ij->i", y, y)
-    for start in range(0, len(query), rows):
-        part = slice(start, min(start + rows, len(query)))
-        x = query[part].astype(np.float32) - center
-        squared = x @ y.T
-        squared *= np.float32(-2.0)
-        squared += norms
-        squared += np.einsum("ij,ij->i", x, x)[:, None]
-        yield part, np.maximum(squared, np.float32(0.0), out=squared)
 
 
 def files_digest(path: str | Path) -> str:

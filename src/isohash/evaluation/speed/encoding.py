@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from isohash.distances import nearest
 from isohash.evaluation.kit.results import Row, write_results
 from isohash.evaluation.speed.search import interleaved
 from isohash.evaluation.speed.search_peers import load_faiss
@@ -163,7 +164,7 @@ def hash_rates(
     calls = [partial(c.encode, f, X) for c, f in zip(codecs, fitted, strict=True)]
     times = interleaved(calls, rounds)
     peer = times[[codec.name.startswith("FAISS") for codec in codecs].index(True)]
-    truth = _nearest(base, queries)
+    truth = nearest(base, queries, K)
     return [
         {
             "bits": bits,
@@ -175,11 +176,6 @@ def hash_rates(
         }
         for codec, encoder, spent, taken in zip(codecs, fitted, seconds, times, strict=True)
     ]
-
-
-def _nearest(base: Float, queries: Float) -> NDArray[np.intp]:
-    squared = np.sum(base * base, axis=1) - 2.0 * queries @ base.T
-    return np.argsort(squared, axis=1, kind="stable")[:, :K]
 
 
 def _overlap(found: NDArray[Any], truth: NDArray[Any]) -> float:

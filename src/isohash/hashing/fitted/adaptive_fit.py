@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.distances import squared_distances
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.fitted.adaptive import AdaptiveHash
@@ -166,8 +167,7 @@ class Trial:
 
 def _nearest(a: NDArray[np.float64], b: NDArray[np.float64], k: int) -> NDArray[np.intp]:
     """Positions of the k rows of b nearest to each row of a."""
-    squared = np.sum(b * b, axis=1) - 2.0 * a @ b.T
-    return np.argpartition(squared, min(k, len(b)) - 1, axis=1)[:, :k]
+    return np.argpartition(squared_distances(a, b), min(k, len(b)) - 1, axis=1)[:, :k]
 
 
 def quantise(u: NDArray[np.float64], levels: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.distances import distance_matrix
 from isohash.hashing.projection import Block, Projection, as_rows
 from isohash.records import Alphabets, Codes
 
@@ -106,8 +107,7 @@ class PointHash:
         of x outside the axes is the same for every code and is left out.
         """
         x, y = self.project(X), self.reconstruct(codes)
-        squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2.0 * x @ y.T
-        return np.sqrt(np.maximum(squared, 0.0))
+        return distance_matrix(x, y)
 
     def encode_queries(self, X: ArrayLike) -> Codes:
         """Queries (n, d) as codes of whole units, for `FlatIndex.of(codes).search(queries, k)`.

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
+from isohash.distances import squared_distances
 from isohash.errors import InputError
 from isohash.kernels.target_alignment import Pairs
 
@@ -204,10 +205,9 @@ def _nearest_squared(
 ) -> NDArray[np.float64]:
     """Squared distances from each query to its `reach` nearest other points, ascending."""
     x = np.asarray(points, dtype=np.float64)
-    norms = np.einsum("ij,ij->i", x, x)
     rows = []
     for block in np.array_split(queries, -(-len(queries) // QUERY_BLOCK)):
-        squared = norms - 2.0 * (x[block] @ x.T) + norms[block, None]
+        squared = squared_distances(x[block], x)
         squared[np.arange(len(block)), block] = np.inf
         rows.append(np.sort(np.partition(squared, reach - 1, axis=1)[:, :reach], axis=1))
-    return np.maximum(np.concatenate(rows), 0.0)
+    return np.concatenate(rows)
