@@ -71,6 +71,13 @@ int isohash_topk(const struct isohash_scan *scan, int64_t k, int32_t *distances,
 /* All distances, (n_queries, n_codes). `allowed` is not looked at. */
 int isohash_matrix(const struct isohash_scan *scan, int32_t *distances);
 
+/* The least distance of each query to the allowed codes of each case. Case c owns the codes start[c]
+ * to start[c + 1] - 1: `start` (n_cases + 1,) never falls and leads from 0 to n_codes. `least` is
+ * (n_queries, n_cases), INT32_MAX where no code of a case is allowed. Beyond it memory is needed
+ * for blocks of codes only. */
+int isohash_least(const struct isohash_scan *scan, const int64_t *start, int64_t n_cases,
+                  int32_t *least);
+
 /* The codes within `radius` of each query. The result must be freed; null: memory ran out. */
 struct isohash_found;
 struct isohash_found *isohash_within(const struct isohash_scan *scan, int32_t radius);
@@ -136,6 +143,13 @@ void isohash_pack(const uint16_t *symbols, int64_t n, int64_t length, const uint
                   int64_t row_bytes, uint8_t *packed);
 void isohash_unpack(const uint8_t *packed, int64_t n, int64_t length, const uint8_t *widths,
                     int64_t row_bytes, uint16_t *symbols);
+
+/* What stored symbols stand for. Group g of a row stores in widths[g] bits, packed as above, which of
+ * its 2^widths[g] rows of spans[g] symbols it holds; `values` has these rows, group after group.
+ * `symbols` is (n, sum of spans). Returns 0, or 1 where memory ran out. */
+int isohash_symbols(const uint8_t *packed, int64_t n, int64_t row_bytes, const uint8_t *widths,
+                    const uint8_t *spans, int64_t n_groups, const uint16_t *values, int32_t threads,
+                    uint16_t *symbols);
 
 /* out[i] = sum over j of a[rows[i], j] * b[columns[i], j], in double precision: a product of two
  * floats is exact, the order of summation is not fixed. `a` and `b` have rows of `d` floats. */

@@ -106,3 +106,27 @@ def test_symbols_of_unequal_widths_come_back(rng, monkeypatch, compiled: bool) -
     expected = np.packbits(np.array(list(bits), dtype=int))
     np.testing.assert_array_equal(packed[4], expected)
     np.testing.assert_array_equal(unpack_symbols(packed, widths), symbols)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize(("n", "threads"), [(0, 1), (1, 1), (2, 3), (5, 1), (2500, 3)])
+def test_stored_symbols_are_looked_up(
+    rng, monkeypatch, compiled: bool, grouped: bool, n: int, threads: int
+) -> None:
+    if compiled and not native.available():
+        pytest.skip("no compiled extension")
+    monkeypatch.setattr(native, "available", lambda: compiled)
+    for n_groups in (1, 2, 23):  # rows of less than a byte, and of many
+        widths = rng.integers(1, 17 if n_groups == 2 else 6, n_groups).astype(np.uint8)
+        spans = rng.integers(1, 5, n_groups).astype(np.uint8) if grouped else None
+        every = np.ones(n_groups, int) if spans is None else spans.astype(int)
+        tables = [
+            rng.integers(0, 2**16, (1 << int(w), s)) for w, s in zip(widths, every, strict=True)
+        ]
+        values = np.concatenate([table.ravel() for table in tables]).astype(np.uint16)
+        indices = rng.integers(0, 1 << widths.astype(int), (n, n_groups)).astype(np.uint16)
+        alphabets = Alphabets(widths, values, spans)
+        expected = np.hstack([table[indices[:, g]] for g, table in enumerate(tables)])
+        packed = alphabets.pack(indices)
+        np.testing.assert_array_equal(alphabets.symbols(packed, threads), expected)

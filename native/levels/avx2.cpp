@@ -323,6 +323,8 @@ ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t
     return i;
 }
 
+ISOHASH_AVX2 int32_t least(const int32_t *distances, int64_t m) { return least_of(distances, m); }
+
 } // namespace
 
 const Level *avx2_level() {
@@ -331,7 +333,8 @@ const Level *avx2_level() {
          symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
          symbols<squared_sums, wide_apart, true>},
         {avx2_lookup()},
-        find_below};
+        find_below,
+        least};
     return avx2_lookup() ? &level : nullptr;
 }
 

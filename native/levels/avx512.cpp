@@ -223,6 +223,8 @@ ISOHASH_AVX512 int64_t find_below(const int32_t *distances, int64_t start, int64
     return i;
 }
 
+ISOHASH_AVX512 int32_t least(const int32_t *distances, int64_t m) { return least_of(distances, m); }
+
 const Tiles tiles;
 
 bool machine_has_it() {
@@ -243,7 +245,8 @@ const Level *avx512_level() {
          avx512_symbols(ISOHASH_DIFFERENT), avx512_symbols(ISOHASH_ABSOLUTE),
          avx512_symbols(ISOHASH_SQUARED)},
         {avx512_slices(), avx512_squares(), &tiles, avx2_lookup(), nullptr},
-        find_below};
+        find_below,
+        least};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;
 }
 

@@ -10,6 +10,12 @@
 
 #include "isohash.h"
 
+#if defined(__GNUC__)
+#define ISOHASH_INLINE inline __attribute__((always_inline))
+#else
+#define ISOHASH_INLINE inline
+#endif
+
 namespace isohash {
 
 // A word of a row. Rows of a mapped file may begin anywhere.
@@ -45,6 +51,16 @@ using DirectKernel = void (*)(const Shape &shape, const uint8_t *query, const ui
 
 // The first i in [start, m) with distances[i] < limit, or m.
 using FindBelow = int64_t (*)(const int32_t *distances, int64_t start, int64_t m, int32_t limit);
+
+// The least of m distances, m >= 1.
+using Least = int32_t (*)(const int32_t *distances, int64_t m);
+
+// As a plain loop, which becomes vectors of the level into whose function it is inlined.
+ISOHASH_INLINE int32_t least_of(const int32_t *distances, int64_t m) {
+    int32_t least = distances[0];
+    for (int64_t i = 1; i < m; i++) least = distances[i] < least ? distances[i] : least;
+    return least;
+}
 
 // Which codes of a block may matter to a query: those at a distance below `limit`, and of these no
 // others than the `most` nearest, with all that are as near as the last of them.
@@ -89,6 +105,7 @@ struct Level {
     DirectKernel direct[ISOHASH_N_METRICS];
     const BatchKernel *batches[5]; // tried in order; null: none
     FindBelow find_below;
+    Least least;
 };
 
 // The batch kernel of `level` for this work, or null: the direct kernel serves.

@@ -92,6 +92,9 @@ bool finds_the_same(const Level &level, const std::vector<int32_t> &distances) {
         if (level.find_below(distances.data(), start, n, limit) !=
             scalar_level()->find_below(distances.data(), start, n, limit))
             return false;
+    for (int64_t m = 1; m <= n; m++)
+        if (level.least(distances.data(), m) != scalar_level()->least(distances.data(), m))
+            return false;
     return true;
 }
 

@@ -193,12 +193,15 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
     return i;
 }
 
+int32_t least(const int32_t *distances, int64_t m) { return least_of(distances, m); }
+
 const Level level = {
     {hamming, symbols<lee_sums, wide_lee, false>, symbols<squared_lee_sums, wide_lee, true>,
      symbols<different_sums, wide_different, false>, symbols<absolute_sums, wide_apart, false>,
      symbols<squared_sums, wide_apart, true>},
     {},
-    find_below};
+    find_below,
+    least};
 
 } // namespace
 

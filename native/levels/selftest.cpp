@@ -50,12 +50,12 @@ std::vector<uint8_t> rows_of(std::mt19937 &random, const Kind &kind, int64_t n, 
 }
 
 struct Answers {
-    std::vector<int32_t> distances, matrix, near;
+    std::vector<int32_t> distances, matrix, least, near;
     std::vector<int64_t> positions, offsets, near_positions;
 
     bool operator==(const Answers &other) const {
-        return distances == other.distances && matrix == other.matrix && near == other.near &&
-               positions == other.positions && offsets == other.offsets &&
+        return distances == other.distances && matrix == other.matrix && least == other.least &&
+               near == other.near && positions == other.positions && offsets == other.offsets &&
                near_positions == other.near_positions;
     }
 };
@@ -69,6 +69,11 @@ Answers answers_of(isohash_scan scan, int level, int threads, int64_t k) {
     isohash_topk(&scan, k, out.distances.data(), out.positions.data());
     out.matrix.resize(static_cast<size_t>(scan.n_queries * scan.n_codes));
     isohash_matrix(&scan, out.matrix.data());
+
+    // Cases of every size, one of them empty.
+    const int64_t n = scan.n_codes, start[] = {0, 1, n / 3, n / 3, n - 2, n};
+    out.least.resize(static_cast<size_t>(scan.n_queries) * 5);
+    isohash_least(&scan, start, 5, out.least.data());
 
     isohash_found *found = isohash_within(&scan, out.matrix[out.matrix.size() / 2]);
     const size_t total = static_cast<size_t>(isohash_found_total(found));

@@ -102,6 +102,11 @@ struct ScanArgs {
     }
 };
 
+inline PyObject *none_unless(int failed) {
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 inline bool is_array(const View &view, int64_t n, size_t item_bytes) {
     return view.bytes() == n * static_cast<int64_t>(item_bytes) ||
            refuse("an output array has the wrong size");

@@ -1,7 +1,8 @@
-// What becomes of distances: the k nearest are kept, all are written down, or those within a radius
-// are collected.
+// What becomes of distances: the k nearest are kept, all are written down, the least of each case is,
+// or those within a radius are collected.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -18,16 +19,21 @@ struct Range {
     int64_t size() const { return last - first; }
 };
 
-// Receives the distances of every query to block after block.
+// Receives the distances of every query to block after block, by rising position.
 class Consumer {
   public:
     virtual ~Consumer() = default;
+    // A block of m codes comes next.
+    virtual void begin(int64_t, Places) {}
     virtual Interest interest(int64_t query) = 0;
     virtual void take(int64_t query, const int32_t *distances, int64_t m, Places places) = 0;
     // Only marked distances are there.
     virtual void take_marked(int64_t query, const int32_t *distances, const uint64_t *marks,
                              int64_t m, Places places) = 0;
 };
+
+constexpr Interest everything{std::numeric_limits<int32_t>::max(),
+                              std::numeric_limits<int64_t>::max()};
 
 // Calls act(i) for each marked code, in order.
 template <class Act> void each_mark(const uint64_t *marks, int64_t m, Act act) {
@@ -64,9 +70,7 @@ class Matrix : public Consumer {
     Matrix(int32_t *out, int64_t columns, int32_t scale)
         : out_(out), columns_(columns), scale_(scale) {}
 
-    Interest interest(int64_t) override {
-        return {std::numeric_limits<int32_t>::max(), std::numeric_limits<int64_t>::max()};
-    }
+    Interest interest(int64_t) override { return everything; }
     void take_marked(int64_t query, const int32_t *distances, const uint64_t *, int64_t m,
                      Places places) override {
         take(query, distances, m, places); // all are marked
@@ -83,6 +87,50 @@ class Matrix : public Consumer {
     int32_t *out_;
     int64_t columns_;
     int32_t scale_;
+};
+
+// Case c owns the codes start[c] to start[c + 1] - 1. The least distance of each query to each case
+// comes into `out` (n_queries, n_cases), which is full of larger numbers when the scan begins.
+class LeastPerCase : public Consumer {
+  public:
+    LeastPerCase(const int64_t *start, int64_t n_cases, int32_t scale, Least least, int32_t *out)
+        : start_(start), n_cases_(n_cases), scale_(scale), least_(least), out_(out) {}
+
+    Interest interest(int64_t) override { return everything; }
+    void begin(int64_t m, Places places) override {
+        runs_.clear();
+        for (int64_t i = 0; i < m;) {
+            while (start_[case_ + 1] <= places[i]) case_++;
+            const int64_t first = i, end = start_[case_ + 1];
+            while (i < m && places[i] < end) i++;
+            runs_.push_back({{first, i}, case_});
+        }
+    }
+    void take_marked(int64_t query, const int32_t *distances, const uint64_t *, int64_t m,
+                     Places places) override {
+        take(query, distances, m, places); // all are marked
+    }
+    void take(int64_t query, const int32_t *distances, int64_t, Places) override {
+        int32_t *row = out_ + query * n_cases_;
+        for (const Run &run : runs_) {
+            const int32_t raw = least_(distances + run.codes.first, run.codes.size());
+            row[run.of_case] = std::min(row[run.of_case], scale_ == 1 ? raw : raw / scale_);
+        }
+    }
+
+  private:
+    struct Run { // codes of the block that belong to one case
+        Range codes;
+        int64_t of_case;
+    };
+
+    const int64_t *start_;
+    int64_t n_cases_;
+    int32_t scale_;
+    Least least_;
+    int32_t *out_;
+    int64_t case_ = 0; // the last one met
+    std::vector<Run> runs_;
 };
 
 class Within : public Consumer {

@@ -28,11 +28,6 @@ constexpr int n_tables = 4, longest_substring = 16;
 #else
 #define ISOHASH_POPCNT
 #endif
-#if defined(__GNUC__)
-#define ISOHASH_INLINE inline __attribute__((always_inline))
-#else
-#define ISOHASH_INLINE inline
-#endif
 
 ISOHASH_INLINE int set_bits(uint64_t x) {
 #if defined(__GNUC__)

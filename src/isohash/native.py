@@ -20,8 +20,8 @@ try:
 except ImportError:  # built without a compiler: isohash still works, only slower
     _native = None  # type: ignore[assignment]
 
-# As in native/module.cpp; an extension left over from another version is not used.
-INTERFACE = 6
+# As in native/python/module.cpp; an extension left over from another version is not used.
+INTERFACE = 7
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -110,6 +110,22 @@ def matrix(scan: Scan, queries: NDArray[Any], codes: NDArray[Any]) -> NDArray[np
     """All distances, shape (n_queries, n_codes)."""
     distances = np.empty((len(queries), len(codes)), dtype=np.int32)
     _native.matrix(*scan.args(queries, codes), distances)
+    return distances
+
+
+def least(
+    scan: Scan,
+    queries: NDArray[Any],
+    codes: NDArray[Any],
+    start: NDArray[np.int64],
+    allowed: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32]:
+    """The least distance to allowed codes start[c]:start[c + 1], (n_queries, n_cases).
+
+    The largest int32 where a case has none. `start` never falls, from 0 to the number of codes.
+    """
+    distances = np.empty((len(queries), len(start) - 1), dtype=np.int32)
+    _native.least(*scan.args(queries, codes), allowed, start, distances)
     return distances
 
 
@@ -249,6 +265,24 @@ def unpack(packed: NDArray[np.uint8], widths: NDArray[np.uint8]) -> NDArray[np.u
     symbols = np.empty((len(packed), len(widths)), dtype=np.uint16)
     _native.unpack(widths, packed.shape[1], np.ascontiguousarray(packed), symbols)
     return symbols
+
+
+def symbols(
+    packed: NDArray[np.uint8],
+    widths: NDArray[np.uint8],
+    spans: NDArray[np.uint8],
+    values: NDArray[np.uint16],
+    threads: int = 1,
+) -> NDArray[np.uint16]:
+    """The symbols (n, sum of spans) that packed rows stand for.
+
+    Group g stores in `widths[g]` bits which of its 2^widths[g] rows of `spans[g]` symbols it holds;
+    `values` has these rows, group after group.
+    """
+    out = np.empty((len(packed), int(spans.sum(dtype=np.int64))), dtype=np.uint16)
+    plain, table = np.ascontiguousarray(packed), np.ascontiguousarray(values, dtype=np.uint16)
+    _native.symbols(plain, packed.shape[1], widths, spans, table, threads, out)
+    return out
 
 
 def dots(

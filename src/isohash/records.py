@@ -185,8 +185,11 @@ class Alphabets:
         """Where the symbols of each position (or group) begin in `values`."""
         return np.cumsum(self._sizes) - self._sizes
 
-    def symbols(self, packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    def symbols(self, packed: NDArray[np.uint8], threads: int = 1) -> NDArray[np.uint16]:
         """The symbols (n, length) that the stored bytes stand for."""
+        if native.available():
+            spans = np.ones_like(self.widths) if self.spans is None else self.spans
+            return native.symbols(packed, self.widths, spans, self.values, threads)
         indices = self.unpack(packed)
         if self.spans is None:
             return self.values[self.starts + indices]

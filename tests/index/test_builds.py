@@ -14,7 +14,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 NATIVE = ROOT / "native"
 LIMIT = 900  # seconds for one build or its tests: machines may be busy
-SEARCH = ("search.cpp", "pool.cpp")  # what the comparison needs besides the levels
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LIMIT)]
@@ -88,7 +87,9 @@ def levels_in(folder: Path, **settings: str) -> str:
 
 def compile_selftest(program: Path, compiler: str, *flags: str) -> Path:
     """The kernels with their own comparison of every level with the scalar one."""
-    sources = [*sorted(NATIVE.glob("levels/*.cpp")), *(NATIVE / "search" / f for f in SEARCH)]
+    sources = [
+        path for part in ("levels", "search") for path in sorted(NATIVE.glob(f"{part}/*.cpp"))
+    ]
     always = ("-std=c++17", "-pthread", f"-I{NATIVE}")
     done = run(compiler, *always, *flags, *sources, "-o", program)
     assert done.returncode == 0, done.stderr
@@ -100,7 +101,7 @@ def compile_selftest(program: Path, compiler: str, *flags: str) -> Path:
 def test_avx512_and_amx_kernels_are_exact_under_emulation(tmp_path: Path) -> None:
     folder = build(tmp_path, "-DISOHASH_EMULATE -Wno-psabi")
     assert levels_in(folder).endswith("avx2 avx512 amx")
-    test_in(folder, "test_levels")
+    test_in(folder, "test_levels", "test_segments")
 
 
 @needs_gcc
@@ -121,7 +122,14 @@ def test_the_module_reads_and_writes_only_what_is_its_own(tmp_path: Path) -> Non
     # The interpreter itself leaks by design, and was not linked with the sanitizer's runtime.
     settings = {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"}
     assert "scalar" in levels_in(folder, **settings)
-    tests = ("test_flat", "test_alphabets", "test_multi_index", "test_prefix", "test_epilogue")
+    tests = (
+        "test_flat",
+        "test_alphabets",
+        "test_segments",
+        "test_multi_index",
+        "test_prefix",
+        "test_epilogue",
+    )
     test_in(folder, *tests, **settings)
 
 
@@ -140,4 +148,4 @@ def test_without_a_compiler_numpy_answers(tmp_path: Path) -> None:
     folder = build(tmp_path, CC="/bin/false", CXX="/bin/false")
     assert not list(folder.glob("isohash/*.so"))
     assert levels_in(folder) == "numpy"
-    test_in(folder, "test_flat", "test_laws", "test_epilogue")
+    test_in(folder, "test_flat", "test_laws", "test_segments", "test_epilogue")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.problems import assert_least, every_level, random_codes, tied_codes, uneven_codes
 
+from isohash import native
 from isohash.errors import InputError
 from isohash.index import segments
 from isohash.index.flat import distances
@@ -253,6 +254,18 @@ def test_borders_that_do_not_fit_are_refused(start: list[int], message: str) -> 
 def test_bad_input_is_refused_with_the_reason(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(random_codes_of(64))
+
+
+@pytest.mark.skipif(not native.available(), reason="no compiled extension")
+def test_the_extension_refuses_borders_that_do_not_fit() -> None:
+    scan, codes = native.Scan("hamming", 2, 1, "scalar", 1), np.zeros((5, 4), np.uint64)
+    for start in ([0, 3], [1, 5], [0, 4, 3, 5], [0, 6, 5]):
+        with pytest.raises(ValueError, match="start must rise"):
+            native.least(scan, codes, codes, np.array(start, np.int64))
+    with pytest.raises(ValueError, match="start must rise"):
+        native.least(scan, codes, codes, np.array([0, 5], np.int32)[:1])
+    with pytest.raises(ValueError, match="mask"):
+        native.least(scan, codes, codes, np.array([0, 5], np.int64), np.ones(4, np.bool_))
 
 
 def random_codes_of(length: int) -> Codes:

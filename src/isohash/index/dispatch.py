@@ -147,6 +147,9 @@ def least(
     allowed: Mask | None = None,
 ) -> NDArray[np.int32]:
     """The least distance to the allowed rows of each case, as `segments.least_per_case` says."""
+    scan = native_scan(layout, len(codes), threads)
+    if scan is not None:
+        return native.least(scan, queries, codes, start, allowed)
     if allowed is not None:
         start = np.concatenate([[0], np.cumsum(allowed)])[start]
         codes = codes[allowed]

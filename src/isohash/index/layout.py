@@ -39,7 +39,7 @@ BYTE_Q = 256
 UNPACKED_ROWS = 4096
 
 # Distances are int32 everywhere; longer codes than this allows are refused.
-MAX_DISTANCE = np.iinfo(np.int32).max // 2 - 1  # as native/module.cpp has it
+MAX_DISTANCE = np.iinfo(np.int32).max // 2 - 1  # as native/python/searches.cpp has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,18 @@ class Layout:
             return self.width * WORD_BYTES * 8 // self.scale
         return self.length * int(self.steps.max())
 
-    def expand(self, codes: Codes) -> NDArray[Any]:
+    def expand(self, codes: Codes, threads: int = 1) -> NDArray[Any]:
         """The codes in this layout: uint64 words, or uint8 or uint16 symbols, (n, width).
 
         Codes that are stored as they are searched are not copied, so that a memory-mapped file is
-        searched in place.
+        searched in place. `threads` share the look-up in unequal alphabets.
         """
         if self.steps is None and self.q == 2:
             return words_of(codes.packed)
         if self.searches_in_place(codes):
             return np.ascontiguousarray(codes.packed)
+        if codes.alphabets is not None and self.symbol_bits == 16:
+            return codes.alphabets.symbols(codes.packed, threads)
         out = np.empty((len(codes), self.width), dtype=self._dtype)
         for start in range(0, len(codes), UNPACKED_ROWS):
             part = codes[start : start + UNPACKED_ROWS].symbols()

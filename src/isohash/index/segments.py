@@ -71,7 +71,8 @@ def least_per_case(
         if kept is not None and not layout.searches_in_place(codes):  # unpack no row in vain
             codes, inside = codes[kept], np.concatenate([[0], np.cumsum(kept)])[inside]
             kept = None
-        part = dispatch.least(queries, layout.expand(codes), layout, inside, n_threads, kept)
+        stored = layout.expand(codes, n_threads)
+        part = dispatch.least(queries, stored, layout, inside, n_threads, kept)
         np.minimum(least[:, cases], part, out=least[:, cases])
     return least
 

@@ -1,0 +1,15 @@
+// The functions of the Python module, which module.cpp lists.
+#pragma once
+
+#include "python/module_args.hpp"
+
+namespace isohash_module {
+
+using Function = PyObject *(PyObject *, PyObject *const *, Py_ssize_t);
+
+// searches.cpp
+Function topk, matrix, least, within, tables_build, tables_topk;
+// encoding.cpp
+Function threshold_turns, wrap_symbols, quantise, pack, unpack, symbols, dots;
+
+} // namespace isohash_module
