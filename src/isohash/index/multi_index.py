@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isohash import native
 from isohash.errors import InputError
@@ -55,8 +55,13 @@ class MultiIndex:
     def __len__(self) -> int:
         return len(self._flat)
 
-    def search(self, codes: Codes, k: int) -> Hits:
-        """The k nearest codes of each query, ordered by (distance, position)."""
+    def search(self, codes: Codes, k: int, allowed: ArrayLike | None = None) -> Hits:
+        """The k nearest codes of each query, ordered by (distance, position).
+
+        With `allowed`, a mask over positions (n,), the flat scan answers.
+        """
+        if allowed is not None:
+            return self._flat.search(codes, k, allowed)
         return self.search_counted(codes, k)[0]
 
     def search_counted(self, codes: Codes, k: int) -> tuple[Hits, NDArray[np.int64]]:

@@ -21,11 +21,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.index import dispatch
-from isohash.index.flat import check_same_kind, checked_k
+from isohash.index.flat import check_same_kind, checked_k, checked_mask
 from isohash.index.layout import layout_of, words_of
 from isohash.records import Codes, Hits
 
@@ -75,49 +75,53 @@ class PrefixIndex:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def search(self, codes: Codes, k: int) -> Hits:
-        """The k nearest codes of each query, ordered by (distance, position)."""
-        return self.search_counted(codes, k)[0]
+    def search(self, codes: Codes, k: int, allowed: ArrayLike | None = None) -> Hits:
+        """The k nearest codes of each query, ordered by (distance, position).
 
-    def search_counted(self, codes: Codes, k: int) -> tuple[Hits, NDArray[np.int64]]:
+        `allowed` is a mask over positions, (n,): only codes where it is True are considered.
+        """
+        return self.search_counted(codes, k, allowed)[0]
+
+    def search_counted(
+        self, codes: Codes, k: int, allowed: ArrayLike | None = None
+    ) -> tuple[Hits, NDArray[np.int64]]:
         """The hits, and how many codes were compared in full for each query, (n_queries,)."""
         check_same_kind(codes, self._layout)
-        wanted = min(checked_k(k), len(self))
+        mask = checked_mask(allowed, len(self))
+        among = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
+        wanted = min(checked_k(k), len(among))
         queries, prefixes = self._layout.expand(codes), self._prefix_of(codes)
         distances = np.empty((len(codes), wanted), dtype=np.int32)
         positions = np.empty((len(codes), wanted), dtype=np.int64)
         verified = np.zeros(len(codes), dtype=np.int64)
         for i in range(len(codes) if wanted else 0):
-            survivors = self._survivors(queries[i : i + 1], prefixes[i : i + 1], wanted)
+            survivors = self._survivors(queries[i : i + 1], prefixes[i : i + 1], wanted, among)
             found = self._verify(queries[i : i + 1], survivors, wanted)
             distances[i], positions[i] = found
-            verified[i] = len(self) if survivors is None else len(survivors)
+            verified[i] = len(survivors)
         return Hits(positions, distances), verified
 
     def _survivors(
-        self, query: NDArray[Any], prefix: NDArray[Any], k: int
-    ) -> NDArray[np.int64] | None:
-        """Positions of the codes that may be among the k nearest; None: too many to pay."""
+        self, query: NDArray[Any], prefix: NDArray[Any], k: int, among: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Positions of the codes that may be the k nearest `among` some; all, if most may."""
         partial = dispatch.matrix(prefix, self._prefixes, self._prefix_layout, self._threads)[0]
+        partial = partial[among]
         counts = np.cumsum(np.bincount(partial))
-        enough = min(SEEDS_PER_NEIGHBOUR * k, len(self))
+        enough = min(SEEDS_PER_NEIGHBOUR * k, len(among))
         nearest_prefixes = int(np.searchsorted(counts, enough))
-        seeds = np.flatnonzero(partial <= nearest_prefixes)[: 2 * enough]
+        seeds = among[np.flatnonzero(partial <= nearest_prefixes)[: 2 * enough]]
         bound = self._verify(query, seeds, k)[0][-1]
         keep = self.largest_prefix_distance[bound]
-        last = counts[min(int(keep), len(counts) - 1)]
-        if last > MOST_SURVIVORS * len(self):
-            return None
-        return np.flatnonzero(partial <= keep)
+        if counts[min(int(keep), len(counts) - 1)] > MOST_SURVIVORS * len(among):
+            return among
+        return among[partial <= keep]
 
     def _verify(
-        self, query: NDArray[Any], survivors: NDArray[np.int64] | None, k: int
+        self, query: NDArray[Any], survivors: NDArray[np.int64], k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Distances and positions of the k nearest among `survivors`; None: among all codes."""
-        if survivors is None:
-            found = dispatch.topk(query, self._rows, self._layout, k, self._threads)
-            return found[0][0], found[1][0]
-        rows = self._rows[survivors]
+        """Distances and positions of the k nearest among `survivors`, ascending positions."""
+        rows = self._rows if len(survivors) == len(self) else self._rows[survivors]
         distances, places = dispatch.topk(query, rows, self._layout, k, self._threads)
         return distances[0], survivors[places[0]]
 

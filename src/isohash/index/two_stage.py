@@ -9,7 +9,9 @@ only. With as many candidates as items the answer is that of an exhaustive Eucli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +22,8 @@ from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.projection import as_rows
 from isohash.index.flat import FlatIndex, checked_k
+from isohash.index.protocol import Index
+from isohash.records import Codes
 
 CANDIDATES = 256  # re-ranked unless told otherwise; docs/hashing.md has recall against this number
 
@@ -43,6 +47,9 @@ class TwoStageIndex:
     `keep_vectors` False nothing but codes is kept, and the second stage compares the real-valued
     query with the point that a candidate's code stands for (asymmetric distance); only codes
     fitted to data (`make_hasher`) stand for points.
+
+    `first_stage` makes of the codes the index that chooses candidates, such as `MultiIndex.of`; by
+    default a `FlatIndex` that searches with `threads`.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class TwoStageIndex:
         vectors: NDArray[np.floating],
         keep_vectors: bool = True,
         threads: int | None = None,
+        first_stage: Callable[[Codes], Index[Codes]] | None = None,
     ) -> None:
         if not keep_vectors and not isinstance(hash_, PointHash):
             raise InputError(
@@ -60,7 +68,8 @@ class TwoStageIndex:
         self.hash = hash_
         self.stored = hash_.encode(vectors)
         self.vectors = vectors if keep_vectors else None
-        self.index = FlatIndex.of(self.stored, threads)
+        make = first_stage or partial(FlatIndex.of, threads=threads)
+        self.index: Index[Codes] = make(self.stored)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -78,7 +87,7 @@ class TwoStageIndex:
         """
         rows = as_rows(queries, self.hash.dim)
         n = max(checked_k(k), checked_k(candidates))
-        found = self.index.search(self.hash.encode(rows), n, allowed).ids
+        found = self.index.search(self.hash.encode(rows), n, allowed=allowed).ids
         if self.vectors is not None:
             return rerank(np.asarray(queries, dtype=np.float64), found, self.vectors, k)
         assert isinstance(self.hash, PointHash)  # as __init__ has checked
