@@ -16,6 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="seed of the rng fixture")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Never touch the user's own key of pseudonyms."""
+    os.environ["ISOHASH_KEY_FILE"] = str(tmp_path_factory.mktemp("key") / "pseudonym.key")
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by --seed and the test's own name."""

@@ -22,7 +22,10 @@ def phantom(family: int, member: int) -> Case:
 
 
 def as_findings(cases: dict[str, Callable[[], Case]], stamp: str = "1") -> Findings:
-    return Findings("phantom", tuple(Found(k, stamp, k, read) for k, read in cases.items()))
+    return Findings(
+        "phantom",
+        tuple(Found(k, stamp, k, lambda _, read=read: read()) for k, read in cases.items()),
+    )
 
 
 def some_phantoms(families: int = FAMILIES, members: int = MEMBERS) -> Findings:

@@ -3,11 +3,9 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.records import Volume
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.naming import patient_notes
@@ -32,7 +30,7 @@ def test_unknown_names_are_told_and_an_edited_table_is_followed(tmp_path, findin
     archive = tmp_path / "archive"
     first = index_found(findings, archive, QUICK)
     (row,) = first.unmapped
-    assert (row.name, row.n_cases) == ("Our own thing", 3)
+    assert (row.typed, row.kind, row.n_cases) == ("Our own thing", "organ", 3)
     again = index_found(findings, archive, {})
     assert len(again.unchanged) == 3
     named = index_found(findings, archive, {"aliases": {"our OWN thing": "Parotid_L"}})
@@ -51,14 +49,6 @@ def test_many_cases_of_one_patient_are_worth_a_note():
     assert not patient_notes([{"patient": "a"}] * 9 + [{"patient": "b"}])
     (note,) = patient_notes([{"patient": "a"}] * 5)
     assert "--same-patient" in note
-
-
-def test_a_second_structure_of_one_name_keeps_its_own(tmp_path):
-    from isohash.dosimetry.names import renamed
-
-    masks = {name: Volume(np.zeros((1, 1, 1), bool), np.eye(4)) for name in "abc"}
-    result = renamed(masks, {"A": "x", "b": "x", "c": "a"})
-    assert result == {"x": masks["a"], "b": masks["b"], "c": masks["c"]}
 
 
 def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkeypatch):
@@ -89,7 +79,7 @@ def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkey
         "--json",
     )
     told = json.loads(capsys.readouterr().out)
-    assert told["unmapped"] == [{"name": "parotidd left", "n_cases": 2, "suggestions": ["Parotid"]}]
+    assert told["unmapped"] == [{"kind": "organ", "n_cases": 2, "suggestions": ["Parotid"]}]
     assert all("no plan file" in " ".join(notes) for notes in told["warnings"].values())
     names.write_text('{"parotidd left": "Parotid_L"}')
     run(

@@ -21,10 +21,10 @@ def small_case(rng, name="small", shape=(5, 9, 12), spacing=(5.0, 2.0, 1.0), pat
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]] = spacing
     affine[:3, 3], affine[3, 3] = (-7.5, 12.25, -30.0), 1
-    masks = {name: np.zeros(shape, dtype=bool) for name in ("L", "Ring", "PTV60")}
-    masks["L"][1:4, 2:7, 3] = masks["L"][1:4, 6, 3:6] = True
-    masks["Ring"][2, 1:8, 2:11] = True
-    masks["Ring"][2, 3:6, 4:9] = False
+    masks = {name: np.zeros(shape, dtype=bool) for name in ("Larynx", "Rectum", "PTV60")}
+    masks["Larynx"][1:4, 2:7, 3] = masks["Larynx"][1:4, 6, 3:6] = True
+    masks["Rectum"][2, 1:8, 2:11] = True
+    masks["Rectum"][2, 3:6, 4:9] = False
     masks["PTV60"][1, 1:3, 1:3] = masks["PTV60"][1, 3:5, 3:5] = masks["PTV60"][3, 7, 9] = True
     return Case(
         id=name,

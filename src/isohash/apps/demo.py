@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isohash.apps.page.collage import write_collage
 from isohash.apps.page.report import write_report
 from isohash.progress import Progress
+from isohash.records import Case
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.comparison import By
 from isohash.retrieval.engine import Archive
 from isohash.sources.found import Findings, Found
+from isohash.sources.identity.naming import Naming
 from isohash.sources.phantom import phantom_case
 
 FAMILIES, PER_FAMILY = 6, 11  # each query has ten relatives
@@ -94,12 +96,16 @@ def phantoms(seed: int, families: int = FAMILIES, per_family: int = PER_FAMILY) 
                 key=_name(family, member),
                 fingerprint=f"phantom-{seed}-{family}-{member}",
                 path=_name(family, member),
-                reader=partial(phantom_case, family, member, seed),
+                reader=_reader(family, member, seed),
             )
             for family in range(families)
             for member in range(per_family)
         ),
     )
+
+
+def _reader(family: int, member: int, seed: int) -> Callable[[Naming], Case]:
+    return lambda naming: phantom_case(family, member, seed)
 
 
 def _name(family: int, member: int) -> str:

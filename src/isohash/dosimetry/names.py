@@ -16,7 +16,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from isohash.errors import InputError
 from isohash.records import Case, Volume
@@ -154,9 +153,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
 }
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class NameMap:
     """What became of a list of names: `mapped`, and for the others `suggestions`, best first."""
@@ -214,22 +210,13 @@ def load_aliases(path: str | Path) -> dict[str, str]:
     return table
 
 
-def renamed(structures: Mapping[str, T], aliases: Mapping[str, str]) -> dict[str, T]:
-    """The structures under the names of the user's own table; the others keep theirs.
-
-    Of two that would get one name the second keeps its own.
-    """
-    own = _own(aliases)
-    result: dict[str, T] = {}
-    for name, structure in structures.items():
-        wanted = own.get(" ".join(_words(name)), name)
-        taken = wanted in result or (wanted != name and wanted in structures)
-        result[name if taken else wanted] = structure
-    return result
+def spelling(name: str) -> str:
+    """What spellings of one name have in common: its words, whatever their case and punctuation."""
+    return " ".join(_words(name))
 
 
 def _own(aliases: Mapping[str, str] | None) -> dict[str, str]:
-    return {" ".join(_words(key)): value for key, value in (aliases or {}).items()}
+    return {spelling(key): value for key, value in (aliases or {}).items()}
 
 
 def _words(name: str) -> list[str]:
@@ -286,8 +273,8 @@ TARGET_PREFIXES = ("PTV", "CTV", "GTV", "ITV")
 
 
 def is_target(name: str) -> bool:
-    """Whether a canonical name is that of a target volume."""
-    return name.startswith(TARGET_PREFIXES)
+    """Whether a name that left a reader is that of a target volume."""
+    return name.startswith(TARGET_PREFIXES) or name.endswith("(target)")
 
 
 def structures_by_name(case: Case) -> dict[str, Volume]:

@@ -34,7 +34,7 @@ from isohash.retrieval.comparison import (
     views_of,
 )
 from isohash.retrieval.entry import Entry, codes_name, query_entry
-from isohash.retrieval.naming import named
+from isohash.retrieval.naming import naming_of
 from isohash.retrieval.pipeline import Pipeline, load_pipeline
 from isohash.retrieval.reranking import Embedded, n_candidates, rerank
 from isohash.retrieval.settings import settings_of
@@ -318,15 +318,15 @@ class Archive:
             return case
         if isinstance(case, str) and case in self.store:
             return self.entry(case)
+        naming = naming_of(settings_of(self.recipe)["aliases"])
         if not isinstance(case, Case):
             if not Path(case).exists():
                 raise InputError(f"{case} is neither a path nor the id of a case in this archive")
-            findings = find(case)
+            findings = find(case, naming=naming)
             case = sole_case(findings, case)
             if findings.key and findings.key != self.recipe.get("key", findings.key):
                 case = replace(case, warnings=(*case.warnings, OTHER_KEY))
-        case = named(case, settings_of(self.recipe)["aliases"])
-        return query_entry(self.pipeline.code(case), pictures)
+        return query_entry(self.pipeline.code(naming.let_out(case)), pictures)
 
 
 def _global_rows(

@@ -10,52 +10,55 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isohash.dosimetry.names import match_names, renamed
-from isohash.records import Case, Vectors
-from isohash.sources.found import Findings, Found
+from isohash.dosimetry.names import match_names
+from isohash.sources.found import Findings
+from isohash.sources.identity.aliases import Aliases
+from isohash.sources.identity.naming import Kind, Naming, kind_in
 
 MANY = 5  # cases of one patient in one run that are worth a note
 
 
 @dataclass(frozen=True)
 class Unmapped:
-    """A name of structures that no table knows, how many cases have it, and what it is near to."""
+    """Structures of one name that no table knows: their kind, in how many cases, and near names.
 
-    name: str
+    `typed` is what the files call them. It may name a patient, so only the owner of the files sees
+    it, at the end of a run; it is in no JSON.
+    """
+
+    kind: Kind
     n_cases: int
     suggestions: tuple[str, ...]
+    typed: str = field(repr=False)
 
 
-def named(case: Case, aliases: Mapping[str, str]) -> Case:
-    """The case with structures under the names of the table."""
-    return replace(case, structures=renamed(case.structures, aliases)) if aliases else case
+def naming_of(aliases: Mapping[str, str]) -> Naming:
+    """How structures are named with an archive's table."""
+    return Naming(Aliases.of(aliases))
 
 
-def known_as(findings: Findings, aliases: Mapping[str, str]) -> Findings:
-    """The same cases, to be read under the names of the table."""
-    if not aliases:
-        return findings
-    text = json.dumps(sorted(aliases.items())).encode()
-    stamp = hashlib.blake2b(text, digest_size=8).hexdigest()
+def known_as(findings: Findings, aliases: Mapping[str, str]) -> tuple[Findings, Naming]:
+    """The same cases, to be read under the names of the table; and where unknown ones are noted."""
+    naming = naming_of(aliases)
+    text = json.dumps(sorted(naming.aliases.table.items())).encode()
+    stamp = f"-{hashlib.blake2b(text, digest_size=8).hexdigest()}" if aliases else ""
     found = tuple(
-        replace(one, fingerprint=f"{one.fingerprint}-{stamp}", reader=partial(_read, one, aliases))
-        for one in findings.found
+        replace(one, fingerprint=one.fingerprint + stamp, naming=naming) for one in findings.found
     )
-    return replace(findings, found=found)
+    return replace(findings, found=found), naming
 
 
-def unmapped(
-    facts: Iterable[Mapping[str, Any]], aliases: Mapping[str, str]
-) -> tuple[Unmapped, ...]:
-    """Names of structures without a canonical name, the most frequent first."""
-    counts = Counter(name for one in facts for name in one.get("structures", ()))
-    names = match_names(name for name in counts if name not in aliases.values())
-    rows = [Unmapped(name, counts[name], near) for name, near in names.suggestions.items()]
-    return tuple(sorted(rows, key=lambda row: (-row.n_cases, row.name)))
+def unmapped(naming: Naming) -> tuple[Unmapped, ...]:
+    """What was typed for structures without a known name, the most frequent first."""
+    cases = naming.unknown.values()
+    counts = Counter(typed for case in cases for typed in set(case.values()))
+    kinds = {typed: kind_in(left) for case in cases for left, typed in case.items()}
+    near = match_names(counts).suggestions
+    rows = [Unmapped(kinds[typed], n, near.get(typed, ()), typed) for typed, n in counts.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.n_cases, row.typed)))
 
 
 def patient_notes(facts: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -67,8 +70,3 @@ def patient_notes(facts: Iterable[Mapping[str, Any]]) -> list[str]:
         f"all {len(patients)} cases carry the number of one patient; if they are of several, "
         "query with --same-patient, for a query leaves its own patient out"
     ]
-
-
-def _read(found: Found, aliases: Mapping[str, str]) -> Case | Vectors:
-    case = found.read()
-    return named(case, aliases) if isinstance(case, Case) else case

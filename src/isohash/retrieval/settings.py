@@ -74,8 +74,11 @@ class IndexReport:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `--json`."""
-        return asdict(self)
+        """Plain values for `--json`; what was typed for unknown names is not among them."""
+        facts = asdict(self)
+        for row in facts["unmapped"]:
+            del row["typed"]
+        return facts
 
 
 def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore | None:

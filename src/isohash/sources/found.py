@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
+from isohash.sources.identity.naming import Naming
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,21 @@ class Found:
     """A case (or a table of vectors) that can be read when it is wanted.
 
     `key` is a stable name without identity. `fingerprint` changes when the files change, so an
-    unchanged source need not be read again. `reader` is called anew by every `read`.
+    unchanged source need not be read again. `reader` is called anew by every `read`; what leaves
+    here has only names of structures that `naming` lets out.
     """
 
     key: str
     fingerprint: str
     path: str
-    reader: Callable[[], Case | Vectors]
+    reader: Callable[[Naming], Case | Vectors]
+    naming: Naming = field(default_factory=Naming)
 
     def read(self) -> Case | Vectors:
         """Read the files; InputError names the file, the reason and the next step."""
         try:
-            return self.reader()
+            read = self.reader(self.naming)
+            return self.naming.let_out(read) if isinstance(read, Case) else read
         except InputError:
             raise
         except MemoryError as error:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from isohash.errors import InputError
@@ -20,6 +19,8 @@ from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.found import Findings, Found, Skipped, fingerprint
+from isohash.sources.identity.aliases import Aliases
+from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
 from isohash.sources.vectors import read_vectors
@@ -30,8 +31,10 @@ KINDS = ("dicom", "openkbp", "openkbp-csv", "vectors")  # where several are pres
 FORMATS = "DICOM, OpenKBP (pt_N.npz or folders of CSV) or vectors (.npy, .npz)"
 
 
-def find(path: str | Path, progress: Progress | None = None) -> Findings:
-    """List the cases at or below `path` and the files passed over.
+def find(
+    path: str | Path, progress: Progress | None = None, naming: Naming | None = None
+) -> Findings:
+    """List the cases at or below `path` and the files passed over; `naming` names structures.
 
     Raises InputError if the path does not exist or holds nothing that can be read.
     """
@@ -50,7 +53,7 @@ def find(path: str | Path, progress: Progress | None = None) -> Findings:
         if other != kind:
             reason = f"{other} beside {kind}: give it as a source of its own"
             skipped += [Skipped(str(file), reason) for file in by_kind.get(other, ())]
-    found = _found(kind, by_kind[kind], skipped, progress)
+    found = _found(kind, by_kind[kind], skipped, progress, naming or Naming())
     if not found:
         raise InputError(_nothing_found(path, skipped))
     key = key_mark(load_key()) if kind == "dicom" else ""
@@ -58,14 +61,20 @@ def find(path: str | Path, progress: Progress | None = None) -> Findings:
 
 
 def read_cases(
-    path: str | Path, on_skip: Callable[[Skipped], None] | None = None
+    path: str | Path,
+    on_skip: Callable[[Skipped], None] | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:
     """The cases at or below `path`, one at a time.
+
+    Names of structures that no table knows may hold a patient's name, so they become `ROI n` with
+    what it is: `ROI 7 (organ)`. `aliases` (what is typed in the files -> name) is the site's own
+    table: what it lists leaves under the name that it gives.
 
     What cannot be read is passed to `on_skip` (by default a warning is issued) and the iteration
     goes on; InputError is raised if there is nothing to read or nothing could be read.
     """
-    findings = find(path)
+    findings = find(path, naming=Naming(Aliases.of(aliases)))
     if findings.kind == "vectors":
         raise InputError(f"{path}: holds vectors, not cases; read them with read_vectors")
     on_skip = on_skip or _warn
@@ -85,9 +94,9 @@ def read_cases(
         raise InputError(last)
 
 
-def read_case(path: str | Path) -> Case:
-    """The one case at or below `path`."""
-    return sole_case(find(path), path)
+def read_case(path: str | Path, aliases: Mapping[str, str] | None = None) -> Case:
+    """The one case at or below `path`; see `read_cases` for `aliases`."""
+    return sole_case(find(path, naming=Naming(Aliases.of(aliases))), path)
 
 
 def sole_case(findings: Findings, path: str | Path) -> Case:
@@ -171,14 +180,18 @@ def _kind(file: Path) -> str | None:
 
 
 def _found(
-    kind: str, paths: list[Path], skipped: list[Skipped], progress: Progress | None
+    kind: str,
+    paths: list[Path],
+    skipped: list[Skipped],
+    progress: Progress | None,
+    naming: Naming,
 ) -> list[Found]:
     if kind == "dicom":
         from isohash.sources.dicom.find import (
             find_dicom,  # pydicom is loaded only when it is needed
         )
 
-        return find_dicom(paths, skipped, progress)
+        return find_dicom(paths, skipped, progress, naming)
     readers: dict[str, Callable[[Path], Case | Vectors]] = {
         "openkbp": read_npz_case,
         "openkbp-csv": read_csv_case,
@@ -192,9 +205,17 @@ def _found(
             reason = f"a second case named {key} (the first is {found[key].path}); rename one"
             skipped.append(Skipped(str(path), reason))
         else:
-            found[key] = Found(key, fingerprint(files), str(path), partial(readers[kind], path))
+            reader = _of_path(readers[kind], path)
+            found[key] = Found(key, fingerprint(files), str(path), reader, naming)
         tell(progress, done + 1, len(paths), key)
     return list(found.values())
+
+
+def _of_path(
+    read: Callable[[Path], Case | Vectors], path: Path
+) -> Callable[[Naming], Case | Vectors]:
+    """A reader of one path; what it reads is named when it is let out."""
+    return lambda naming: read(path)
 
 
 def _nothing_found(path: Path, skipped: list[Skipped]) -> str:

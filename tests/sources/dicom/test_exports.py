@@ -207,7 +207,7 @@ def uneven(tmp_path):
         "uneven",
         ct=Volume(hu, affine),
         dose=Volume(np.broadcast_to(20 + z / 2, shape).astype(np.float32), affine),
-        structures={"Cone": Volume(cone, affine)},
+        structures={"Cochlea": Volume(cone, affine)},
         prescription_gy=45.0,
     )
     write_dicom(case, tmp_path)
@@ -236,7 +236,7 @@ def test_slices_that_grow_thicker_are_resampled_in_mm_with_a_warning(uneven):
     np.testing.assert_allclose(case.ct.spacing_mm, (2, 1.5, 1.5))
     np.testing.assert_array_equal(case.ct.array[:, 3, 3], np.rint(10 * z))
     np.testing.assert_allclose(case.dose.array[:, 3, 3], 20 + z / 2, atol=1e-4)
-    radius_mm = 1.5 * np.sqrt(case.structures["Cone"].array.sum(axis=(1, 2)) / np.pi)
+    radius_mm = 1.5 * np.sqrt(case.structures["Cochlea"].array.sum(axis=(1, 2)) / np.pi)
     inside = (z >= 4) & (z <= 52)
     # Half way between two planes the larger contour counts: half of 1 mm, and the pixels.
     np.testing.assert_allclose(radius_mm[inside], (26 - z / 4)[inside], atol=0.6)
@@ -265,7 +265,7 @@ def test_uneven_slices_come_back_alike_from_feet_first_and_descending_dose(uneve
     np.testing.assert_array_equal(turned.ct.array, straight.ct.array)
     np.testing.assert_allclose(turned.dose.array, straight.dose.array, atol=1e-4)
     np.testing.assert_array_equal(
-        turned.structures["Cone"].array, straight.structures["Cone"].array
+        turned.structures["Cochlea"].array, straight.structures["Cochlea"].array
     )
 
 

@@ -87,7 +87,7 @@ def test_a_dose_without_ct_keeps_its_grid_and_says_so(tmp_path, case):
     read = read_case(tmp_path)
     assert read.ct is None
     np.testing.assert_allclose(read.dose.array, case.dose.array, atol=1e-5)
-    np.testing.assert_array_equal(read.structures["L"].array, case.structures["L"].array)
+    np.testing.assert_array_equal(read.structures["Larynx"].array, case.structures["Larynx"].array)
     assert any("keeps its grid" in warning for warning in read.warnings)
 
 

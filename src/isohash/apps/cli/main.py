@@ -132,7 +132,7 @@ def index(
             rehashed = rehash(archive, progress)
         report = index_source(source, archive, options, progress)
     facts = {**report.to_json(), "rehashed": rehashed}
-    _print(facts, index_table(report, archive, rehashed), as_json)
+    _print(facts, index_table(report, archive, source, rehashed), as_json)
     if not report.n_cases:
         raise typer.Exit(1)
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
 LINES_SHOWN = 20
 SHARES_SHOWN = 3
 PIPED_WIDTH = 160
+HOW_TO_NAME = (
+    "To give them names: isohash names {source} --add-to our-names.json, fill in the names there, "
+    "and index again with --aliases our-names.json."
+)
 
 
 def show(content: RenderableType) -> None:
@@ -61,7 +65,10 @@ def demo_table(result: DemoResult) -> Group:
 
 
 def index_table(
-    report: IndexReport, archive: Path, rehashed: Sequence[Mapping[str, Any]] = ()
+    report: IndexReport,
+    archive: Path,
+    source: Path,
+    rehashed: Sequence[Mapping[str, Any]] = (),
 ) -> Group:
     """Found, indexed, hashed anew; and what was skipped, is doubtful or has unknown names."""
     lines = [
@@ -80,14 +87,22 @@ def index_table(
     lines += [Text(f"note: {note}") for note in report.notes]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
     names = [
-        (row.name, str(row.n_cases), ", ".join(row.suggestions) or "-") for row in report.unmapped
+        (row.typed, row.kind, str(row.n_cases), ", ".join(row.suggestions) or "-")
+        for row in report.unmapped
     ]
     parts = (
         _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
         _listing("Indexed with warnings", ["case", "warning"], notes),
-        _listing("Structure names not known (see --aliases)", ["name", "cases", "near"], names),
+        unknown_names(names),
+        Text(HOW_TO_NAME.format(source=source)) if names else None,
     )
     return Group(*lines, *(part for part in parts if part is not None))
+
+
+def unknown_names(rows: Sequence[tuple[str, ...]]) -> RenderableType | None:
+    """What was typed for structures that became numbers: shown to the owner, kept nowhere."""
+    title = "Names that no table knows: the archive keeps a number for them (only you see this)"
+    return _listing(title, ["typed", "is a", "cases", "near"], rows)
 
 
 def _listing(

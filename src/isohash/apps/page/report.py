@@ -33,6 +33,7 @@ from isohash.retrieval.comparison import Pair
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import DVH_BIN_GY, Entry
 from isohash.retrieval.plan_code import predicted_doses
+from isohash.sources.identity.naming import is_unnamed
 
 PAIRS_SHOWN = 3
 USUAL_PRESCRIPTION_GY = 70.0  # sets the isodose levels where none is known
@@ -164,7 +165,7 @@ def _dvh_charts(
         curves += [
             _dvh_curve(entry.id, dvhs[name], series)
             for series, (entry, dvhs) in enumerate(zip(entries, others, strict=True))
-            if name in dvhs
+            if name in dvhs and not is_unnamed(name)
         ]
         x_max = 10.0 * np.ceil(max(curve.x[-1] for curve in curves) / 10.0)
         charts[name] = chart_svg(

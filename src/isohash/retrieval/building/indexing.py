@@ -49,6 +49,7 @@ from isohash.retrieval.settings import (
     with_hash,
 )
 from isohash.sources.found import Findings, Found, Skipped
+from isohash.sources.identity.aliases import Aliases
 from isohash.sources.reading import find
 
 # Reading inflates and coding multiplies, both outside the interpreter's lock: two threads keep two
@@ -90,19 +91,20 @@ def index_found(
     # faster here (its threads spin while they wait), and fitted models do not depend on cores.
     with threadpool_limits(1):
         store = existing_store(archive, options)
-        aliases = _aliases(store, options)
-        findings = known_as(findings, aliases)
+        options = {**options, "aliases": _aliases(store, options)}
+        findings, naming = known_as(findings, options["aliases"])
         if store is None:
             store = _new_store(findings, archive, options, progress)
         with store:
             check_key(store, findings)
-            return _add(findings, store, load_pipeline(store), progress)
+            report = _add(findings, store, load_pipeline(store), progress)
+            return replace(report, unmapped=unmapped(naming))
 
 
 def _aliases(store: CaseStore | None, options: Mapping[str, Any]) -> dict[str, str]:
     """The table of names: as given, and then kept in the archive, else the archive's own."""
     kept = {} if store is None else settings_of(store.recipe)["aliases"]
-    given: dict[str, str] = options.get("aliases", kept)
+    given = dict(Aliases.of(options.get("aliases", kept)).table)
     if store is not None and given != kept:
         recipe = store.recipe
         settings = {**recipe["settings"], "aliases": given}
@@ -143,7 +145,6 @@ def _add(
         skipped=tuple(skipped),
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
-        unmapped=unmapped(facts.values(), settings_of(store.recipe)["aliases"]),
         notes=(
             *store.recipe.get("notes", ()),
             *_plan_notes(store.recipe),

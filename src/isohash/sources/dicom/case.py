@@ -6,16 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.resample import resample
 from isohash.errors import InputError
 from isohash.records import Case, Volume
+from isohash.sources.dicom.elements import read_dataset
 from isohash.sources.dicom.link import BY_POSITION, CaseFiles
 from isohash.sources.dicom.plan import Plan, check_beams, read_plan
 from isohash.sources.dicom.scan import Instance
-from isohash.sources.dicom.structures import read_structures
+from isohash.sources.dicom.structures import TypedNames, read_structures
 from isohash.sources.dicom.volumes import read_ct, read_dose
+from isohash.sources.identity.naming import Naming
 
 LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
 TURN = 1e-9  # voxels per voxel: less is no turn between two grids
@@ -23,8 +26,8 @@ LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in
 BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
 
 
-def read_files(name: str, files: CaseFiles) -> Case:
-    """The case that `files` make up, under its pseudonym `name`."""
+def read_files(name: str, files: CaseFiles, naming: Naming | None = None) -> Case:
+    """The case that `files` make up, under its pseudonym `name`; `naming` names its structures."""
     warnings = list(files.warnings)
     plan = read_plan(files.plan) if files.plan is not None else Plan()
     warnings += plan.warnings
@@ -36,7 +39,8 @@ def read_files(name: str, files: CaseFiles) -> Case:
     structures: dict[str, Volume] = {}
     if files.structures is not None:
         frame = None if BY_POSITION in warnings else files.frame_uid or None
-        structures = read_structures(files.structures, grid, frame, warnings, ladder)
+        typed = TypedNames(naming or Naming(), name, _headers(files))
+        structures = read_structures(files.structures, grid, frame, typed, warnings, ladder)
     if reach is not None:
         warnings += _uncovered(structures, reach)
     prescription = plan.prescription_gy
@@ -54,6 +58,12 @@ def read_files(name: str, files: CaseFiles) -> Case:
         patient=files.patient,
         facts=_facts(files, plan),
     )
+
+
+def _headers(files: CaseFiles) -> list[Dataset]:
+    """One header of each kind of file: a person may be named in any of them."""
+    some = (*files.ct[:1], *files.doses[:1], *((files.plan,) if files.plan else ()))
+    return [read_dataset(file.path, stop_before_pixels=True) for file in some]
 
 
 def _facts(files: CaseFiles, plan: Plan) -> dict[str, str | int | float]:

@@ -22,6 +22,7 @@ from isohash.sources.dicom.link import CaseFiles, link
 from isohash.sources.dicom.scan import Instance
 from isohash.sources.dicom.wire import case_from_message, files_to_json, instance_from_json
 from isohash.sources.found import Found, Skipped
+from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
 from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
 
@@ -32,10 +33,13 @@ CASE_SECONDS = 120.0  # for one case; and half a second more per file
 
 
 def find_dicom(
-    files: Sequence[Path], skipped: list[Skipped], progress: Progress | None = None
+    files: Sequence[Path],
+    skipped: list[Skipped],
+    progress: Progress | None = None,
+    naming: Naming | None = None,
 ) -> list[Found]:
     """The cases that `files` make up; unusable files go to `skipped`."""
-    key = load_key()
+    key, naming = load_key(), naming or Naming()
     found = []
     for case in link(scan(files, key, skipped, progress), skipped):
         if not case.patient:  # an export that names nobody: one frame of reference is one patient
@@ -43,7 +47,8 @@ def find_dicom(
             case = replace(case, patient=pseudonym(key, "patient", "frame", place))
         name = pseudonym(key, "case", *case.identity)
         folder = case.files[0].path.parent
-        found.append(Found(name, _fingerprint(case.files), str(folder), partial(_read, name, case)))
+        reader = partial(_read, name, case)
+        found.append(Found(name, _fingerprint(case.files), str(folder), reader, naming))
     return found
 
 
@@ -93,11 +98,15 @@ def _answers(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dic
         return [one for file in files for one in _answers(task, [file], more)]
 
 
-def _read(name: str, files: CaseFiles) -> Case:
+def _read(name: str, files: CaseFiles, naming: Naming) -> Case:
     where = str(files.files[0].path.parent)
     request = {"task": "case", "name": name, "files": files_to_json(files), "where": where}
+    request["aliases"] = dict(naming.aliases.table)
+    request["key"] = naming.aliases.key.hex()
     try:
-        return case_from_message(*_pool().call(request, CASE_SECONDS + 0.5 * len(files.files)))
+        header, blobs = _pool().call(request, CASE_SECONDS + 0.5 * len(files.files))
+        naming.note(name, header.pop("unknown"))
+        return case_from_message(header, blobs)
     except ChildFailed as error:
         raise InputError(f"{where}: this case {error}; check its files") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from isohash.sources.dicom.elements import numbers, read_dataset, value, whole_n
 from isohash.sources.dicom.geometry import Ladder, canonical
 from isohash.sources.dicom.packed import PackedMask
 from isohash.sources.dicom.scan import Instance
-from isohash.sources.identity.phi import names_somebody, personal_words, without_person
+from isohash.sources.identity.naming import Naming, Typed
+from isohash.sources.identity.personal import personal
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 OFF_SLICE = 0.05  # slices: contours further from a slice than this were drawn on another CT
@@ -24,14 +26,33 @@ MAX_POINTS = 1 << 24
 Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
 
+@dataclass(frozen=True)
+class TypedNames:
+    """How the names in a structure set become those of case `case`.
+
+    `headers` are of other files of the case, which may name a person that this one does not.
+    """
+
+    naming: Naming
+    case: str
+    headers: Sequence[Dataset] = ()
+
+    def names(self, dataset: Dataset, typed: Sequence[Typed]) -> list[str]:
+        """The names under which the structures of the set are known from here on."""
+        return self.naming.names(self.case, typed, personal([dataset, *self.headers]))
+
+
 def read_structures(
     file: Instance,
     grid: Volume,
     frame_uid: str | None,
+    typed: TypedNames,
     warnings: list[str],
     ladder: Ladder | None = None,
 ) -> dict[str, Volume]:
     """Masks by name on `grid`; what is empty, open or elsewhere leaves a warning.
+
+    What the file calls them goes to `typed`, which gives the names to use here and beyond.
 
     `ladder` is given where `grid` was resampled from uneven planes: contours are then drawn on
     those planes, and the shares inside are resampled like the CT.
@@ -39,7 +60,7 @@ def read_structures(
     a slice of the grid, within its borders, or all structures are left out.
     """
     dataset = read_dataset(file.path)
-    drawn = _drawn(dataset, _names(dataset, frame_uid, warnings), warnings)
+    drawn = _drawn(dataset, _names(dataset, frame_uid, typed, warnings), warnings)
     canvas = _Canvas.of(grid, ladder)
     drawn = {name: [canvas.place(c) for c in contours] for name, contours in drawn.items()}
     every = [contour for contours in drawn.values() for contour in contours]
@@ -63,10 +84,12 @@ def read_structures(
     return structures
 
 
-def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict[int, str]:
-    """ROI number -> name, of the ROIs in this frame of reference, made unique."""
-    names: dict[int, str] = {}
-    elsewhere, personal = 0, personal_words(dataset)
+def _names(
+    dataset: Dataset, frame_uid: str | None, typed: TypedNames, warnings: list[str]
+) -> dict[int, str]:
+    """ROI number -> name, of the ROIs in this frame of reference."""
+    found: dict[int, Typed] = {}
+    elsewhere, interpreted = 0, _interpreted(dataset)
     for item in value(dataset, "StructureSetROISequence") or ():
         number = whole_number(item, "ROINumber")
         frame = value(item, "ReferencedFrameOfReferenceUID")
@@ -75,20 +98,20 @@ def _names(dataset: Dataset, frame_uid: str | None, warnings: list[str]) -> dict
         if None not in (frame, frame_uid) and str(frame) != frame_uid:
             elsewhere += 1
             continue
-        name = _harmless(str(value(item, "ROIName") or ""), number, personal, warnings)
-        names[number] = name if name not in names.values() else f"{name} ({number})"
+        name = str(value(item, "ROIName") or "")
+        found[number] = Typed(name, number, interpreted.get(number, ""))
     if elsewhere:
         warnings.append(f"{elsewhere} structure(s) lie in another frame of reference, left out")
-    return names
+    return dict(zip(found, typed.names(dataset, list(found.values())), strict=True))
 
 
-def _harmless(name: str, number: int, personal: set[str], warnings: list[str]) -> str:
-    """The name without control characters, or a number in its place if it names a person."""
-    name = "".join(letter for letter in name if letter.isprintable()).strip()[:64]
-    if names_somebody(name, personal):
-        warnings.append(f"structure {number}: its name held identity and was replaced")
-        return without_person(name, personal) or f"ROI {number}"
-    return name or f"ROI {number}"
+def _interpreted(dataset: Dataset) -> dict[int, str]:
+    """ROI number -> what the planning system says that the structure is."""
+    types: dict[int, str] = {}
+    for item in value(dataset, "RTROIObservationsSequence") or ():
+        if (number := whole_number(item, "ReferencedROINumber")) is not None:
+            types.setdefault(number, str(value(item, "RTROIInterpretedType") or ""))
+    return types
 
 
 def _drawn(dataset: Dataset, names: dict[int, str], warnings: list[str]) -> dict[str, Contours]:

@@ -17,6 +17,8 @@ from isohash.sources.dicom.case import read_files
 from isohash.sources.dicom.elements import quietly, read_dataset, value
 from isohash.sources.dicom.scan import read_header
 from isohash.sources.dicom.wire import case_to_message, files_from_json, instance_to_json
+from isohash.sources.identity.aliases import Aliases
+from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.phi import identifying
 from isohash.sources.sandbox import receive, send
 
@@ -39,8 +41,10 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
         if request["task"] == "identity":
             return {"identity": [_identity(path) for path in request["paths"]]}, []
         with quietly():
-            case = read_files(request["name"], files_from_json(request["files"]))
-        return case_to_message(case)
+            naming = Naming(Aliases(request["aliases"], bytes.fromhex(request["key"])))
+            case = read_files(request["name"], files_from_json(request["files"]), naming)
+        header, blobs = case_to_message(case)
+        return {**header, "unknown": naming.unknown.get(case.id, {})}, blobs
     except InputError as error:
         return {"error": str(error)}, []
     except MemoryError:

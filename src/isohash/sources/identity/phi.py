@@ -1,9 +1,7 @@
 """Which DICOM elements tell who a patient is, and the words that their values are made of.
 
 The lists follow the confidentiality profile of PS3.15 annex E for the objects read here: persons,
-numbers, places, devices, free text, dates and the UIDs of instances, wherever they are nested. Text
-that a planner typed (names of structures) is compared with the words of persons and numbers, and
-searched for dates, before it may leave the reader.
+numbers, places, devices, free text, dates and the UIDs of instances, wherever they are nested.
 """
 
 from __future__ import annotations
@@ -15,8 +13,6 @@ from functools import cache
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-
-from isohash.dosimetry.names import canonical_name
 
 NUMBERS = (
     "PatientID", "OtherPatientIDs", "AccessionNumber", "StudyID", "AdmissionID",
@@ -51,21 +47,12 @@ REFERENCES = ("ReferencedFrameOfReferenceSequence", "ROIContourSequence")  # UID
 DEEPEST = 12  # nested sequences beyond it are not followed
 SHORTEST = 3  # letters: shorter words are initials and articles, and turn up everywhere
 SHORTEST_WRITTEN_WHOLE = 2  # where a sign stands for a syllable or a word
-WITHIN = 5  # letters from which a person's word also counts within another word
 HARMLESS = {
     "anonymous", "anonymized", "anon", "unknown", "none", "null", "test", "phantom", "patient",
     "the", "and", "for", "isohash",
 }  # fmt: skip
 
 _WORD = re.compile(r"[^\W_]+")
-_MONTHS = "jan|feb|mar|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
-_NUMBER_OR_DATE = re.compile(
-    r"\d{6,}"  # numbers of patients, dates without separators
-    r"|(?<!\d)(19|20)\d\d[-./_ ](0?[1-9]|1[0-2])[-./_ ](0?[1-9]|[12]\d|3[01])(?!\d)"
-    r"|(?<!\d)(0?[1-9]|[12]\d|3[01])[-./](0?[1-9]|[12]\d|3[01])[-./](\d{4}|\d\d)(?!\d)"
-    rf"|(?<!\d)\d?\d[-._ ]?({_MONTHS})[a-z]*[-._ ]?(\d{{4}}|\d\d)(?!\d)",
-    re.IGNORECASE,
-)
 
 
 def words(text: str) -> Iterator[str]:
@@ -95,35 +82,6 @@ def identifying(
             yield "number", keyword, item
         elif keyword in (*PLACES, *TEXTS) or (keyword == "private element" and vr in FREE_TEXT):
             yield "text", keyword, item
-
-
-def personal_words(dataset: Dataset) -> set[str]:
-    """Words of the persons and numbers in a data set."""
-    return {
-        word
-        for kind, _, text in identifying(dataset, (*BULKY, *REFERENCES))
-        if kind in ("person", "number")
-        for word in words(text)
-    }
-
-
-def names_somebody(name: str, personal: set[str]) -> bool:
-    """Whether a name of a structure may tell of a person: a word, a number or a date of theirs.
-
-    A name that is anatomy as a whole does not, even where somebody is called like an organ.
-    """
-    if canonical_name(name) is not None:
-        return False
-    if personal & set(words(name)) or _NUMBER_OR_DATE.search(name):
-        return True
-    low = name.lower()
-    return any(word in low for word in personal if len(word) >= WITHIN)
-
-
-def without_person(name: str, personal: set[str]) -> str:
-    """What of such a name is anatomy, or nothing."""
-    left = _NUMBER_OR_DATE.sub(" ", name)
-    return canonical_name(" ".join(w for w in left.split() if w.lower() not in personal)) or ""
 
 
 def _elements(
