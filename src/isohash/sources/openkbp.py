@@ -80,6 +80,11 @@ def is_csv_case(files: set[str]) -> bool:
     return bool({"ct.csv", "dose.csv"} & files)
 
 
+def is_mask(file_name: str) -> bool:
+    """Whether a CSV file of a case lists the voxels of a structure."""
+    return file_name not in CSV_PARTS and file_name not in (f"{n}.csv" for n in NOT_STRUCTURES)
+
+
 def read_csv_case(folder: str | Path) -> Case:
     """Read one original OpenKBP folder: ct.csv, dose.csv, voxel_dimensions.csv and masks."""
     folder = Path(folder)
@@ -91,7 +96,7 @@ def read_csv_case(folder: str | Path) -> Case:
     masks = {
         file.stem: _axes_zyx(_dense_mask(file))
         for file in sorted(folder.glob("*.csv"))
-        if file.name not in CSV_PARTS
+        if is_mask(file.name)
     }
     return _case(folder, ct, dose, masks, voxel)
 

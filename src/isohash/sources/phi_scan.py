@@ -87,7 +87,7 @@ def collect(source: Path, progress: Progress | None = None) -> Needles:
     structures: set[str] = set()
     seen: set[str] = set()
     for done, (file, found) in enumerate(identities(files), start=1):
-        structures |= set(found.get("structures", ()))
+        structures |= {typed[0].strip() for typed in found.get("structures", ())}
         for keyword, text in _values(found.get("values", ())):
             if text not in seen:
                 seen.add(text)

@@ -7,8 +7,6 @@ with its reason.
 
 from __future__ import annotations
 
-import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +22,7 @@ from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
 from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
 from isohash.sources.vectors import read_vectors
+from isohash.sources.walk import walk
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
 
@@ -42,7 +41,7 @@ def find(
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the spelling")
     skipped: list[Skipped] = []
-    files = [path] if path.is_file() else list(_walk(path, skipped))
+    files = [path] if path.is_file() else list(walk(path, skipped))
     if not files and not skipped:
         raise InputError(f"{path}: the folder is empty; give one with {FORMATS}")
     by_kind = _sort_by_kind(files, skipped)
@@ -113,34 +112,6 @@ def sole_case(findings: Findings, path: str | Path) -> Case:
 
 def _warn(skipped: Skipped) -> None:
     warnings.warn(f"{skipped.path} skipped: {skipped.reason}", stacklevel=3)
-
-
-def _walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
-    """All files below `root` in a fixed order; links that lead out of it are not followed."""
-    inside = root.resolve()
-
-    def refuse(error: OSError) -> None:
-        skipped.append(Skipped(str(error.filename), f"cannot be opened ({error.strerror})"))
-
-    for folder, names, files in os.walk(root, onerror=refuse):
-        names.sort(key=_natural)
-        links = [link for name in names if (link := Path(folder, name)).is_symlink()]
-        skipped += [Skipped(str(link), "a link to a folder: not followed") for link in links]
-        for name in sorted(files, key=_natural):
-            file = Path(folder, name)
-            if file.is_symlink() and not file.resolve().is_relative_to(inside):
-                skipped.append(Skipped(str(file), "a link that leads out of the source"))
-            elif not file.is_file():
-                skipped.append(Skipped(str(file), "not a regular file"))
-            else:
-                yield file
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts pt_2 before pt_10."""
-    return [
-        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)
-    ]
 
 
 def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, list[Path]]:

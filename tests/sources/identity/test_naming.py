@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicom_sets import rewrite
 from isohash.dosimetry.names import KNOWN, canonical_name, is_target, spelling
 from isohash.errors import InputError
 from isohash.records import Case, Volume
@@ -148,3 +149,38 @@ def test_a_reader_of_any_kind_is_named_at_the_border(laden):
     case = findings.found[0].read()
     typed = replace(findings.found[0], reader=lambda _: replace(case, structures={"Bo Ng": 1}))
     assert list(typed.read().structures) == ["ROI 1 (organ)"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword"),
+    [
+        ("CT", "RescaleType"), ("CT", "PhotometricInterpretation"), ("RD", "DoseUnits"),
+        ("RD", "DoseType"), ("RD", "DoseSummationType"),
+    ],
+)  # fmt: skip
+def test_reasons_of_refusals_repeat_no_word_of_the_file(laden, kind, keyword):
+    rewrite(laden, lambda dataset: setattr(dataset, keyword, "NOWICKA"), (kind,))
+    told = []
+    for found in (findings := find(laden)).found:
+        try:
+            told += found.read().warnings
+        except InputError as error:
+            told.append(str(error))
+    told += [skip.reason for skip in findings.skipped]
+    assert "NOWICKA" not in str(told)
+    assert "a value that DICOM does not define" in str(told)
+
+
+def test_the_owner_gets_a_table_to_fill_in_and_json_holds_no_name(laden, tmp_path, isohash):
+    table = tmp_path / "our-names.json"
+    told = isohash("names", laden, "--add-to", table)
+    assert "Zielinska CTV" in told.out
+    assert json.loads(table.read_text()) == {"Zielinska CTV": ""}
+    assert table.stat().st_mode & 0o777 == 0o600
+    table.write_text('{"Zielinska CTV": "CTV_50"}')
+    assert "know all names" in isohash("names", laden, "--add-to", table).out
+    assert "know all names" in isohash("names", laden, "--aliases", table).out
+    assert json.loads(table.read_text()) == {"Zielinska CTV": "CTV_50"}
+    assert json.loads(isohash("names", laden, "--json").out) == [
+        {"kind": "target", "n_cases": 1, "suggestions": []}
+    ]

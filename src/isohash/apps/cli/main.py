@@ -17,6 +17,7 @@ import typer
 
 from isohash.apps.cli.bench import bench
 from isohash.apps.cli.evaluate import evaluate
+from isohash.apps.cli.names import names
 from isohash.apps.cli.options import Json
 from isohash.apps.cli.plan_bits import plan_bits
 from isohash.apps.cli.progress import progress_bar
@@ -38,6 +39,7 @@ app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
 app.command(name="plan-bits")(plan_bits)
+app.command()(names)
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 
@@ -104,8 +106,9 @@ def index(
     """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
 
     SOURCE may hold DICOM (CT with RTDOSE), OpenKBP cases (pt_N.npz or the CSV folders) or vectors
-    (.npy, .npz). A killed run loses at most the case in work. The names of structures that no table
-    knows are listed; after an edit of the file of --aliases the cases are read anew.
+    (.npy, .npz). A killed run loses at most the case in work. Structures whose names no table knows
+    are kept as numbers and listed at the end; after an edit of the table of --aliases the cases are
+    read anew.
 
     Example: isohash index plans/ my-archive --bits 1024 --aliases our-names.json
     """

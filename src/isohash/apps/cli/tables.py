@@ -18,16 +18,13 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.archive.repair import Repair
     from isohash.archive.verify import Report
     from isohash.retrieval.answer import Answer
+    from isohash.retrieval.naming import Unmapped
     from isohash.retrieval.settings import IndexReport
     from isohash.sources.phi_scan import Leak
 
 LINES_SHOWN = 20
 SHARES_SHOWN = 3
 PIPED_WIDTH = 160
-HOW_TO_NAME = (
-    "To give them names: isohash names {source} --add-to our-names.json, fill in the names there, "
-    "and index again with --aliases our-names.json."
-)
 
 
 def show(content: RenderableType) -> None:
@@ -86,36 +83,51 @@ def index_table(
     ]
     lines += [Text(f"note: {note}") for note in report.notes]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
-    names = [
-        (row.typed, row.kind, str(row.n_cases), ", ".join(row.suggestions) or "-")
-        for row in report.unmapped
-    ]
     parts = (
         _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
         _listing("Indexed with warnings", ["case", "warning"], notes),
-        unknown_names(names),
-        Text(HOW_TO_NAME.format(source=source)) if names else None,
+        unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else None,
     )
     return Group(*lines, *(part for part in parts if part is not None))
 
 
-def unknown_names(rows: Sequence[tuple[str, ...]]) -> RenderableType | None:
+def unknown_names_table(
+    rows: Sequence[Unmapped], source: Path, most: int | None = None, table: Path | None = None
+) -> Group:
     """What was typed for structures that became numbers: shown to the owner, kept nowhere."""
-    title = "Names that no table knows: the archive keeps a number for them (only you see this)"
-    return _listing(title, ["typed", "is a", "cases", "near"], rows)
+    if not rows:
+        return Group(Text(f"{source}: the tables know all names of structures."))
+    title = "Names that no table knows: archives keep a number for each (only you see this list)"
+    cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
+    listing = _listing(
+        title, ["typed", "is a", "sets", "near"], cells, most or len(cells), "see isohash names"
+    )
+    step = (
+        f"isohash names {source} --add-to our-names.json puts them into a table"
+        if table is None
+        else f"They are in {table}"
+    )
+    return Group(
+        *([] if listing is None else [listing]),
+        Text(f"{step}: fill in their names there and index again with --aliases."),
+    )
 
 
 def _listing(
-    title: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, ...]],
+    most: int = LINES_SHOWN,
+    rest: str = "see --json for all",
 ) -> RenderableType | None:
     """The first rows as a table, and how many more there are."""
     if not rows:
         return None
     table = _table(title, columns)
-    for row in rows[:LINES_SHOWN]:
+    for row in rows[:most]:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    if (more := len(rows) - LINES_SHOWN) > 0:
-        table.add_row(f"and {more} more", "see --json for all")
+    if (more := len(rows) - most) > 0:
+        table.add_row(f"and {more} more", rest)
     return table
 
 

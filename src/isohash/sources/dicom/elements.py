@@ -24,6 +24,20 @@ from isohash.errors import InputError
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
 PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
+UNDEFINED = "a value that DICOM does not define"
+DEFINED_TERMS = {  # PS3.3 C.8.8.3, C.11.1, C.7.6.3
+    "DoseUnits": ("GY", "RELATIVE"),
+    "DoseType": ("PHYSICAL", "EFFECTIVE", "ERROR"),
+    "DoseSummationType": (
+        "PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "FRACTION", "BEAM", "BRACHY", "FRACTION_SESSION",
+        "BEAM_SESSION", "BRACHY_SESSION", "CONTROL_POINT", "RECORD",
+    ),
+    "RescaleType": ("OD", "HU", "US", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"),
+    "PhotometricInterpretation": (
+        "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422",
+        "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT",
+    ),
+}  # fmt: skip
 META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
 SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 
@@ -119,6 +133,15 @@ def whole_number(item: Dataset, keyword: str) -> int | None:
         return None if found is None else int(found)
     except (TypeError, ValueError):
         return None
+
+
+def term(dataset: Dataset, keyword: str) -> str:
+    """A defined term by keyword, empty if absent; anything else is not repeated, but told as such.
+
+    What is typed in place of a term may be anything, a name too, and terms are told in messages.
+    """
+    found = text(dataset, keyword)
+    return found if not found or found in DEFINED_TERMS[keyword] else UNDEFINED
 
 
 def text(dataset: Dataset, keyword: str, required: bool = False) -> str:

@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from isohash.errors import InputError
-from isohash.sources.dicom.elements import numbers, read_dataset, value
+from isohash.sources.dicom.elements import numbers, read_dataset, term, value
 
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 MAX_PIXELS = 1 << 29  # one object: 512 x 512 x 2048
@@ -74,8 +74,8 @@ def _shape(dataset: FileDataset) -> tuple[int, int, int]:
         raise InputError(f"declares {shape[0]} x {shape[1]} x {shape[2]} pixels, beyond the limit")
     if (value(dataset, "SamplesPerPixel") or 1) != 1:
         raise InputError("has colour pixels")
-    if value(dataset, "PhotometricInterpretation") not in (None, "MONOCHROME2"):
-        raise InputError(f"pixels are {value(dataset, 'PhotometricInterpretation')}")
+    if (kind := term(dataset, "PhotometricInterpretation")) not in ("", "MONOCHROME2"):
+        raise InputError(f"pixels are {kind}")
     return shape
 
 
@@ -84,6 +84,6 @@ def _strip(pixels: NDArray[Any], bits: int, stored: int, dataset: FileDataset) -
     if stored == bits:
         return pixels
     if value(dataset, "HighBit") not in (None, stored - 1):
-        raise InputError(f"HighBit is {value(dataset, 'HighBit')}, not {stored - 1}")
+        raise InputError(f"HighBit is not {stored - 1}, as BitsStored wants it")
     shift = bits - stored
     return np.right_shift(np.left_shift(pixels, shift), shift)

@@ -17,7 +17,15 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from isohash.errors import InputError
-from isohash.sources.dicom.elements import numbers, only, read_dataset, text, value, whole_number
+from isohash.sources.dicom.elements import (
+    numbers,
+    only,
+    read_dataset,
+    term,
+    text,
+    value,
+    whole_number,
+)
 from isohash.sources.dicom.geometry import Plane
 from isohash.sources.identity.pseudonyms import is_placeholder, pseudonym, shifted_date
 
@@ -103,9 +111,9 @@ def _of_plan(dataset: Dataset, key: bytes, patient: str) -> dict[str, Any]:
         "refers_to": frozenset(_references(dataset)),
         "images": frozenset(_images(dataset)),
         "plan_uid": next(_referenced(dataset, "RTPlan"), ""),
-        "summation": text(dataset, "DoseSummationType"),
-        "dose_type": text(dataset, "DoseType"),
-        "units": text(dataset, "DoseUnits"),
+        "summation": term(dataset, "DoseSummationType"),
+        "dose_type": term(dataset, "DoseType"),
+        "units": term(dataset, "DoseUnits"),
         "beams": frozenset(_beams(dataset)),
     }
 

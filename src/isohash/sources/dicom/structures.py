@@ -105,6 +105,16 @@ def _names(
     return dict(zip(found, typed.names(dataset, list(found.values())), strict=True))
 
 
+def typed_structures(dataset: Dataset) -> list[Typed]:
+    """What a structure set calls its structures."""
+    types = _interpreted(dataset)
+    return [
+        Typed(str(value(item, "ROIName") or ""), number, types.get(number or 0, ""))
+        for item in value(dataset, "StructureSetROISequence") or ()
+        for number in (whole_number(item, "ROINumber"),)
+    ]
+
+
 def _interpreted(dataset: Dataset) -> dict[int, str]:
     """ROI number -> what the planning system says that the structure is."""
     types: dict[int, str] = {}

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from isohash.errors import InputError
 from isohash.records import Volume
-from isohash.sources.dicom.elements import numbers, value
+from isohash.sources.dicom.elements import numbers, term, value
 from isohash.sources.dicom.geometry import Ladder, canonical, frame_stack, stack
 from isohash.sources.dicom.pixels import read_pixels
 from isohash.sources.dicom.scan import Instance, frame_groups, plane_of
@@ -78,8 +78,8 @@ def _hounsfield(
         raise InputError(f"a CT slice with {len(pixels)} frames")
     if value(dataset, "ModalityLUTSequence") is not None:
         raise InputError("HU by a lookup table (ModalityLUTSequence)")
-    if value(rescale, "RescaleType") not in (None, "HU", "US"):
-        raise InputError(f"pixel values are {value(rescale, 'RescaleType')}, not HU")
+    if (kind := term(rescale, "RescaleType")) not in ("", "HU", "US"):
+        raise InputError(f"pixel values are {kind}, not HU")
     (slope,), (intercept,) = (
         numbers(rescale, "RescaleSlope", 1),
         numbers(rescale, "RescaleIntercept", 1),
@@ -109,11 +109,13 @@ def _padding(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _read_dose(instance: Instance) -> Volume:
     dataset, pixels = read_pixels(instance.path)
-    units, kind = value(dataset, "DoseUnits"), value(dataset, "DoseType")
+    units, kind = term(dataset, "DoseUnits"), term(dataset, "DoseType")
     if units != "GY":
-        raise InputError(f"DoseUnits is {units}; only GY can be compared, export absolute dose")
+        raise InputError(
+            f"DoseUnits is {units or 'missing'}; only GY can be compared, export absolute dose"
+        )
     if kind not in DOSE_TYPES:
-        raise InputError(f"DoseType is {kind}, not PHYSICAL or EFFECTIVE")
+        raise InputError(f"DoseType is {kind or 'missing'}, not PHYSICAL or EFFECTIVE")
     (scaling,) = numbers(dataset, "DoseGridScaling", 1)
     if not (np.isfinite(scaling) and scaling > 0):
         raise InputError(f"DoseGridScaling must be positive, got {scaling:g}")

@@ -14,8 +14,9 @@ from typing import Any
 
 from isohash.errors import InputError
 from isohash.sources.dicom.case import read_files
-from isohash.sources.dicom.elements import quietly, read_dataset, value
+from isohash.sources.dicom.elements import quietly, read_dataset
 from isohash.sources.dicom.scan import read_header
+from isohash.sources.dicom.structures import typed_structures
 from isohash.sources.dicom.wire import case_to_message, files_from_json, instance_to_json
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
@@ -76,9 +77,8 @@ def _identity(path: str) -> dict[str, Any]:
     try:
         with quietly():
             dataset = read_dataset(Path(path), stop_before_pixels=True)
-            rois = value(dataset, "StructureSetROISequence") or ()
-            names = sorted({str(value(roi, "ROIName") or "").strip() for roi in rois})
-            return {"values": list(identifying(dataset)), "structures": names}
+            typed = [(one.name, one.number, one.interpreted) for one in typed_structures(dataset)]
+            return {"values": list(identifying(dataset)), "structures": typed}
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
         return {"error": type(error).__name__}
 

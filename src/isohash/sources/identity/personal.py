@@ -21,7 +21,7 @@ def personal(datasets: Iterable[Dataset]) -> Personal:
     for dataset in datasets:
         for kind, _, text in identifying(dataset, (*BULKY, *REFERENCES)):
             if kind in ("person", "number"):
-                named |= set(spelling(text).split())
+                named |= {word for word in spelling(text).split() if not word[0].isdigit()}
             if kind == "number":
                 numbered |= {*re.findall(r"\d+", text), re.sub(r"\D", "", text)}
             if kind == "date":
