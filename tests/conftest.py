@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("isohash", deadline=None)  # machines may be busy
+settings.load_profile("isohash")
 
 pytest_plugins = ["chain_fixtures"]
 

@@ -48,10 +48,10 @@ def test_alpha_one_is_ct_and_alpha_zero_is_dose(archive: Archive) -> None:
 
 def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> None:
     session = archive.session("phantom-02-01")
-    session.ask(8)
-    monkeypatch.setattr("isohash.retrieval.engine.distances", None)
+    session.ask(8, rerank=0)
+    monkeypatch.setattr("isohash.retrieval.comparison.distances_to_cases", None)
     monkeypatch.setattr(archive.store, "gather", None)
-    assert len({tuple(session.ask(8, alpha=a).distances) for a in (0.2, 0.5, 0.8)}) == 3
+    assert len({tuple(session.ask(8, alpha=a, rerank=0).distances) for a in (0.2, 0.5, 0.8)}) == 3
 
 
 def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> None:
@@ -59,7 +59,7 @@ def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> 
     for match in session.ask(5, by="joint", alpha=0.3, rerank=0):
         mean = {
             view: np.mean(model.measured([pair.counts[view] for pair in match.pairs]))
-            for view, model in archive.pipeline.models.items()
+            for view, model in archive.contents.pipeline.models.items()
         }
         assert match.distance == pytest.approx(0.3 * mean["ct"] + 0.7 * mean["dose"])
         low, high = match.interval
@@ -118,10 +118,10 @@ def test_the_same_question_gives_the_same_answer(archive: Archive, archive_path)
     ("options", "message"),
     [
         ({"k": 0}, "-k must be at least 1"),
-        ({"by": "colour"}, "--by must be ct, dose, joint or plan"),
+        ({"by": "colour"}, "--by must be plan, ct, dose or joint"),
         ({"alpha": 1.5}, "--alpha is the weight"),
         ({"level": "organ"}, "--level must be slice or case"),
-        ({"level": "slice", "query_slice": 9999}, "usable slices lie in"),
+        ({"level": "slice", "slice": 9999}, "usable slices lie in"),
         ({"where": "n_slices +"}, "--where"),
     ],
 )

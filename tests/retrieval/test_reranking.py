@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.retrieval.alignment import align
 from isohash.retrieval.building.indexing import index_found, index_source
 from isohash.retrieval.building.rehashing import train_kernel
-from isohash.retrieval.comparison import _reach
 from isohash.retrieval.engine import Archive
+from oracle import aligned, reach_of
 from small_cases import OPTIONS, some_phantoms
 
 VIEWS = {"ct": 0.3, "dose": 0.7}
@@ -50,9 +49,8 @@ def exact_distance(archive: Archive, query: str, other: str) -> float:
             for e, keep in zip((a, b), usable, strict=True)
         )
         apart = np.linalg.norm(x[:, None] - y[None], axis=2)
-        costs = costs + weight * apart / archive.pipeline.models[view].near
-    total, path = align(costs, int(_reach(a.table, b.table)[0]))
-    return total / len(path)
+        costs = costs + weight * apart / archive.contents.pipeline.models[view].near
+    return aligned(costs, reach_of(a.table, b.table))[0] / len(costs)
 
 
 def test_enough_candidates_give_the_exact_order_of_all_cases(archive: Archive) -> None:
@@ -84,9 +82,9 @@ def test_the_candidates_keep_filters_and_the_patient_rule(archive: Archive) -> N
 
 def test_slices_are_ranked_exactly_too(archive: Archive) -> None:
     session = archive.session("phantom-02-00")
-    answer = session.ask(200, by="dose", level="slice", query_slice=None, rerank=100_000)
+    answer = session.ask(200, by="dose", level="slice", slice=None, rerank=100_000)
     assert answer.distances == sorted(answer.distances)
-    model = archive.pipeline.models["dose"]
+    model = archive.contents.pipeline.models["dose"]
     own = session.query
     for match in answer.matches[::40]:
         pair, other = match.pairs[0], archive.entry(match.id)
@@ -173,7 +171,7 @@ def test_vectors_come_back_in_euclidean_order(vectors) -> None:
     with Archive.open(full) as archive:
         answer = archive.query("rows:20", k=12, rerank=500)
         assert answer.ids == [f"rows:{i}" for i in order[:12]]
-        expected = apart[order[:12]] / archive.model.near
+        expected = apart[order[:12]] / archive.contents.model.near
         np.testing.assert_allclose(answer.distances, expected, rtol=1e-9)
         by_code = archive.query("rows:20", k=12, rerank=0)
         assert by_code.ranked_by == "codes"

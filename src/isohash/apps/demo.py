@@ -13,7 +13,6 @@ from isohash.apps.page.report import write_report
 from isohash.progress import Progress
 from isohash.records import Case
 from isohash.retrieval.building.indexing import index_found
-from isohash.retrieval.comparison import By
 from isohash.retrieval.engine import Archive
 from isohash.sources.found import Findings, Found
 from isohash.sources.identity.naming import Naming
@@ -23,7 +22,7 @@ FAMILIES, PER_FAMILY = 6, 11  # each query has ten relatives
 K = PER_FAMILY - 1
 # Less than the defaults: 66 phantoms need no more, and the whole must stay below a minute.
 SETTINGS = {"bits": 512, "dim": 64, "fit_slices": 768, "fit_cases": 24}
-WAYS: tuple[By, ...] = ("ct", "dose", "joint", "plan")
+WAYS = ("ct", "dose", "joint", "plan")
 # The self-check's promise: nine of ten neighbours by CT and dose come from the query's family.
 ENOUGH = 9.0
 
@@ -32,7 +31,7 @@ ENOUGH = 9.0
 class DemoResult:
     """Relatives among the K nearest, per family and way of asking, and where things lie."""
 
-    relatives: dict[str, dict[By, int]]
+    relatives: dict[str, dict[str, int]]
     k: int
     by_chance: float
     n_cases: int
@@ -42,7 +41,7 @@ class DemoResult:
     collage: str
 
     @property
-    def means(self) -> dict[By, float]:
+    def means(self) -> dict[str, float]:
         """Mean number of relatives among the k nearest, per way of asking."""
         rows = self.relatives.values()
         return {by: sum(row[by] for row in rows) / len(rows) for by in WAYS}
@@ -63,7 +62,7 @@ def run_demo(folder: str | Path, seed: int = 0, progress: Progress | None = None
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     index_found(phantoms(seed), out / "archive", {**SETTINGS, "seed": seed}, progress)
-    archive = Archive.of_cases(out / "archive")
+    archive = Archive.open(out / "archive")
     relatives = {}
     for family in range(FAMILIES):
         session = archive.session(_name(family, 0))

@@ -1,4 +1,4 @@
-"""Monotone alignment of one sequence of codes with many: which slice matches which.
+"""Monotone alignment of the slices of a query with those of many cases: which matches which.
 
 The slices of a query run from one end to the other; so do those of every stored case. Each query
 slice is matched to one stored slice, the stored position never runs backwards, and it never
@@ -14,6 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isohash.index.segments import rows_of_cases
+
+Table = NDArray[np.float64]
 
 # Cases aligned in one go: enough to amortise the loop over query slices, few enough that the padded
 # costs (some 100 x 256 x 200 float64, 40 MB) stay small whatever the size of the archive.
@@ -31,7 +35,7 @@ class Segmented:
     start: NDArray[np.int64]
     reach: NDArray[np.int64]
 
-    def padded(self, first: int, last: int) -> NDArray[np.float64]:
+    def padded(self, first: int, last: int) -> Table:
         """Costs of cases first..last-1, (n_query, n_cases, longest), infinite past their ends."""
         lengths = np.diff(self.start[first : last + 1])
         inside = np.arange(lengths.max(initial=0)) < lengths[:, None]
@@ -39,8 +43,22 @@ class Segmented:
         padded[:, inside] = self.costs[:, self.start[first] : self.start[last]]
         return padded
 
+    def of_cases(self, cases: NDArray[np.int64]) -> Segmented:
+        """Some cases only, in the order given."""
+        start = np.concatenate([[0], np.cumsum(np.diff(self.start)[cases])])
+        columns = rows_of_cases(self.start, cases)
+        return Segmented(self.costs[:, columns], start, self.reach[cases])
 
-def alignment_totals(problem: Segmented) -> NDArray[np.float64]:
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """Matchings of cases: least totals (n_cases,) and matched columns (n_cases, n_query)."""
+
+    totals: Table
+    columns: NDArray[np.int64]
+
+
+def alignment_totals(problem: Segmented) -> Table:
     """The least total cost of each case, shape (n_cases,); infinite for a case without slices."""
     n_cases = len(problem.start) - 1
     totals = np.full(n_cases, np.inf)
@@ -56,24 +74,33 @@ def alignment_totals(problem: Segmented) -> NDArray[np.float64]:
     return totals
 
 
-def align(costs: NDArray[Any], reach: int) -> tuple[float, NDArray[np.int64]]:
-    """The least total cost and the matched columns (n_query,) for one case.
-
-    `costs` has shape (n_query, n), n >= 1. Ties go to the lower column.
-    """
-    totals = [np.asarray(costs[0], dtype=np.float64)]
+def paths(problem: Segmented) -> Matched:
+    """The best matching of each case; every case must have slices. Ties go to the lower column."""
+    costs = problem.padded(0, len(problem.start) - 1)
+    totals = [costs[0]]
     for row in costs[1:]:
-        totals.append(row + _least_within_reach(totals[-1][None], np.array([reach]))[0])
-    path = [int(np.argmin(totals[-1]))]
+        totals.append(row + _least_within_reach(totals[-1], problem.reach))
+    column = totals[-1].argmin(axis=1)
+    path = [column]
     for total in reversed(totals[:-1]):
-        first = max(0, path[-1] - reach)
-        path.append(first + int(np.argmin(total[first : path[-1] + 1])))
-    return float(totals[-1].min()), np.array(path[::-1], dtype=np.int64)
+        column = _best_before(total, column, problem.reach)
+        path.append(column)
+    return Matched(totals[-1].min(axis=1), np.stack(path[::-1], axis=1))
 
 
-def _least_within_reach(
-    total: NDArray[np.float64], reach: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _best_before(
+    total: Table, column: NDArray[np.int64], reach: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The column with the least total among column[c] - reach[c] .. column[c] of each case."""
+    steps = np.arange(-int(reach.max(initial=0)), 1)
+    candidates = column[:, None] + steps
+    inside = (steps >= -reach[:, None]) & (candidates >= 0)
+    found = np.take_along_axis(total, candidates.clip(0), axis=1)
+    best = np.where(inside, found, np.inf).argmin(axis=1)
+    return np.take_along_axis(candidates, best[:, None], axis=1)[:, 0]
+
+
+def _least_within_reach(total: Table, reach: NDArray[np.int64]) -> Table:
     """Minimum of total[c, j - reach[c] .. j] for every case c and column j."""
     least = total.copy()
     for step in range(1, min(int(reach.max(initial=0)), total.shape[1] - 1) + 1):

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.index.flat import distances
-from isohash.retrieval.comparison import View
-from isohash.retrieval.entry import codes_name
-from isohash.retrieval.models import load_model
+from isohash.retrieval.models import codes_name, load_model
 
 SAMPLED = 200  # codes on each side of the pairs looked at
 BLIND = 0.5  # share of pairs beyond range from which on `info` warns
@@ -30,7 +29,7 @@ def describe(archive: str | Path) -> dict[str, Any]:
             "labels": dict(Counter(str(one["label"]) for one in facts if one.get("label"))),
         }
         kept = {name: count for name, count in counts.items() if count}
-        saturated = {view: _saturated(store, view) for view in store.recipe["near"]}
+        saturated = {view: _saturated(store, view) for view in Recipe(store.recipe).near}
         return {
             **store.info(),
             **kept,
@@ -40,16 +39,16 @@ def describe(archive: str | Path) -> dict[str, Any]:
         }
 
 
-def _saturated(store: CaseStore, view: View) -> float:
+def _saturated(store: CaseStore, view: str) -> float:
     """Share of sampled pairs of stored codes that are as far apart as the code can tell.
 
     The range-of-view meter: near 1, code distances say nothing (the literature's flat scatter).
     """
-    generation = store.recipe.get("generation", 0)
-    name = codes_name(view, generation)
+    recipe = Recipe(store.recipe)
+    name = codes_name(view, recipe.generation)
     if not any(name in store.array_names(case_id) for case_id in store.ids()):
         return 0.0
-    model = load_model(view, store.recipe["near"][view], store.read_file, generation)
+    model = load_model(view, recipe.near[view], store.read_file, recipe.generation)
     packed = store.gather(name).array
     rows = np.random.default_rng(0).permutation(len(packed))[: 2 * SAMPLED]
     codes = model.codes(packed[np.sort(rows)])
@@ -59,7 +58,7 @@ def _saturated(store: CaseStore, view: View) -> float:
     return float(np.mean(distances(codes[:half], codes[half:]) >= model.calibration.beyond))
 
 
-def _warning(view: View, share: float) -> str:
+def _warning(view: str, share: float) -> str:
     return (
         f"{share:.0%} of pairs lie beyond the range of the {view} codes, which tell near from "
         "nearer, but not far from farther; index into a new archive with --hash adaptive to see all"

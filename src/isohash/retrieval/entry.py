@@ -1,51 +1,43 @@
-"""What the archive keeps of a case: facts (JSON) and named arrays, and how to read them back.
+"""What the archive keeps of an item: facts (JSON) and named arrays, and how to read them back.
 
 | array | shape | meaning |
 |---|---|---|
 | `slice.index`, `slice.z_mm` | (n,) | position in the case's volume; height in the patient |
-| `slice.row.ct`, `slice.row.dose` | (n,) | row of the slice's code in that view, -1 for none |
-| `codes.ct`, `codes.dose` | (rows, bytes) | packed codes |
-| `embedding.ct`, `embedding.dose` | (rows, d) float16 | what codes are made from, if kept |
+| `slice.row.VIEW` | (n,) | row of the slice's code in that view, -1 for none |
+| `codes.VIEW` | (rows, bytes) | packed codes |
+| `embedding.VIEW` | (rows, d) float16 | what codes are made from, if kept |
 | `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
-| `preview.bytes`, `preview.offset` | | each slice's CT (uint8) and dose (cGy, uint16), deflated |
-| `dvh.volume` | (structures, bins) | cumulative volume fraction at multiples of `dvh_bin_gy` |
+| and for pages | | what `Kind.shown` makes, such as `features.cases.shown` |
 
 A query from a file becomes an entry too, so results and queries are shown by the same code.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.dvh import dvh
-from isohash.dosimetry.names import canonical_name
-from isohash.features.cases.slices import CaseSlices, display_ct
-from isohash.records import Case, Volume
-from isohash.retrieval.comparison import VIEWS, SliceTable, View
-from isohash.retrieval.models import mark
-from isohash.retrieval.pipeline import CodedCase
-
-DVH_BIN_GY = 0.5
-DVH_MAX_GY = 100.0
-DEFLATE_LEVEL = 4  # measured: level 9 saves 6 % more and takes 5 times as long
+from isohash.features.kinds import Kind
+from isohash.retrieval.models import codes_name
+from isohash.retrieval.pipeline import CodedItem
+from isohash.retrieval.slices import SliceTable
 
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A case as kept: `facts` are plain values, `arrays` as in the table above."""
+    """An item as kept: `facts` are plain values, `arrays` as in the table above."""
 
     id: str
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+    kind: Kind
 
     @property
     def patient(self) -> str:
@@ -53,13 +45,18 @@ class Entry:
         return str(self.facts["patient"])
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """What was wrong with it when it was read."""
+        return tuple(self.facts["warnings"])
+
+    @property
     def table(self) -> SliceTable:
-        """The case's slices."""
+        """The item's slices."""
         return SliceTable(
             start=np.array([0, len(self.arrays["slice.index"])]),
             index=self.arrays["slice.index"],
             z_mm=self.arrays["slice.z_mm"],
-            row={view: self.arrays[f"slice.row.{view}"] for view in VIEWS},
+            row={view: self.arrays[f"slice.row.{view}"] for view in self.kind.labels},
         )
 
     @property
@@ -68,20 +65,13 @@ class Entry:
         return "preview.bytes" in self.arrays
 
     def picture(self, slice_index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-        """Grey CT (y, x) in the display window, and dose in Gy or None, of one slice."""
-        row = int(np.flatnonzero(self.arrays["slice.index"] == slice_index)[0])
-        first, last = self.arrays["preview.offset"][row : row + 2]
-        data = zlib.decompress(self.arrays["preview.bytes"][first:last].tobytes())
-        size = int(self.facts["size"])
-        grey = np.frombuffer(data, np.uint8, size * size).reshape(size, size)
-        if len(data) == size * size:
-            return grey, None
-        cgy = np.frombuffer(data, "<u2", offset=size * size).reshape(size, size)
-        return grey, cgy.astype(np.float32) / np.float32(100)
+        """Grey picture (y, x) and the values of lines upon it (dose in Gy) or None, of a slice."""
+        return self.kind.picture(self.arrays, self.facts, slice_index)
 
     def dvhs(self) -> dict[str, NDArray[np.float32]]:
         """Cumulative volume fraction of each structure at multiples of `DVH_BIN_GY`."""
-        return dict(zip(self.facts["structures"], self.arrays["dvh.volume"], strict=True))
+        table = self.arrays.get("dvh.volume")
+        return {} if table is None else dict(zip(self.facts["structures"], table, strict=True))
 
 
 class AsAsked(Mapping[str, NDArray[Any]]):
@@ -113,26 +103,24 @@ class AsAsked(Mapping[str, NDArray[Any]]):
             del self._groups[group]
 
 
-def entry_of(coded: CodedCase, embeddings: bool = True) -> Entry:
-    """What to keep of a coded case.
+def entry_of(coded: CodedItem, embeddings: bool = True) -> Entry:
+    """What to keep of a coded item.
 
     `embeddings` False leaves out what only re-ranking and learning use.
     """
-    arrays = _slices(coded) | _hashed(coded)
-    if embeddings:
-        arrays |= _embedded(coded)
-    structures = _with_dvh(coded.case)
-    arrays |= coded.plan | _shown(coded, structures)
-    return Entry(coded.case.id, _facts(coded, list(structures)), arrays)
+    arrays = _slices(coded) | _hashed(coded) | (_embedded(coded) if embeddings else {})
+    arrays |= coded.plan | coded.kind.shown(coded.item, coded.samples)
+    return Entry(coded.item.id, coded.facts, arrays, coded.kind)
 
 
-def query_entry(coded: CodedCase, pictures: bool) -> Entry:
+def query_entry(coded: CodedItem, pictures: bool) -> Entry:
     """The same of a query, of which only what is asked for is computed.
 
     `pictures` False leaves out what only a report shows.
     """
-    structures = _with_dvh(coded.case)
-    ready = _slices(coded) | (_shown(coded, structures) if pictures else {})
+    ready = _slices(coded)
+    if pictures:
+        ready |= coded.kind.shown(coded.item, coded.samples)
     arrays = AsAsked(
         ready,
         {
@@ -141,82 +129,19 @@ def query_entry(coded: CodedCase, pictures: bool) -> Entry:
             "plan": lambda: coded.plan,
         },
     )
-    return Entry(coded.case.id, _facts(coded, list(structures)), arrays)
+    return Entry(coded.item.id, coded.facts, arrays, coded.kind)
 
 
-def _slices(coded: CodedCase) -> Arrays:
+def _slices(coded: CodedItem) -> Arrays:
     table = coded.table
-    rows = {f"slice.row.{view}": table.row[view] for view in VIEWS}
+    rows = {f"slice.row.{view}": rows for view, rows in table.row.items()}
     return {"slice.index": table.index, "slice.z_mm": table.z_mm, **rows}
 
 
-def _hashed(coded: CodedCase) -> Arrays:
+def _hashed(coded: CodedItem) -> Arrays:
     generation = coded.pipeline.generation
     return {codes_name(view, generation): codes.packed for view, codes in coded.codes.items()}
 
 
-def _embedded(coded: CodedCase) -> Arrays:
+def _embedded(coded: CodedItem) -> Arrays:
     return {f"embedding.{view}": e.astype(np.float16) for view, e in coded.embeddings.items()}
-
-
-def _shown(coded: CodedCase, structures: Mapping[str, Volume]) -> Arrays:
-    return {**_previews(coded.slices), "dvh.volume": _dvh_table(coded.case, structures)}
-
-
-def codes_name(view: View, generation: int) -> str:
-    """The array of a view's codes made by one generation of hashes."""
-    return f"codes.{view}{mark(generation)}"
-
-
-def _with_dvh(case: Case) -> dict[str, Volume]:
-    """The structures to draw DVHs of, by the names under which cases can be compared."""
-    named: dict[str, Volume] = {}
-    for name in sorted(case.structures if case.dose is not None else ()):
-        if case.structures[name].array.any():
-            named.setdefault(canonical_name(name) or name, case.structures[name])
-    return named
-
-
-def _facts(coded: CodedCase, names: list[str]) -> dict[str, Any]:
-    case = coded.case
-    return {
-        **case.facts,
-        "patient": case.patient,
-        "label": case.label,
-        "prescription_gy": case.prescription_gy,
-        "warnings": list(case.warnings),
-        "structures": names,
-        "n_structures": len(case.structures),
-        "n_slices": len(coded.slices),
-        "n_dose_slices": int(coded.slices.has_dose.sum()),
-        "size": coded.slices.settings.size,
-    }
-
-
-def _previews(slices: CaseSlices) -> Arrays:
-    size = slices.settings.size
-    if slices.hu is None:
-        grey = np.zeros((len(slices), size, size), np.uint8)
-    else:
-        grey = display_ct(slices)
-    blobs = []
-    for row in range(len(slices)):
-        data = grey[row].tobytes()
-        if slices.dose_cgy is not None and slices.has_dose[row]:
-            data += slices.dose_cgy[row].astype("<u2").tobytes()
-        blobs.append(zlib.compress(data, DEFLATE_LEVEL))
-    offset = np.concatenate([[0], np.cumsum([len(blob) for blob in blobs], dtype=np.int64)])
-    return {
-        "preview.bytes": np.frombuffer(b"".join(blobs), np.uint8),
-        "preview.offset": offset.astype(np.int64),
-    }
-
-
-def _dvh_table(case: Case, structures: Mapping[str, Volume]) -> NDArray[np.float32]:
-    edges = np.arange(0.0, DVH_MAX_GY + DVH_BIN_GY, DVH_BIN_GY)
-    table = np.zeros((len(structures), len(edges)), np.float32)
-    if case.dose is not None:
-        for row, mask in enumerate(structures.values()):
-            curve = dvh(case.dose, mask, bin_gy=DVH_BIN_GY)
-            table[row] = np.interp(edges, curve.dose_gy, curve.fraction, right=0.0)
-    return table

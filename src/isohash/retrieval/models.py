@@ -13,7 +13,6 @@ from isohash.hashing.calibration import Calibration
 from isohash.hashing.drawn import DrawnHash, load_hash
 from isohash.hashing.fitted.points import PointHash
 from isohash.records import Codes
-from isohash.retrieval.comparison import View
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,12 @@ def mark(generation: int) -> str:
     return f"@{generation}" if generation else ""
 
 
-def model_files(view: View, model: HashModel, generation: int = 0) -> dict[str, bytes]:
+def codes_name(view: str, generation: int) -> str:
+    """The array of a view's codes made by one generation of hashes."""
+    return f"codes.{view}{mark(generation)}"
+
+
+def model_files(view: str, model: HashModel, generation: int = 0) -> dict[str, bytes]:
     """A hash and its calibration as named blobs for an archive."""
     return {
         f"hash-{view}{mark(generation)}": model.hash.to_bytes(),
@@ -78,7 +82,7 @@ def model_files(view: View, model: HashModel, generation: int = 0) -> dict[str, 
 
 
 def load_model(
-    view: View, near: float, read: Callable[[str], bytes], generation: int = 0
+    view: str, near: float, read: Callable[[str], bytes], generation: int = 0
 ) -> HashModel:
     """What `model_files` made, read back by name."""
     calibration = Calibration.from_json(read(f"calibration-{view}{mark(generation)}").decode())

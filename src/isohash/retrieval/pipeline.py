@@ -1,6 +1,6 @@
-"""One case on its way from file to codes: slices, embeddings, codes.
+"""One item on its way from file to codes: samples, embeddings, codes.
 
-The same `Pipeline` codes the cases of an archive and the queries put to it; it is saved in the
+The same `Pipeline` codes the items of an archive and the queries put to it; it is saved in the
 archive, so both always use the same encoders and the same drawn hashes.
 """
 
@@ -11,99 +11,108 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive.store import CaseStore
-from isohash.errors import InputError
+from isohash.archive.recipe import Recipe
 from isohash.features.cases.measures import measure
-from isohash.features.cases.slices import (
-    CaseSlices,
-    ImageKind,
-    SliceSettings,
-    case_slices,
-    encoder_input,
-)
+from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.encoders import Encoder, load_encoder, load_plan_encoder
 from isohash.features.encoders.plan import PlanEncoder
-from isohash.records import Case, Codes
-from isohash.retrieval.comparison import (
-    VIEWS,
-    SliceTable,
-    View,
-)
+from isohash.features.kinds import Kind, Rows, Samples
+from isohash.features.known import KINDS
+from isohash.records import Codes
 from isohash.retrieval.models import HashModel, load_model, model_files
 from isohash.retrieval.plan_code import plan_arrays
+from isohash.retrieval.slices import SliceTable
 
 PLAN_FILE = "encoder-plan"
 Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, eq=False)
-class CodedCase:
-    """A case cut into slices; `rows[view]` are those that have an image of that view.
+class CodedItem:
+    """An item cut into samples; `rows[view]` are those that have an image of that view.
 
     Embeddings, codes and plan are computed when first asked for: a query by plan encodes no image.
     """
 
-    case: Case
-    slices: CaseSlices
-    rows: Mapping[View, NDArray[np.int64]]
+    item: Any
+    samples: Samples
+    rows: Mapping[str, Rows]
     pipeline: Pipeline
 
     @property
-    def table(self) -> SliceTable:
-        """Where each slice lies and which row of each view it owns."""
-        return slice_table(self.slices, self.rows)
+    def kind(self) -> Kind:
+        """What kind of item it is."""
+        return self.pipeline.kind
 
     @cached_property
-    def embeddings(self) -> dict[View, NDArray[np.float32]]:
+    def facts(self) -> dict[str, Any]:
+        """What is known of it."""
+        return self.kind.facts(self.item, self.samples)
+
+    @property
+    def table(self) -> SliceTable:
+        """Where each sample lies and which row of each view it owns."""
+        row = {view: np.full(len(self.samples), -1, dtype=np.int64) for view in self.kind.labels}
+        for view, used in self.rows.items():
+            row[view][used] = np.arange(len(used))
+        index = np.asarray(self.samples.slice_index, dtype=np.int64)
+        z_mm = np.asarray(self.samples.z_mm, dtype=np.float64)
+        return SliceTable(np.array([0, len(self.samples)]), index, z_mm, row)
+
+    @cached_property
+    def embeddings(self) -> dict[str, NDArray[np.float32]]:
         """(rows of that view, d), of the views that have any."""
+        encoders, views = self.pipeline.encoders, {view.name: view for view in self.kind.views}
         return {
-            view: as_stored(encoder.encode(images_of(self.slices, view, self.rows[view])))
-            for view, encoder in self.pipeline.encoders.items()
-            if len(self.rows[view])
+            name: as_stored(encoders[name].encode(views[name].images(self.samples, rows)))
+            for name, rows in self.rows.items()
+            if len(rows)
         }
 
     @cached_property
-    def codes(self) -> dict[View, Codes]:
+    def codes(self) -> dict[str, Codes]:
         """The codes of the embeddings."""
         models = self.pipeline.models
         return {view: models[view].hash.encode(e) for view, e in self.embeddings.items()}
 
     @cached_property
     def plan(self) -> dict[str, NDArray[Any]]:
-        """What the plan view keeps of it (`plan_view.plan_arrays`)."""
+        """What is kept for comparing it by plan (`plan_code`)."""
         encoder = self.pipeline.plan
-        if encoder is None or not self.case.structures:
+        if encoder is None or not self.item.structures:
             return {}
-        measured = measure(self.case, encoder.settings)
+        measured = measure(self.item, encoder.settings)
         planned = measured.doses(encoder.settings) if measured.has_dose else None
         return plan_arrays(encoder.predict(measured), planned)
 
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """The encoder and the hash of each view; a view that no case has when fitting has neither.
+    """The encoder and the hash of each view; a view that no item has when fitting has neither.
 
     `generation` counts how often the archive was hashed anew; it marks the names of what depends
-    on the hash, so that old and new codes are never mixed. `plan` is None where cases are not
+    on the hash, so that old and new codes are never mixed. `plan` is None where items are not
     compared by their plans.
     """
 
+    kind: Kind
     slices: SliceSettings
-    encoders: Mapping[View, Encoder]
-    models: Mapping[View, HashModel]
+    encoders: Mapping[str, Encoder]
+    models: Mapping[str, HashModel]
     generation: int = 0
     plan: PlanEncoder | None = None
 
-    def code(self, case: Case) -> CodedCase:
-        """Cut a case into slices, to be encoded and hashed when asked for."""
-        slices = case_slices(case, self.slices)
-        rows = {view: rows_of(slices, view) for view in self.models}
-        return CodedCase(case, slices, rows, self)
+    def code(self, item: Any) -> CodedItem:
+        """Cut an item into samples, to be encoded and hashed when asked for."""
+        self.kind.check(item, "the query")
+        samples = self.kind.cut(item, self.slices)
+        views = [view for view in self.kind.views if view.name in self.models]
+        return CodedItem(item, samples, {view.name: view.rows(samples) for view in views}, self)
 
     def to_files(self) -> dict[str, bytes]:
         """The models as named blobs for an archive."""
@@ -116,22 +125,17 @@ class Pipeline:
         return files
 
     @classmethod
-    def from_files(
-        cls,
-        slices: SliceSettings,
-        near: Mapping[View, float],
-        read: Callable[[str], bytes],
-        generation: int = 0,
-        has_plan: bool = False,
-    ) -> Pipeline:
-        """Load the models that `to_files` made; `near` names the views that have one."""
-        views = [view for view in VIEWS if view in near]
+    def from_files(cls, recipe: Recipe, read: Callable[[str], bytes]) -> Pipeline:
+        """Load the models that `to_files` made."""
+        kind, near, generation = KINDS[recipe.kind], recipe.near, recipe.generation
+        views = [view for view in kind.labels if view in near]
         return cls(
-            slices,
+            kind,
+            recipe.slices,
             {view: _loaded(read(f"encoder-{view}"), load_encoder) for view in views},
             {view: load_model(view, near[view], read, generation) for view in views},
             generation,
-            _loaded(read(PLAN_FILE), load_plan_encoder) if has_plan else None,
+            _loaded(read(PLAN_FILE), load_plan_encoder) if recipe.has_plan_encoder else None,
         )
 
 
@@ -142,31 +146,6 @@ def as_stored(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):  # refused by the hash as not finite
         return embeddings.astype(np.float16).astype(np.float32)
-
-
-def rows_of(slices: CaseSlices, view: View) -> NDArray[np.int64]:
-    """The slices that have an image of this view worth encoding."""
-    if view == "ct":
-        return np.arange(len(slices) if slices.hu is not None else 0)
-    return np.flatnonzero(slices.has_dose)
-
-
-def images_of(slices: CaseSlices, view: View, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The encoder's input (rows, size, size) of one view."""
-    return encoder_input(slices, cast(ImageKind, view))[rows]
-
-
-def slice_table(slices: CaseSlices, rows: Mapping[View, NDArray[np.int64]]) -> SliceTable:
-    """Where each slice lies and which row of each view's codes it owns."""
-    table = {view: np.full(len(slices), -1, dtype=np.int64) for view in VIEWS}
-    for view, used in rows.items():
-        table[view][used] = np.arange(len(used))
-    return SliceTable(
-        start=np.array([0, len(slices)]),
-        index=np.asarray(slices.slice_index, dtype=np.int64),
-        z_mm=np.asarray(slices.z_mm, dtype=np.float64),
-        row=table,
-    )
 
 
 def _saved(save: Callable[[Path], None]) -> bytes:
@@ -181,14 +160,3 @@ def _loaded(data: bytes, load: Callable[[Path], Loaded]) -> Loaded:
         path = Path(folder) / "encoder"
         path.write_bytes(data)
         return load(path)
-
-
-def load_pipeline(store: CaseStore) -> Pipeline:
-    """The encoders and hashes kept in an archive."""
-    recipe = store.recipe
-    if recipe.get("kind") != "cases":
-        raise InputError(f"this archive holds {recipe.get('kind')}; give it a source of that kind")
-    settings = SliceSettings.from_json(recipe["slices"])
-    generation = recipe.get("generation", 0)
-    has_plan = "encoder" in recipe.get("plan", {})
-    return Pipeline.from_files(settings, recipe["near"], store.read_file, generation, has_plan)

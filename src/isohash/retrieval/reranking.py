@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,26 +11,30 @@ from numpy.typing import NDArray
 from isohash.archive.store import CaseStore
 from isohash.distances import distance_matrix
 from isohash.errors import InputError
-from isohash.retrieval.comparison import Comparison, Question, Ranked, View
+from isohash.retrieval.comparison import Comparison
 from isohash.retrieval.models import HashModel
+from isohash.retrieval.ranked import Question, Ranked
 
 CANDIDATES = 64  # cases (or slices) re-ranked unless told otherwise (docs/hashing.md: recall)
 
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """Where exact distances come from: the query's embeddings per view, and the archive's."""
+    """Where exact distances come from: the query's arrays, and the archive's.
 
-    query: Mapping[View, NDArray[np.floating]]
+    `ids` are the cases of the archive by their position.
+    """
+
+    query: Mapping[str, NDArray[np.floating]]
     store: CaseStore
-    ids: tuple[str, ...]
-    models: Mapping[View, HashModel]
+    ids: Sequence[str]
+    models: Mapping[str, HashModel]
 
-    def distances(self, view: View, cases: NDArray[np.int64]) -> NDArray[np.float64]:
+    def distances(self, view: str, cases: NDArray[np.int64]) -> NDArray[np.float64]:
         """Distances (query rows, rows of the cases) in units of the view's near neighbour."""
         name = f"embedding.{view}"
         held = [i for i in cases.tolist() if name in self.store.array_names(self.ids[i])]
-        own = self.query[view]
+        own = self.query[name]
         parts = [np.empty((0, own.shape[1]), np.float16)]
         parts += [self.store.arrays(self.ids[i], [name])[name] for i in held]
         return distance_matrix(own, np.concatenate(parts)) / self.models[view].near
@@ -42,13 +46,8 @@ def rerank(comparison: Comparison, question: Question, n: int, embedded: Embedde
     At slice level all slices of these cases take part.
     """
     cases = comparison.candidates(replace(question, k=n))
-    if not len(cases):
-        return []
     exact = {view: embedded.distances(view, cases) for view in question.weights}
-    nearer = replace(comparison.of_cases(cases), exact=exact)
-    everyone = np.ones(len(cases), dtype=bool)
-    found = nearer.rank(replace(question, allowed=everyone))
-    return [replace(one, case=int(cases[one.case])) for one in found]
+    return replace(comparison.part(cases), exact=exact).rank(question) if len(cases) else []
 
 
 def n_candidates(rerank: int | None, k: int, kept: bool, default: int = CANDIDATES) -> int:
@@ -56,8 +55,6 @@ def n_candidates(rerank: int | None, k: int, kept: bool, default: int = CANDIDAT
 
     None re-ranks where the archive keeps embeddings (`kept`).
     """
-    if rerank is not None and rerank < 0:
-        raise InputError(f"--rerank must be 0 (by code only) or more, got {rerank}")
     if rerank and not kept:
         raise InputError(
             "the archive keeps no embeddings to re-rank with (it was made with --no-embeddings); "

@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from isohash.errors import InputError
-
-Filter = Callable[[Mapping[str, Any]], bool]
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
@@ -28,14 +27,27 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """An expression over facts; `names` are those that it looks at."""
+
+    body: ast.expr
+    names: tuple[str, ...]
+
+    def __call__(self, facts: Mapping[str, Any]) -> bool:
+        """Whether a mapping of facts satisfies the expression."""
+        return bool(_evaluate(self.body, facts))
+
+
 def parse_where(expression: str) -> Filter:
-    """A function that says whether a mapping of facts satisfies the expression."""
+    """A filter that says whether facts satisfy the expression; InputError if it is none."""
     try:
         body = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"--where {expression!r} is not an expression: {error}") from error
     _check(body, expression)
-    return lambda facts: bool(_evaluate(body, facts))
+    names = {part.id for part in ast.walk(body) if isinstance(part, ast.Name)}
+    return Filter(body, tuple(sorted(names)))
 
 
 def _check(node: ast.AST, expression: str) -> None:

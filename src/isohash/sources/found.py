@@ -50,15 +50,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that lies below a path: its `kind`, the cases `found` and the files `skipped`.
+    """All that lies below a path: the files' `kind`, the items `found` and the files `skipped`.
 
-    `key` marks the key that pseudonyms were made with, and is empty where there are none.
+    `key` marks the key that pseudonyms were made with, and is empty where there are none. `holds`
+    is the kind of the items, and so of an archive of them: "cases", "vectors".
     """
 
     kind: str
     found: tuple[Found, ...]
     skipped: tuple[Skipped, ...] = ()
     key: str = ""
+    holds: str = "cases"
 
 
 def fingerprint(files: Iterable[Path]) -> str:

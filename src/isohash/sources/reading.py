@@ -56,7 +56,8 @@ def find(
     if not found:
         raise InputError(_nothing_found(path, skipped))
     key = key_mark(load_key()) if kind == "dicom" else ""
-    return Findings(kind, tuple(found), tuple(skipped), key)
+    holds = "vectors" if kind == "vectors" else "cases"
+    return Findings(kind, tuple(found), tuple(skipped), key, holds)
 
 
 def read_cases(

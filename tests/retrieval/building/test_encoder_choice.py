@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
+from isohash.features.cases.kind import VIEWS
 from isohash.features.cases.slices import SliceSettings, case_slices, encoder_input
 from isohash.features.encoders.domain import FAR, relative_error
 from isohash.features.encoders.downsampled import DownsampledEncoder
@@ -17,7 +19,6 @@ from isohash.features.encoders.shipped import shipped_encoder
 from isohash.retrieval.building.encoder_choice import PIN, choose, named_encoders, slices_for
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.engine import Archive
-from isohash.retrieval.settings import IndexSettings
 from small_cases import OPTIONS, phantom, some_phantoms
 
 AUTO = IndexSettings()
@@ -40,7 +41,7 @@ def unlike() -> np.ndarray:
 
 
 def test_auto_takes_the_shipped_encoder_where_it_knows_unseen_patients_better(head):
-    named = named_encoders("auto")
+    named = named_encoders("auto", VIEWS)
     assert set(named) == {"ct", "dose"}
     flipped = np.concatenate([head[:12], head[12:, ::-1]])  # two that tell nothing of each other
     choice = choose("ct", named, AUTO, flipped, TWO)
@@ -49,18 +50,18 @@ def test_auto_takes_the_shipped_encoder_where_it_knows_unseen_patients_better(he
 
 def test_auto_takes_the_shipped_encoder_for_a_single_patient(head):
     assert relative_error(shipped_encoder("ct-deep"), head) < FAR
-    choice = choose("ct", named_encoders("auto"), AUTO, head, ONE)
+    choice = choose("ct", named_encoders("auto", VIEWS), AUTO, head, ONE)
     assert (choice.encoder, choice.note) == (shipped_encoder("ct-deep"), None)
 
 
 def test_auto_fits_components_where_they_know_unseen_patients_better(unlike):
-    choice = choose("ct", named_encoders("auto"), replace(AUTO, dim=6), unlike, TWO)
+    choice = choose("ct", named_encoders("auto", VIEWS), replace(AUTO, dim=6), unlike, TWO)
     assert choice.encoder is None
     assert "principal components were fitted" in choice.note
 
 
 def test_an_encoder_asked_for_by_name_is_used_but_the_note_says_how_far_it_is(unlike):
-    choice = choose("ct", named_encoders("deep"), IndexSettings(encoder="deep"), unlike, TWO)
+    choice = choose("ct", named_encoders("deep", VIEWS), IndexSettings(encoder="deep"), unlike, TWO)
     assert choice.encoder is shipped_encoder("ct-deep")
     assert "times as much as on its own patients" in choice.note
 
@@ -74,7 +75,7 @@ def test_an_encoder_that_cannot_reconstruct_is_taken_at_its_word(unlike):
 def test_a_new_archive_says_which_encoders_it_took(tmp_path):
     index_found(some_phantoms(2, 2), tmp_path / "A", {**OPTIONS, "encoder": "deep"})
     with Archive.open(tmp_path / "A") as archive:
-        assert archive.pipeline.encoders["dose"].name == "dose-deep"
+        assert archive.contents.pipeline.encoders["dose"].name == "dose-deep"
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_an_onnx_network_of_ones_own_makes_an_archive_that_no_longer_needs_it(
     found = isohash("query", tmp_path / "A", "pt_0", "--same-patient", "-k", 1, "--json")
     assert found.status == 0, found.err
     with Archive.open(tmp_path / "A") as archive:
-        grid = archive.pipeline.slices
+        grid = archive.contents.pipeline.slices
         assert (grid.size, grid.pixel_mm) == (64, 8.0)  # the same field of view
 
 
@@ -128,23 +129,23 @@ def test_an_onnx_network_of_ones_own_makes_an_archive_that_no_longer_needs_it(
 )
 def test_an_encoder_that_is_not_there_is_refused_before_any_case_is_read(name, message):
     with pytest.raises(InputError, match=message):
-        named_encoders(name)
+        named_encoders(name, VIEWS)
 
 
 def test_an_onnx_file_with_another_digest_is_refused(own_network):
     with pytest.raises(InputError, match="not the pinned 0000"):
-        named_encoders(f"{own_network}{PIN}{'0' * 64}")
+        named_encoders(f"{own_network}{PIN}{'0' * 64}", VIEWS)
 
 
 def test_a_folder_without_encoders_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no encoder"):
-        named_encoders(str(tmp_path))
+        named_encoders(str(tmp_path), VIEWS)
 
 
 def test_a_view_without_an_encoder_is_refused(tmp_path, head):
     DownsampledEncoder().save(tmp_path / "dose.safetensors")
     with pytest.raises(InputError, match="there is no encoder for ct"):
-        choose("ct", named_encoders(str(tmp_path)), AUTO, head, ONE)
+        choose("ct", named_encoders(str(tmp_path), VIEWS), AUTO, head, ONE)
 
 
 def test_encoders_of_different_slices_do_not_go_together():

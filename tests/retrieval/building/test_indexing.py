@@ -109,7 +109,7 @@ def test_openkbp_files_are_indexed_and_found_again(openkbp: Path, tmp_path: Path
 def cases_in(path: Path) -> int:
     """How many cases an archive holds that another process may just be making."""
     try:
-        with Archive.of_cases(path) as archive:
+        with Archive.open(path) as archive:
             return len(archive)
     except InputError:
         return 0
@@ -168,8 +168,8 @@ def test_an_autoencoder_is_trained_on_the_archives_own_slices(tmp_path: Path) ->
     report = index_found(some_phantoms(2, 2), tmp_path / "A", options)
     assert report.n_cases == 4
     assert [path.name for path in tmp_path.iterdir()] == ["A"]  # no checkpoints are left
-    with Archive.of_cases(tmp_path / "A") as archive:
-        assert archive.pipeline.encoders["ct"].name == "autoencoder-ct"
+    with Archive.open(tmp_path / "A") as archive:
+        assert archive.contents.pipeline.encoders["ct"].name == "autoencoder-ct"
         assert archive.query("phantom-00-00", k=1, same_patient=True).distances == [0.0]
 
 
@@ -185,7 +185,7 @@ def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generat
         same = [match.facts["label"] == labels[7] for match in answer]
         assert np.mean(same) >= 0.9
         np.save(tmp_path / "q.npy", rows[[3, 9]])
-        assert archive.query(tmp_path / "q.npy", k=1, query_slice=1).ids == ["v:9"]
+        assert archive.query(tmp_path / "q.npy", k=1, slice=1).ids == ["v:9"]
 
 
 def test_vectors_need_no_labels(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -39,7 +39,7 @@ def test_the_archive_is_hashed_with_the_learned_kernel(learned: Path) -> None:
     with Archive.open(learned) as archive:
         assert archive.recipe["kernel"] == {"ct": "isometry", "dose": "isometry"}
         kept = json.loads(archive.store.read_file("kernel-ct"))["particles"]
-        assert archive.pipeline.models["ct"].hash.kernel.particles.tolist() == kept
+        assert archive.contents.pipeline.models["ct"].hash.kernel.particles.tolist() == kept
         for case in archive:
             assert archive.query(case, k=1, same_patient=True, rerank=0).distances == [0.0]
         assert archive.verify().problems == ()
@@ -97,7 +97,7 @@ def test_vectors_are_hashed_with_the_learned_kernel_whatever_they_had(
     with Archive.open(archive) as opened:
         assert opened.verify().problems == ()
         assert opened.query("v:7", k=1, same_patient=True).distances == [0.0]
-        assert opened.model.hash.kernel.particles.shape == (20,)
+        assert opened.contents.model.hash.kernel.particles.shape == (20,)
     np.savez(tmp_path / "more.npz", X=np.load(vectors)["X"][:3])
     assert isohash("index", tmp_path / "more.npz", archive).status == 0
     with Archive.open(archive) as opened:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isohash.apps.page.report import render
+from isohash.archive.store import CaseStore
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.features.cases.measures import measure
@@ -16,7 +17,7 @@ from isohash.features.training.train_shipped import OPENKBP_GEOMETRY
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.building.plan_fitting import OWN_CASES, choose_plan_encoder
 from isohash.retrieval.engine import Archive
-from isohash.retrieval.pipeline import CodedCase
+from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.plan_code import STEP_GY, plan_arrays
 from isohash.retrieval.ways.plan import PlanColumn, PlanComparison
 from small_cases import OPTIONS, as_findings, phantom, some_phantoms
@@ -71,7 +72,7 @@ def test_code_distances_are_plan_distances_but_for_rounding(rng):
         wanted = np.abs(query - stored[at]).mean(axis=1)
         np.testing.assert_allclose(found.difference_gy[known[own], at], wanted[known], atol=STEP_GY)
     whole = np.flatnonzero(found.known.all(axis=0))
-    ranked = {one.case: one.distance_gy for one in found.rank(40, np.ones(40, dtype=bool))}
+    ranked = {one.case: one.distance for one in found.rank(40, np.ones(40, dtype=bool))}
     wanted = plan_distances(query[None], stored)[0]
     np.testing.assert_allclose([ranked[i] for i in whole], wanted[whole], atol=STEP_GY)
 
@@ -88,7 +89,7 @@ def test_an_unknown_structure_counts_with_the_mean_of_the_others(rng):
     )
     first, second = PlanComparison.of(query, column, ("a", "b")).rank(2, np.ones(2, dtype=bool))
     assert (first.case, second.case) == (0, 1)
-    assert first.distance_gy == second.distance_gy == pytest.approx(8.0)
+    assert first.distance == second.distance == pytest.approx(8.0)
     assert [share.known for share in second.shares] == [False, True]
 
 
@@ -110,13 +111,13 @@ def test_the_querys_own_dose_is_not_looked_at(planned, new_patient):
 def test_a_query_makes_only_what_it_is_asked_for(planned, new_patient, monkeypatch):
     made = []
     for name in ("embeddings", "plan"):
-        make = getattr(CodedCase, name).func
+        make = getattr(CodedItem, name).func
 
         def told(coded, name=name, make=make):
             made.append(name)
             return make(coded)
 
-        monkeypatch.setattr(CodedCase, name, property(told))
+        monkeypatch.setattr(CodedItem, name, property(told))
     planned.query(new_patient, by="plan")
     assert made == ["plan"]
     made.clear()
@@ -125,7 +126,9 @@ def test_a_query_makes_only_what_it_is_asked_for(planned, new_patient, monkeypat
 
 
 def test_the_distance_is_the_mean_of_its_evidence(planned, new_patient):
-    structures = set(planned.pipeline.plan.structures) & set(measure(new_patient).own.structures)
+    structures = set(planned.contents.pipeline.plan.structures) & set(
+        measure(new_patient).own.structures
+    )
     for match in planned.query(new_patient, k=5):
         assert {share.structure for share in match.shares} == structures
         parts = [share.difference_gy for share in match.shares]
@@ -200,9 +203,10 @@ def test_an_archive_without_plans_says_why(archive, other_patient):
 
 
 def test_an_older_archive_says_what_to_do(archive_path, other_patient, monkeypatch):
+    with Archive.open(archive_path) as present:
+        recipe = {name: value for name, value in present.recipe.items() if name != "plan"}
+    monkeypatch.setattr(CaseStore, "recipe", recipe)
     with Archive.open(archive_path) as older:
-        recipe = {name: value for name, value in older.recipe.items() if name != "plan"}
-        monkeypatch.setattr(type(older.store), "recipe", recipe)
         assert older.query(other_patient, k=3).by == "joint"
         with pytest.raises(InputError, match="made before plans were compared"):
             older.query(other_patient, by="plan")

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,9 +23,6 @@ from isohash.apps.cli.plan_bits import plan_bits
 from isohash.apps.cli.progress import progress_bar
 from isohash.apps.cli.train import train
 from isohash.errors import InputError
-
-if TYPE_CHECKING:
-    from isohash.retrieval.comparison import By, Level
 
 app = typer.Typer(
     help="Find the past cases most like a new one, by CT, by dose or by both.",
@@ -150,13 +147,17 @@ def query(
         typer.Option(help="plan, ct, dose or joint [plan if structures allow it, else joint]."),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="Weight of CT against dose in a joint query.")
-    ] = 0.25,  # retrieval.DEFAULT_ALPHA, which is not loaded for --help
-    level: Annotated[str, typer.Option(help="case aligns all slices; slice ranks single ones.")] = (
-        "case"
-    ),
+        float | None, typer.Option(help="Weight of CT against dose in a joint query [0.25].")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="case aligns all slices; slice ranks single ones [case].")
+    ] = None,
     query_slice: Annotated[
-        int | None, typer.Option("--slice", help="The query's slice for --level slice [middle].")
+        int | None,
+        typer.Option(
+            "--slice",
+            help="The query's slice for --level slice [middle]; the row of a file of vectors [0].",
+        ),
     ] = None,
     where: Annotated[
         str | None, typer.Option(help="Filter, such as 'prescription_gy >= 60'.")
@@ -188,12 +189,12 @@ def query(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from isohash.apps.cli.tables import answer_table
     from isohash.retrieval.engine import Archive
+    from isohash.retrieval.request import Request
 
+    request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
-        answer = session.ask(
-            k, _by(by), alpha, _level(level), where, query_slice, same_patient, rerank
-        )
+        answer = session.ask(request)
         _write_pages(session, answer, report, collage)
     _print(answer.to_json(), answer_table(answer), as_json)
 
@@ -307,14 +308,6 @@ def _print(facts: Any, table: Any, as_json: bool) -> None:
         from isohash.apps.cli.tables import show
 
         show(table)
-
-
-def _by(by: str | None) -> By | None:
-    return by  # type: ignore[return-value]  # checked, with its message, by the engine
-
-
-def _level(level: str) -> Level:
-    return level  # type: ignore[return-value]
 
 
 def _write_pages(session: Any, answer: Any, report: Path | None, collage: Path | None) -> None:

@@ -28,11 +28,12 @@ from isohash.apps.page.charts import (
 )
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
+from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.retrieval.answer import VIEW_NAMES, Answer, Match, shares_text, tie_text
-from isohash.retrieval.comparison import Pair
 from isohash.retrieval.engine import Archive, Session
-from isohash.retrieval.entry import DVH_BIN_GY, Entry
+from isohash.retrieval.entry import Entry
 from isohash.retrieval.plan_code import predicted_doses
+from isohash.retrieval.ranked import Pair
 from isohash.sources.identity.naming import is_unnamed
 
 PAIRS_SHOWN = 3
@@ -141,7 +142,7 @@ def _evidence(match: Match) -> Markup:
 
 def _foreseen(session: Session) -> dict[str, Curve]:
     """The histograms that the query's anatomy would get, by structure; dashed in the charts."""
-    predicted, encoder = predicted_doses(session.query.arrays), session.archive.pipeline.plan
+    predicted, encoder = predicted_doses(session.query.arrays), session.archive.plan_encoder
     if predicted is None or encoder is None:
         return {}
     percent = np.array([100.0, *encoder.settings.dose_volumes[::-1], 0.0])

@@ -6,7 +6,7 @@ fitted to half of the archive's patients reconstruct the other half better.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.domain import FAR, contest, relative_error
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder, onnx_encoder
 from isohash.features.encoders.shipped import shipped_encoder, shipped_names
-from isohash.retrieval.comparison import VIEWS, View
-from isohash.retrieval.settings import IndexSettings
 
 READY = "deep"  # what `auto` takes of the shipped encoders
 FITTED = ("pca", "autoencoder")
@@ -38,8 +37,8 @@ class Choice:
     note: str | None = None
 
 
-def named_encoders(name: str) -> dict[View, Encoder]:
-    """The encoders by that name that need no fitting; none for `pca` and `autoencoder`.
+def named_encoders(name: str, views: Sequence[str]) -> dict[str, Encoder]:
+    """The encoders of some views by that name; none for `pca` and `autoencoder`, which are fitted.
 
     A name is `auto`, one that is shipped (`deep`), a file of an encoder for both views, or a
     folder with one for each. Raises InputError for any other.
@@ -47,16 +46,18 @@ def named_encoders(name: str) -> dict[View, Encoder]:
     if name in FITTED:
         return {}
     shipped = READY if name == "auto" else name
-    found = {v: f"{v}-{shipped}" for v in VIEWS if f"{v}-{shipped}" in shipped_names()}
+    found = {v: f"{v}-{shipped}" for v in views if f"{v}-{shipped}" in shipped_names()}
     if found:
         return {view: shipped_encoder(full) for view, full in found.items()}
+    if name == "auto":  # nothing is shipped for these views
+        return {}
     path, _, sha256 = name.partition(PIN)
     given = Path(path)
     if given.is_dir() and not sha256:
-        return _from_folder(given)
+        return _from_folder(given, views)
     if given.is_file() or given.suffix in (".onnx", ".safetensors"):
         encoder = _from_file(given, sha256 or None)
-        return dict.fromkeys(VIEWS, encoder)
+        return dict.fromkeys(views, encoder)
     raise InputError(
         f"--encoder {name!r} is unknown: use auto, pca, autoencoder, one that is shipped "
         f"({', '.join(shipped_names())}), a folder that isohash train autoencoder wrote, "
@@ -64,7 +65,7 @@ def named_encoders(name: str) -> dict[View, Encoder]:
     )
 
 
-def slices_for(encoders: Mapping[View, Encoder], default: SliceSettings) -> SliceSettings:
+def slices_for(encoders: Mapping[str, Encoder], default: SliceSettings) -> SliceSettings:
     """The slices that the encoders take; all of them must take the same."""
     wanted = {view: _slices(encoder, default) for view, encoder in encoders.items()}
     different = set(wanted.values())
@@ -75,8 +76,8 @@ def slices_for(encoders: Mapping[View, Encoder], default: SliceSettings) -> Slic
 
 
 def choose(
-    view: View,
-    encoders: Mapping[View, Encoder],
+    view: str,
+    encoders: Mapping[str, Encoder],
     settings: IndexSettings,
     images: NDArray[np.float32],
     patient: NDArray[Any],
@@ -107,15 +108,16 @@ def _fitted_note(encoder: Encoder, times: float) -> str:
     )
 
 
-def _from_folder(folder: Path) -> dict[View, Encoder]:
-    found: dict[View, Encoder] = {}
-    for view in VIEWS:
+def _from_folder(folder: Path, views: Sequence[str]) -> dict[str, Encoder]:
+    found: dict[str, Encoder] = {}
+    for view in views:
         for path in (folder / f"{view}.safetensors", folder / f"{view}.onnx"):
             if path.is_file() and view not in found:
                 found[view] = _from_file(path, None)
     if not found:
         raise InputError(
-            f"{folder} holds no encoder: it needs ct.safetensors or ct.onnx, and the same for dose"
+            f"{folder} holds no encoder: it needs {views[0]}.safetensors or {views[0]}.onnx, "
+            f"and the same for {' and '.join(views[1:])}"
         )
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import IndexSettings
 from isohash.features.encoders.encoders import Encoder
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.hashing.calibration import Calibration
@@ -17,9 +18,7 @@ from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.pairs import FEWEST_ROWS
 from isohash.progress import Progress
 from isohash.records import bits_per_symbol
-from isohash.retrieval.comparison import View
 from isohash.retrieval.models import HashModel
-from isohash.retrieval.settings import IndexSettings
 
 # Held-out rows from which on measured intervals are better than those in closed form.
 ENOUGH_ROWS = 1000
@@ -46,7 +45,7 @@ def hash_for(settings: IndexSettings, n_rows: int) -> IndexSettings:
 
 
 def fit_encoder(
-    view: View,
+    view: str,
     images: NDArray[np.float32],
     patient: NDArray[Any],
     settings: IndexSettings,

@@ -11,7 +11,7 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ import numpy as np
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
 from threadpoolctl import threadpool_limits
 
+from isohash.archive.recipe import IndexSettings, Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.features.encoders.encoders import Encoder
+from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
 from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for
@@ -30,21 +32,18 @@ from isohash.retrieval.building.sampling import (
     Reading,
     Shares,
     SliceSample,
-    case_of,
     held_out_embeddings,
+    item_of,
     sample_slices,
 )
-from isohash.retrieval.comparison import View
 from isohash.retrieval.entry import Entry, entry_of
 from isohash.retrieval.naming import known_as, patient_notes, unmapped
-from isohash.retrieval.pipeline import Pipeline, as_stored, load_pipeline
+from isohash.retrieval.pipeline import Pipeline, as_stored
 from isohash.retrieval.settings import (
     IndexReport,
-    IndexSettings,
     check_key,
-    encoder_name,
+    check_kind,
     existing_store,
-    settings_of,
     versions,
     with_hash,
 )
@@ -83,7 +82,7 @@ def index_found(
 ) -> IndexReport:
     """Add what was found; see `index_source`."""
     options = with_hash(options)
-    if findings.kind == "vectors":
+    if findings.holds == "vectors":
         from isohash.retrieval.building.vectors import index_vectors
 
         return index_vectors(findings, archive, options, progress)
@@ -91,24 +90,26 @@ def index_found(
     # faster here (its threads spin while they wait), and fitted models do not depend on cores.
     with threadpool_limits(1):
         store = existing_store(archive, options)
+        if store is not None:
+            check_kind(store, findings)
         options = {**options, "aliases": _aliases(store, options)}
         findings, naming = known_as(findings, options["aliases"])
         if store is None:
             store = _new_store(findings, archive, options, progress)
         with store:
             check_key(store, findings)
-            report = _add(findings, store, load_pipeline(store), progress)
+            pipeline = Pipeline.from_files(Recipe(store.recipe), store.read_file)
+            report = _add(findings, store, pipeline, progress)
             return replace(report, unmapped=unmapped(naming))
 
 
 def _aliases(store: CaseStore | None, options: Mapping[str, Any]) -> dict[str, str]:
     """The table of names: as given, and then kept in the archive, else the archive's own."""
-    kept = {} if store is None else settings_of(store.recipe)["aliases"]
+    kept = {} if store is None else dict(Recipe(store.recipe).settings.aliases)
     given = dict(Aliases.of(options.get("aliases", kept)).table)
     if store is not None and given != kept:
-        recipe = store.recipe
-        settings = {**recipe["settings"], "aliases": given}
-        store.set_recipe({**recipe, "settings": settings})
+        recipe = Recipe(store.recipe)
+        store.set_recipe(recipe.changed(settings={**recipe["settings"], "aliases": given}))
     return given
 
 
@@ -126,7 +127,8 @@ def _add(
 ) -> IndexReport:
     wanted, unchanged, skipped = _sorted_out(findings, store)
     indexed = []
-    embeddings = settings_of(store.recipe)["embeddings"]
+    recipe = Recipe(store.recipe)
+    embeddings = recipe.settings.embeddings
     for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline, embeddings)):
         tell(progress, done, len(wanted), f"indexing {found.key}")
         if isinstance(entry, InputError):
@@ -146,17 +148,17 @@ def _add(
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
         notes=(
-            *store.recipe.get("notes", ()),
-            *_plan_notes(store.recipe),
+            *recipe.notes,
+            *_plan_notes(recipe),
             *patient_notes(facts.values()),
         ),
     )
 
 
-def _plan_notes(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+def _plan_notes(recipe: Recipe) -> tuple[str, ...]:
     """That the cases can be asked by plan, or why not; nothing if none has structures."""
-    plan = recipe.get("plan", {})
-    if "encoder" in plan:
+    plan = recipe.plan
+    if recipe.has_plan_encoder:
         learned = "the archive's own plans" if plan["encoder"] == "own" else "those of OpenKBP"
         return (f"cases with structures are asked by plan: doses as learned from {learned}",)
     return (f"not by plan: {plan['missing']}",) if plan else ()
@@ -200,7 +202,7 @@ def _coded_ahead(
 def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
-        return entry_of(pipeline.code(case_of(found)), embeddings=embeddings)
+        return entry_of(pipeline.code(item_of(found, pipeline.kind)), embeddings=embeddings)
     except InputError as error:
         return error
 
@@ -209,11 +211,12 @@ def fit(
     findings: Findings, settings: IndexSettings, archive: str | Path, progress: Progress | None
 ) -> tuple[Pipeline, dict[str, Any]]:
     """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
-    named = named_encoders(settings.encoder)
+    kind = KINDS[findings.holds]
+    named = named_encoders(settings.encoder, tuple(kind.labels))
     settings = replace(settings, slices=slices_for(named, settings.slices))
     found = findings.found
     order = np.random.default_rng(settings.seed).permutation(len(found))
-    reading = Reading(found, order, settings.slices)
+    reading = Reading(kind, found, order, settings.slices)
     shares = Shares.of(len(found), settings)
     sample = sample_slices(reading, shares.fitted, settings, progress)
     if not sample:
@@ -228,12 +231,8 @@ def fit(
     settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
     models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
     recipe = {
-        "kind": "cases",
-        "settings": {
-            **asdict(settings),
-            "encoder": encoder_name(settings.encoder),
-            "slices": settings.slices.to_json(),
-        },
+        "kind": kind.name,
+        "settings": settings.to_json(),
         "slices": settings.slices.to_json(),
         "near": {view: model.near for view, model in models.items()},
         "encoders": {view: encoder.name for view, encoder in encoders.items()},
@@ -244,16 +243,16 @@ def fit(
         "calibrated_on": {view: model.calibration.source for view, model in models.items()},
         "versions": versions(),
     }
-    return Pipeline(settings.slices, encoders, models, plan=plan.encoder), recipe
+    return Pipeline(kind, settings.slices, encoders, models, plan=plan.encoder), recipe
 
 
 def _encoders(
-    sample: Mapping[View, SliceSample],
-    named: Mapping[View, Encoder],
+    sample: Mapping[str, SliceSample],
+    named: Mapping[str, Encoder],
     settings: IndexSettings,
     archive: str | Path,
     progress: Progress | None,
-) -> tuple[dict[View, Encoder], list[str]]:
+) -> tuple[dict[str, Encoder], list[str]]:
     """The encoder of each view, and what is to be said of the choice."""
     encoders, notes, folder = {}, [], _training_folder(archive)
     for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):

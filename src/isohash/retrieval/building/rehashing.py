@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.calibration import Calibration
 from isohash.kernels.radial import RadialKernel
 from isohash.progress import Progress, tell
-from isohash.retrieval.comparison import VIEWS, View
-from isohash.retrieval.entry import codes_name
-from isohash.retrieval.models import HashModel, load_model, model_files
-from isohash.retrieval.settings import settings_of
+from isohash.retrieval.models import HashModel, codes_name, load_model, model_files
+from isohash.retrieval.ways.vectors import VIEW
 
 LEARNING_ROWS = 16384  # rows of the seeded sample that a kernel is learned from
 
@@ -74,7 +73,7 @@ def train_kernel(
                 seed,
                 n_neighbours=sample.n_neighbours,
                 dither=False,  # as `_model` draws its hash
-                n_bits=store.recipe["settings"]["bits"],
+                n_bits=Recipe(store.recipe).settings.bits,
             )
             labels = sample.labels if objective == "alignment" else None
             # other options, or an archive that has grown since, start anew
@@ -96,9 +95,9 @@ def train_kernel(
 def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[str, Any]]:
     """Hash all of an archive with its learned kernels; a row per view says what it now has."""
     with CaseStore.open(archive, writable=True) as store:
-        recipe, views = store.recipe, _views(store)
-        old, settings = recipe.get("generation", 0), recipe["settings"]
-        models = {view: _model(store, view, settings["seed"]) for view in views}
+        recipe, views = Recipe(store.recipe), _views(store)
+        old = recipe.generation
+        models = {view: _model(store, view, recipe.settings.seed) for view in views}
         for view, model in models.items():
             for name, data in model_files(view, model, old + 1).items():
                 store.put_file(name, data)
@@ -108,9 +107,8 @@ def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[s
             arrays = _with_codes(store.arrays(case_id), models, old + 1)
             store.put(case_id, store.metadata(case_id), arrays, store.fingerprint(case_id))
         learned = {view: _kept_kernel(store, view)["kernel"] for view in views}
-        now = {**settings, "hash": "kernel", "q": 2}
-        changed = {"generation": old + 1, "kernel": learned, "settings": now}
-        store.set_recipe({**recipe, **changed})
+        now = {**recipe["settings"], "hash": "kernel", "q": 2}
+        store.set_recipe(recipe.changed(generation=old + 1, kernel=learned, settings=now))
         return [
             {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}
             for view, model in models.items()
@@ -121,15 +119,14 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _views(store: CaseStore) -> list[View]:
-    near = store.recipe["near"]
-    if not settings_of(store.recipe)["embeddings"]:
+def _views(store: CaseStore) -> list[str]:
+    recipe = Recipe(store.recipe)
+    if not recipe.settings.embeddings:
         raise InputError(
             "the archive keeps no embeddings to learn from or to hash anew (it was made with "
             "--no-embeddings); index the source into a new archive"
         )
-    views = ["vector"] if store.recipe["kind"] == "vectors" else VIEWS
-    return [view for view in views if view in near]
+    return list(recipe.near)
 
 
 def _training_folder(archive: str | Path) -> Path:
@@ -137,12 +134,12 @@ def _training_folder(archive: str | Path) -> Path:
     return path.with_name(f".{path.name}.kernel")
 
 
-def _source(view: View) -> str:
+def _source(view: str) -> str:
     """The array that the view's codes are made from."""
-    return view if view == "vector" else f"embedding.{view}"
+    return view if view == VIEW else f"embedding.{view}"
 
 
-def _sample(store: CaseStore, view: View, seed: int) -> Sample:
+def _sample(store: CaseStore, view: str, seed: int) -> Sample:
     if not len(store):
         raise InputError(f"{store.path} holds nothing to learn from; run isohash index first")
     column = store.gather(_source(view)).array
@@ -153,28 +150,27 @@ def _sample(store: CaseStore, view: View, seed: int) -> Sample:
     return Sample(rows, store.gather("label").array[chosen], len(column))
 
 
-def _kept_kernel(store: CaseStore, view: View) -> Mapping[str, Any]:
+def _kept_kernel(store: CaseStore, view: str) -> Mapping[str, Any]:
     if f"kernel-{view}" not in store.file_names():
         raise InputError(f"no kernel was learned for {view}; run isohash train kernel first")
     kept: Mapping[str, Any] = json.loads(store.read_file(f"kernel-{view}"))
     return kept
 
 
-def _model(store: CaseStore, view: View, seed: int) -> HashModel:
+def _model(store: CaseStore, view: str, seed: int) -> HashModel:
     """A hash of as many stored bits as the archive's, drawn for the view's learned kernel."""
     from isohash.hashing.kernel_hasher import KernelHasher
 
     kernel = RadialKernel(_kept_kernel(store, view)["particles"])
-    recipe = store.recipe
-    old = load_model(view, recipe["near"][view], store.read_file, recipe.get("generation", 0))
-    n_bits = recipe["settings"]["bits"]
-    hasher = KernelHasher(n_bits, kernel=kernel, dither=False, random_state=seed)
+    recipe = Recipe(store.recipe)
+    old = load_model(view, recipe.near[view], store.read_file, recipe.generation)
+    hasher = KernelHasher(recipe.settings.bits, kernel=kernel, dither=False, random_state=seed)
     drawn = hasher.fit(_sample(store, view, seed).rows).hash_
     return HashModel(drawn, Calibration.of(drawn), old.near)
 
 
 def _with_codes(
-    arrays: dict[str, NDArray[Any]], models: dict[View, HashModel], generation: int
+    arrays: dict[str, NDArray[Any]], models: dict[str, HashModel], generation: int
 ) -> dict[str, NDArray[Any]]:
     """The case's arrays with the new codes; those of the archive's present generation stay."""
     present = [codes_name(view, generation - 1) for view in models]

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.measures import Measured, measure
-from isohash.features.cases.slices import CaseSlices, SliceSettings, case_slices
+from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.encoders import Encoder
+from isohash.features.kinds import Kind, Samples
 from isohash.progress import Progress, tell
 from isohash.records import Case
-from isohash.retrieval.comparison import VIEWS, View
-from isohash.retrieval.pipeline import as_stored, images_of, rows_of
-from isohash.retrieval.settings import IndexSettings
+from isohash.retrieval.pipeline import as_stored
 from isohash.sources.found import Found
 
 
@@ -48,62 +48,63 @@ class SliceSample:
     patient: NDArray[Any]
 
 
-def case_of(found: Found) -> Case:
-    """The case that was found, under the key that the archive knows it by."""
-    case = found.read()
-    if not isinstance(case, Case):
-        raise InputError(f"{found.path} holds vectors, not a case")
-    return case if case.id == found.key else replace(case, id=found.key)
+def item_of(found: Found, kind: Kind) -> Any:
+    """The item that was found, under the key that the archive knows it by."""
+    item: Any = found.read()
+    kind.check(item, found.path)
+    return item if item.id == found.key else replace(item, id=found.key)
 
 
 class Reading:
-    """The cases that can be used, one after the other in `order`; iterate to go on reading.
+    """The items that can be used, one after the other in `order`; iterate to go on reading.
 
     `reasons` says why others cannot; `measured` is of those cases that have structures.
     """
 
     def __init__(
-        self, found: Sequence[Found], order: Iterable[int], settings: SliceSettings
+        self, kind: Kind, found: Sequence[Found], order: Iterable[int], settings: SliceSettings
     ) -> None:
+        self.kind = kind
         self.reasons: list[str] = []
         self.measured: list[Measured] = []
         self._cases = self._read(found, order, settings)
 
-    def __iter__(self) -> Iterator[tuple[Case, CaseSlices]]:
+    def __iter__(self) -> Iterator[tuple[Any, Samples]]:
         return self._cases
 
     def _read(
         self, found: Sequence[Found], order: Iterable[int], settings: SliceSettings
-    ) -> Iterator[tuple[Case, CaseSlices]]:
+    ) -> Iterator[tuple[Any, Samples]]:
         for at in order:
             try:
-                case = case_of(found[at])
-                slices = case_slices(case, settings)
+                item = item_of(found[at], self.kind)
+                samples = self.kind.cut(item, settings)
             except InputError as error:
                 self.reasons.append(str(error))
                 continue
-            if case.structures:
-                self.measured.append(measure(case))
-            yield case, slices
+            if isinstance(item, Case) and item.structures:
+                self.measured.append(measure(item))
+            yield item, samples
 
 
 def sample_slices(
     reading: Reading, n_cases: int, settings: IndexSettings, progress: Progress | None
-) -> dict[View, SliceSample]:
+) -> dict[str, SliceSample]:
     """Slices per view, evenly spread over up to `n_cases` cases."""
-    images: dict[View, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
-    patients: dict[View, list[str]] = {view: [] for view in VIEWS}
-    for done, (case, slices) in enumerate(islice(reading, n_cases), start=1):
+    views = reading.kind.views
+    images: dict[str, list[NDArray[np.float32]]] = {view.name: [] for view in views}
+    patients: dict[str, list[str]] = {view.name: [] for view in views}
+    for done, (item, samples) in enumerate(islice(reading, n_cases), start=1):
         tell(progress, done, n_cases, "reading a sample of slices")
-        for view in VIEWS:
-            rows = _spread(rows_of(slices, view), -(-settings.fit_slices // n_cases))
+        for view in views:
+            rows = _spread(view.rows(samples), -(-settings.fit_slices // n_cases))
             if len(rows):
-                images[view].append(images_of(slices, view, rows))
-                patients[view] += [case.patient] * len(rows)
+                images[view.name].append(view.images(samples, rows))
+                patients[view.name] += [item.patient] * len(rows)
     return {  # popped: one view's slices exist twice at a time
-        view: SliceSample(np.concatenate(images.pop(view)), np.array(patients[view]))
-        for view in VIEWS
-        if images[view]
+        name: SliceSample(np.concatenate(images.pop(name)), np.array(patients[name]))
+        for name in patients
+        if images[name]
     }
 
 
@@ -111,20 +112,22 @@ def held_out_embeddings(
     reading: Reading,
     n_cases: int,
     seen: set[str],
-    encoders: Mapping[View, Encoder],
+    encoders: Mapping[str, Encoder],
     settings: IndexSettings,
     progress: Progress | None,
-) -> dict[View, NDArray[np.float32]]:
+) -> dict[str, NDArray[np.float32]]:
     """Embeddings of slices of the next `n_cases` cases, of patients not in `seen`."""
     parts = {view: [np.empty((0, encoder.dim), np.float32)] for view, encoder in encoders.items()}
-    for done, (case, slices) in enumerate(islice(reading, n_cases), start=1):
+    views = [view for view in reading.kind.views if view.name in encoders]
+    for done, (item, samples) in enumerate(islice(reading, n_cases), start=1):
         tell(progress, done, n_cases, "reading slices to calibrate with")
-        if case.patient in seen:
+        if item.patient in seen:
             continue
-        for view, encoder in encoders.items():
-            rows = _spread(rows_of(slices, view), -(-settings.fit_slices // n_cases))
+        for view in views:
+            rows = _spread(view.rows(samples), -(-settings.fit_slices // n_cases))
             if len(rows):
-                parts[view].append(as_stored(encoder.encode(images_of(slices, view, rows))))
+                encoded = encoders[view.name].encode(view.images(samples, rows))
+                parts[view.name].append(as_stored(encoded))
     return {view: np.concatenate(found) for view, found in parts.items()}
 
 

@@ -9,20 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import IndexSettings, Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Codes, Vectors
 from isohash.retrieval.building.fitting import fit_model, hash_for
-from isohash.retrieval.entry import codes_name
-from isohash.retrieval.models import model_files
-from isohash.retrieval.settings import (
-    IndexReport,
-    IndexSettings,
-    existing_store,
-    settings_of,
-    versions,
-)
+from isohash.retrieval.models import codes_name, model_files
+from isohash.retrieval.settings import IndexReport, check_kind, existing_store, versions
 from isohash.retrieval.ways.row_names import NAMES, encoded
 from isohash.retrieval.ways.vectors import load_vector_model, read_vectors
 from isohash.sources.found import Findings, Found, Skipped
@@ -44,7 +38,9 @@ def index_vectors(
 ) -> IndexReport:
     """Add the vectors of every file found; a new archive fits its hash to the first file."""
     store = existing_store(archive, options)
-    if store is None:
+    if store is not None:
+        check_kind(store, findings)
+    else:
         store = _new_store(findings, archive, IndexSettings(**options))
     with store:
         return _add(findings, store, progress)
@@ -71,9 +67,10 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
 
 
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
-    drawn, dim = load_vector_model(store).hash, store.recipe["dim"]
+    recipe = Recipe(store.recipe)
+    drawn, dim = load_vector_model(store).hash, recipe.dim
     indexed, unchanged, skipped = [], [], list(findings.skipped)
-    keep = settings_of(store.recipe)["embeddings"]
+    keep = recipe.settings.embeddings
     for done, found in enumerate(findings.found):
         tell(progress, done, len(findings.found), f"indexing {found.key}")
         if f"{found.key}:0" in store and store.fingerprint(f"{found.key}:0") == found.fingerprint:
@@ -101,7 +98,7 @@ def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: b
     # the first rows go last: an interrupted file is then read again
     for first in reversed(range(0, max(1, len(codes)), ROWS)):
         rows = slice(first, first + ROWS)
-        codes_column = codes_name("vector", store.recipe.get("generation", 0))
+        codes_column = codes_name("vector", Recipe(store.recipe).generation)
         arrays: dict[str, NDArray[Any]] = {codes_column: codes.packed[rows]}
         if keep:
             arrays["vector"] = vectors.array[rows]

@@ -8,8 +8,9 @@ shows to those that have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,27 @@ from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
 from isohash.dosimetry.plan_distance import with_unknown
+from isohash.features.encoders.plan import PlanEncoder
 from isohash.index.flat import distances
 from isohash.records import Codes
-from isohash.retrieval.answer import DoseShare, Match, Near
-from isohash.retrieval.comparison import Pair
-from isohash.retrieval.plan_code import CODE, KNOWN, STEP_GY, SYMBOLS, plan_symbols
+from isohash.retrieval.answer import Match, Near
+from isohash.retrieval.plan_code import (
+    CODE,
+    KNOWN,
+    STEP_GY,
+    SYMBOLS,
+    plan_symbols,
+    predicted_doses,
+)
+from isohash.retrieval.ranked import DoseShare, Pair, Ranked
+from isohash.retrieval.request import Request
+from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
-
-@dataclass(frozen=True)
-class PlanRanked:
-    """A case by its plan: `distance_gy` is the mean over `shares`, widest first."""
-
-    case: int
-    distance_gy: float
-    shares: tuple[DoseShare, ...]
+UNIT = (
+    "Distance: mean difference in Gy between the dose-volume histograms that this anatomy would "
+    "get and those of the case; in brackets what it does not have, with the mean of the others."
+)
+MADE_BEFORE = "it was made before plans were compared; index its source into a new folder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +90,7 @@ class PlanComparison:
             column.case,
         )
 
-    def rank(self, k: int, allowed: NDArray[np.bool_]) -> list[PlanRanked]:
+    def rank(self, k: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
         """The k nearest of the allowed cases that share a structure with the query."""
         filled = with_unknown(self.difference_gy, self.known)
         mean = filled.mean(axis=0)
@@ -90,25 +98,114 @@ class PlanComparison:
         order = usable[np.argsort(mean[usable], kind="stable")[:k]]
         return [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
 
-    def _ranked(self, at: int, distance_gy: float, parts: NDArray[np.float64]) -> PlanRanked:
+    def _ranked(self, at: int, distance_gy: float, parts: NDArray[np.float64]) -> Ranked:
         shares = tuple(
             DoseShare(self.structures[s], float(parts[s]), bool(self.known[s, at]))
             for s in np.argsort(-parts, kind="stable").tolist()
         )
-        return PlanRanked(int(self.case[at]), distance_gy, shares)
+        return Ranked(int(self.case[at]), distance_gy, shares=shares)
 
 
-def plan_match_of(
-    rank: int,
-    ranked: PlanRanked,
-    case_id: str,
-    facts: Mapping[str, Any],
-    expected: tuple[float, float, float],
-    pairs: tuple[Pair, ...],
-) -> Match:
-    """A case ranked by its plan; `expected` is what `PlanEncoder.expected_distance` says of it."""
-    near = {"plan": Near(*expected, beyond_range=False)}
-    interval = expected[1], expected[2]
-    return Match(
-        rank, case_id, ranked.distance_gy, interval, None, near, pairs, facts, ranked.shares
-    )
+Matched = Callable[[Sequence[int]], Mapping[int, tuple[Pair, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
+class PlanWay:
+    """Cases by how far their plan lies from what the query's anatomy would get.
+
+    The query's own dose is never looked at, so a new patient with CT and structures is asked like
+    any other. `missing` says why an archive without `encoder` has none; `facts(i)` are id and facts
+    of a case, `matched` gives slices to show beside the result.
+    """
+
+    query: str
+    arrays: Mapping[str, NDArray[Any]]
+    n_structures: int
+    encoder: PlanEncoder | None
+    missing: str
+    column: PlanColumn | None
+    facts: Callable[[int], tuple[str, Mapping[str, Any]]]
+    matched: Matched
+    names: tuple[str, ...] = ("plan",)
+
+    @cached_property
+    def comparison(self) -> PlanComparison | None:
+        """The query's predicted doses against all stored plans; None where there are none."""
+        if self.encoder is None or self.column is None:
+            return None
+        predicted = predicted_doses(self.arrays)
+        if predicted is None:
+            return None
+        return PlanComparison.of(predicted, self.column, self.encoder.structures)
+
+    def why_not(self) -> str | None:
+        """What archive or query lacks: a plan encoder, structures, plans."""
+        if self.encoder is None:
+            return f"the archive cannot be asked by plan ({self.missing})"
+        if predicted_doses(self.arrays) is None:
+            organs = ", ".join(self.encoder.settings.organs)
+            return f"case {self.query} has no target, or none of {organs}"
+        return None if self.comparison else "no case of the archive has a plan to compare"
+
+    def missed(self) -> str | None:
+        """Why a query with structures is ranked by images nevertheless."""
+        why = self.why_not() if self.n_structures else None
+        return None if why is None else f"ranked by images: {why}"
+
+    def refusal(self, request: Request) -> str | None:
+        """Plans are compared as wholes: of the options only level="case" means something."""
+        if request.level == "slice":
+            return "--by plan compares whole cases; leave out --level slice"
+        if told := meaningless(request, ("level",), "by plan"):
+            return told
+        why = self.why_not()
+        return None if why is None else f"{why}; use another --by"
+
+    def rank(self, request: Request, allowed: Mask) -> Ranking:
+        """The cases whose plans are nearest, in Gy."""
+        plans = self.comparison
+        assert plans is not None  # as `refusal` has made sure
+        found = plans.rank(request.k, allowed)
+        n_planned, n_allowed = int(allowed[plans.case].sum()), int(allowed.sum())
+        few = f"only {len(found)} of the {request.k} results asked for: no more cases have a plan"
+        unplanned = f"{n_allowed - n_planned} cases have no plan to compare"
+        return Ranking(
+            query=self.query,
+            by="plan",
+            level="case",
+            weights={"plan": 1.0},
+            found=found,
+            n_considered=n_planned,
+            n_reranked=0,
+            linear=True,
+            what="cases by the plan that the anatomy would get, compared as whole cases",
+            meaning=UNIT,
+            notes=(
+                *([f"{few} to compare"] if len(found) < request.k else []),
+                *([unplanned] if n_planned < n_allowed else []),
+            ),
+        )
+
+    def match(self, ranking: Ranking) -> tuple[Match, ...]:
+        """With each structure's share, and the true differences seen at such a distance."""
+        pairs = self.matched([one.case for one in ranking.found])
+        return tuple(
+            self._match(rank, replace(one, pairs=pairs.get(one.case, ())))
+            for rank, one in enumerate(ranking.found, start=1)
+        )
+
+    def _match(self, rank: int, one: Ranked) -> Match:
+        assert self.encoder is not None
+        case_id, facts = self.facts(one.case)
+        expected = self.encoder.expected_distance(one.distance)
+        return Match(
+            rank=rank,
+            id=case_id,
+            distance=one.distance,
+            interval=expected[1:],
+            tie=None,
+            near={"plan": Near(*expected, beyond_range=False)},
+            pairs=one.pairs,
+            facts=facts,
+            shares=one.shares,
+        )

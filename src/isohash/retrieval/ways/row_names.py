@@ -81,16 +81,23 @@ class RowNames:
         entry, row = self.entry_of(position)
         return self.entries[entry].name(row)
 
+    def has(self, name: str) -> bool:
+        """Whether a row is called that, by its id or by FILE:ROW."""
+        return bool(self._positions(name))
+
     def position(self, name: str) -> int:
         """Where the row of that id is, or else of that FILE:ROW; InputError if none or several."""
-        found = list(self._each(lambda rows: rows.called(name)))
-        found = found or list(self._each(lambda rows: rows.at(name)))
+        found = self._positions(name)
         if not found:
             raise InputError(f"{name} is neither a path nor an id or row FILE:ROW of this archive")
         if len(found) > 1:
             places = ", ".join(self._place(position) for position in found[:5])
             raise InputError(f"{len(found)} rows are called {name}: ask for one of {places}")
         return found[0]
+
+    def _positions(self, name: str) -> list[int]:
+        found = list(self._each(lambda rows: rows.called(name)))
+        return found or list(self._each(lambda rows: rows.at(name)))
 
     def _each(self, rows_of: Callable[[Rows], list[int]]) -> Iterator[int]:
         for entry, rows in enumerate(self.entries):

@@ -6,6 +6,7 @@ the file has ids, otherwise `FILE:ROW`, FILE being the file's name without its e
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,63 +15,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
-from isohash.archive.verify import Report
 from isohash.errors import InputError
 from isohash.index.flat import FlatIndex
 from isohash.index.two_stage import CANDIDATES, rerank
 from isohash.records import Codes, Vectors
-from isohash.retrieval.answer import Answer, matches_of
-from isohash.retrieval.comparison import Level, Pair, Ranked
-from isohash.retrieval.entry import codes_name
-from isohash.retrieval.models import HashModel, load_model
+from isohash.retrieval.answer import Match
+from isohash.retrieval.evidence import matches_of
+from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.models import HashModel, codes_name, load_model
+from isohash.retrieval.ranked import Pair, Ranked
+from isohash.retrieval.request import Request
 from isohash.retrieval.reranking import n_candidates
-from isohash.retrieval.settings import (
-    settings_of,
-)
+from isohash.retrieval.ways.images import distance_meaning
 from isohash.retrieval.ways.row_names import RowNames
-from isohash.retrieval.where import parse_where
+from isohash.retrieval.ways.way import Ranking, Way, meaningless
 from isohash.sources.found import Found
 from isohash.sources.reading import find
+
+VIEW = "vector"
 
 
 def load_vector_model(store: CaseStore) -> HashModel:
     """The hash that an archive of vectors has at present."""
-    recipe = store.recipe
-    generation = recipe.get("generation", 0)
-    return load_model("vector", recipe["near"]["vector"], store.read_file, generation)
+    recipe = Recipe(store.recipe)
+    return load_model(VIEW, recipe.near[VIEW], store.read_file, recipe.generation)
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A query: its name, vector (1, d), code, and position if it is a row of the archive."""
+class VectorQuery:
+    """Vectors to ask with, (m, d), of which a request chooses one; or a row of the archive.
+
+    `position` is that of a row of the archive, None for others; `vectors` is empty where the
+    archive keeps only the row's code.
+    """
 
     name: str
-    vector: NDArray[np.float32]
-    codes: Codes
-    position: int | None
+    vectors: NDArray[np.float32]
+    position: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
-def _ranked(position: int, count: int, distance: float) -> Ranked:
-    pair = Pair(0, position, 0.0, 0.0, {"vector": count}, float(distance))
-    return Ranked(position, float(distance), (pair,))
-
-
-class VectorArchive:
-    """An archive of vectors, opened for reading."""
+class VectorRows:
+    """The rows of an archive of vectors, opened for reading."""
 
     def __init__(self, store: CaseStore) -> None:
         self.store = store
+        self.recipe = Recipe(store.recipe)
         self.model = load_vector_model(store)
-
-    def __enter__(self) -> VectorArchive:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.store.close()
 
     def __len__(self) -> int:
         return int(self.names.start[-1])
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.names.name(position) for position in range(len(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.names.has(name)
 
     @cached_property
     def names(self) -> RowNames:
@@ -78,168 +80,195 @@ class VectorArchive:
         return RowNames(self.store)
 
     @cached_property
-    def _labels(self) -> list[NDArray[np.int64] | None]:
-        """Of each entry; None where its file had none."""
-        names = self.store.ids()
-        known = ["label" in self.store.array_names(name) for name in names]
-        return [
-            self.store.arrays(name, ["label"])["label"] if labelled else None
-            for name, labelled in zip(names, known, strict=True)
-        ]
+    def facts(self) -> FactTable:
+        """Id and label of all rows."""
+        return FactTable(len(self), self._fact)
 
     @cached_property
     def index(self) -> FlatIndex:
         """All codes, in the archive's order."""
-        return FlatIndex.of(self._codes)
+        return FlatIndex.of(self.codes)
 
     @cached_property
-    def _codes(self) -> Codes:
-        name = codes_name("vector", self.store.recipe.get("generation", 0))
-        return self.model.codes(self.store.gather(name).array)
-
-    def label(self, position: int) -> int | None:
-        """The class of a row, where the file had labels."""
-        entry, row = self.names.entry_of(position)
-        labels = self._labels[entry]
-        return None if labels is None else int(labels[row])
-
-    def session(self, case: str | Path, pictures: bool = False) -> VectorSession:
-        """A query: a row of this archive by its name, or the file of one or more vectors."""
-        if pictures:
-            raise InputError("vectors have no pictures: leave out --report and --collage")
-        return VectorSession(self, case)
-
-    def query(
-        self,
-        case: str | Path,
-        k: int = 10,
-        where: str | None = None,
-        query_slice: int | None = None,
-        same_patient: bool = False,
-        rerank: int | None = None,
-    ) -> Answer:
-        """The k rows nearest to a row of this archive, by its id or `FILE:ROW`, or of a file.
-
-        `rerank` candidates, nearest by code, are ordered anew by exact distance; 0 leaves the order
-        to the codes, None takes 256 where the archive keeps the vectors.
-        """
-        session = self.session(case)
-        return session.ask(
-            k, where=where, query_slice=query_slice, same_patient=same_patient, rerank=rerank
-        )
-
-    def verify(self) -> Report:
-        """Check every byte of the archive."""
-        return self.store.verify()
+    def codes(self) -> Codes:
+        """The stored codes, memory-mapped where the archive allows it."""
+        return self.model.codes(self.store.gather(codes_name(VIEW, self.recipe.generation)).array)
 
     @property
-    def keeps_embeddings(self) -> bool:
+    def keeps_vectors(self) -> bool:
         """Whether candidates can be re-ranked by their vectors."""
-        return bool(settings_of(self.store.recipe)["embeddings"])
-
-    def rank(self, query: Asked, k: int, n: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
-        """The k nearest rows among the `allowed` (n,): by code, or (n > 0) n of them re-ranked."""
-        hits = self.index.search(query.codes, n or k, allowed)
-        positions, counts = hits.ids[0], hits.distances[0].tolist()
-        if not n:
-            found = zip(positions.tolist(), counts, self.model.measured(counts), strict=True)
-            return [_ranked(*one) for one in found]
-        code = dict(zip(positions.tolist(), counts, strict=True))
-        stored = self.vectors(positions)
-        best = rerank(query.vector, np.arange(len(positions))[None], stored, k, positions)
-        pairs = zip(best.ids[0].tolist(), best.distances[0] / self.model.near, strict=True)
-        return [_ranked(position, code[position], exact) for position, exact in pairs]
+        return self.recipe.settings.embeddings
 
     def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors (m, d) at positions of the index."""
         start = self.names.start
         entries = np.searchsorted(start, positions, side="right") - 1
         names, rows = self.store.ids(), positions - start[entries]
-        found = np.empty((len(positions), self.store.recipe["dim"]), np.float32)
+        found = np.empty((len(positions), self.recipe.dim), np.float32)
         for entry in np.unique(entries).tolist():
             here = entries == entry
-            found[here] = self.store.rows(names[entry], "vector", rows[here].tolist())
+            found[here] = self.store.rows(names[entry], VIEW, rows[here].tolist())
         return found
 
-    def named(self, position: int) -> tuple[str, dict[str, Any]]:
-        """Name and facts of a row."""
-        facts = self.facts(position)
-        return facts["id"], facts
+    def known(self, position: int) -> tuple[str, Mapping[str, Any]]:
+        """Name and facts of a row: its id and, where the file had labels, its class."""
+        name, label = self.names.name(position), self.labels[position]
+        return name, {"id": name, "label": label}
 
-    def facts(self, position: int) -> dict[str, Any]:
-        """What is known of a row."""
-        return {
-            "id": self.names.name(position),
-            "label": self.label(position),
-            "prescription_gy": None,
-        }
+    @cached_property
+    def labels(self) -> _Labels:
+        """The class of each row."""
+        return _Labels(self.store, self.names)
 
-    def asked(self, case: str | Path, row: int | None) -> Asked:
-        """The query that is a row of the archive, or row `row` of a file."""
-        if not Path(case).exists():
-            position = self.names.position(str(case))
-            own = np.array([position])
-            vector = self.vectors(own) if self.keeps_embeddings else np.empty((0, 0), np.float32)
-            return Asked(str(case), vector, self._codes[own], position)
-        array = read_vectors(find(case).found[0]).array
-        at = row or 0
-        if not 0 <= at < len(array) or array.shape[1] != self.store.recipe["dim"]:
+    def query(self, item: Any, pictures: bool) -> VectorQuery:
+        """A row of this archive by its name, the file of one or more vectors, or an array."""
+        if pictures:
+            raise InputError("vectors have no pictures: leave out --report and --collage")
+        if isinstance(item, str | Path):
+            return self._named(item) if not Path(item).exists() else self._of_file(item)
+        try:
+            array = np.atleast_2d(np.asarray(item, dtype=np.float32))
+        except (TypeError, ValueError):
+            array = np.empty((0, 0), dtype=np.float32)
+        return self._checked(VectorQuery("query", array), f"a {type(item).__name__}")
+
+    def own(self, query: VectorQuery) -> Mask:
+        """The row itself."""
+        own = np.zeros(len(self), dtype=bool)
+        if query.position is not None:
+            own[query.position] = True
+        return own
+
+    def ways(self, query: VectorQuery) -> tuple[Way, ...]:
+        """By code, then by exact distance where the vectors are kept."""
+        return (VectorsWay(self, query),)
+
+    def _named(self, name: str | Path) -> VectorQuery:
+        position = self.names.position(str(name))
+        kept = self.keeps_vectors
+        vector = self.vectors(np.array([position])) if kept else np.empty((0, 0), np.float32)
+        return VectorQuery(str(name), vector, position)
+
+    def _of_file(self, path: str | Path) -> VectorQuery:
+        array = read_vectors(find(path).found[0]).array
+        return self._checked(VectorQuery(Path(path).stem, array), str(path))
+
+    def _checked(self, query: VectorQuery, what: str) -> VectorQuery:
+        shape = query.vectors.shape
+        if len(shape) != 2 or not shape[0] or shape[1] != self.recipe.dim:
             raise InputError(
-                f"{case} holds vectors of shape {array.shape}; the archive wants row --slice "
-                f"{at} of {self.store.recipe['dim']} dimensions"
+                f"{what} holds vectors of shape {shape}; the archive wants (n, {self.recipe.dim})"
             )
-        vector = array[at : at + 1]
-        return Asked(f"{Path(case).stem}:{at}", vector, self.model.hash.encode(vector), None)
+        return query
+
+    def _fact(self, name: str) -> Sequence[Any]:
+        if name == "id":
+            return list(self)
+        return self.labels.all if name == "label" else [None] * len(self)
+
+
+class _Labels:
+    """Classes of rows by position: an int, or None where the row's file had none."""
+
+    def __init__(self, store: CaseStore, names: RowNames) -> None:
+        self._names = names
+        ids = store.ids()
+        self._of_entry = [
+            store.arrays(one, ["label"])["label"] if "label" in store.array_names(one) else None
+            for one in ids
+        ]
+
+    def __getitem__(self, position: int) -> int | None:
+        entry, row = self._names.entry_of(position)
+        labels = self._of_entry[entry]
+        return None if labels is None else int(labels[row])
+
+    @property
+    def all(self) -> list[int | None]:
+        """Of every row."""
+        found: list[int | None] = []
+        for rows, labels in zip(self._names.entries, self._of_entry, strict=True):
+            found += [None] * rows.n if labels is None else labels.tolist()
+        return found
 
 
 @dataclass(frozen=True, eq=False)
-class VectorSession:
-    """One query put to an archive of vectors, asked like the session of an archive of cases."""
+class VectorsWay:
+    """The rows nearest to a vector."""
 
-    archive: VectorArchive
-    case: str | Path
+    rows: VectorRows
+    query: VectorQuery
+    names: tuple[str, ...] = (VIEW,)
 
-    def ask(
-        self,
-        k: int = 10,
-        by: str | None = None,
-        alpha: float | None = None,
-        level: Level | None = None,
-        where: str | None = None,
-        query_slice: int | None = None,
-        same_patient: bool = False,
-        rerank: int | None = None,
-    ) -> Answer:
-        """The k nearest rows; by, alpha and level mean nothing here."""
-        if k < 1:
-            raise InputError(f"-k must be at least 1, got {k}")
-        archive = self.archive
-        candidates = n_candidates(rerank, k, archive.keeps_embeddings, CANDIDATES)
-        query = archive.asked(self.case, query_slice)
-        allowed = np.ones(len(archive), dtype=bool)
-        if query.position is not None and not same_patient:
-            allowed[query.position] = False
-        n_excluded = int((~allowed).sum())
-        if where is not None:
-            keep = parse_where(where)
-            allowed &= [keep(archive.facts(i)) for i in range(len(archive))]
-        ranked = archive.rank(query, k, candidates, allowed)
-        weights, models = {"vector": 1.0}, {"vector": archive.model}
-        matches = matches_of(ranked, archive.named, weights, models, exact=candidates > 0)
-        n = int(allowed.sum())
-        return Answer(
-            query=query.name,
+    def why_not(self) -> str | None:
+        """A vector of the right length can always be asked with."""
+        return None
+
+    def missed(self) -> str | None:
+        """There is no other way."""
+        return None
+
+    def refusal(self, request: Request) -> str | None:
+        """Of the options, rerank means something, and slice for a file of several vectors."""
+        if request.level is not None and request.level != "case":
+            return f"--level {request.level} means nothing for vectors, which have no slices"
+        understood = ("level", "rerank", *(["slice"] if self.query.position is None else []))
+        if told := meaningless(request, understood, "of vectors"):
+            return told
+        if (request.slice or 0) >= len(self.query.vectors) and self.query.position is None:
+            n = len(self.query.vectors)
+            return f"--slice {request.slice}: {self.query.name} has rows 0 to {n - 1}"
+        return None
+
+    def rank(self, request: Request, allowed: Mask) -> Ranking:
+        """By code alone, or with candidates ordered anew by exact distance."""
+        n = n_candidates(request.rerank, request.k, self.rows.keeps_vectors, CANDIDATES)
+        found = self._found(request, n, allowed)
+        n_considered = int(allowed.sum())
+        few = f"only {len(found)} of the {request.k} results asked for"
+        own, at = self.query.position is not None, request.slice or 0
+        return Ranking(
+            query=self.query.name if own else f"{self.query.name}:{at}",
+            by=VIEW,
             level="slice",
-            weights=weights,
-            n_considered=n,
-            n_excluded=n_excluded,
-            n_reranked=min(candidates, n),
-            linear=archive.model.linear,
-            matches=matches,
-            warnings=()
-            if len(matches) == k
-            else (f"only {len(matches)} of the {k} results asked for",),
+            weights={VIEW: 1.0},
+            found=found,
+            n_considered=n_considered,
+            n_reranked=min(n, n_considered),
+            linear=self.rows.model.linear,
+            what="vectors",
+            meaning=distance_meaning(min(n, n_considered), self.rows.model.linear),
+            notes=(few,) if len(found) < request.k else (),
         )
+
+    def match(self, ranking: Ranking) -> tuple[Match, ...]:
+        """With the distance as the code tells it."""
+        models = {VIEW: self.rows.model}
+        exact = ranking.n_reranked > 0
+        return matches_of(ranking.found, self.rows.known, ranking.weights, models, exact)
+
+    def _found(self, request: Request, n: int, allowed: Mask) -> list[Ranked]:
+        rows, model, at = self.rows, self.rows.model, request.slice or 0
+        vector = self.query.vectors[at : at + 1]
+        if self.query.position is None:
+            codes = model.hash.encode(vector)
+        else:
+            codes = rows.codes[np.array([self.query.position])]
+        hits = rows.index.search(codes, n or request.k, allowed)
+        positions, counts = hits.ids[0], hits.distances[0].tolist()
+        if not n:
+            found = zip(positions.tolist(), counts, model.measured(counts), strict=True)
+            return [_ranked(*one) for one in found]
+        code = dict(zip(positions.tolist(), counts, strict=True))
+        candidates = np.arange(len(positions))[None]
+        best = rerank(vector, candidates, rows.vectors(positions), request.k, positions)
+        pairs = zip(best.ids[0].tolist(), best.distances[0] / model.near, strict=True)
+        return [_ranked(position, code[position], exact) for position, exact in pairs]
+
+
+def _ranked(position: int, count: int, distance: float) -> Ranked:
+    pair = Pair(0, position, 0.0, 0.0, {VIEW: count}, float(distance))
+    return Ranked(position, float(distance), (pair,))
 
 
 def read_vectors(found: Found) -> Vectors:

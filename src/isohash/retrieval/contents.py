@@ -1,0 +1,43 @@
+"""What an archive holds, as who asks it sees it: named things with facts, and ways of answering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.ways.way import Way
+
+
+class Query(Protocol):
+    """Something that is asked with."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was wrong with it when it was read."""
+
+
+class Contents(Protocol):
+    """Things in the order of the archive; a position is a place in that order."""
+
+    @property
+    def facts(self) -> FactTable:
+        """What is known of all of them."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def known(self, position: int) -> tuple[str, Mapping[str, Any]]:
+        """Name and facts of one of them."""
+
+    def query(self, item: Any, pictures: bool) -> Query:
+        """What to ask with: one of them by name, a path or a record; InputError if it is none."""
+
+    def ways(self, query: Any) -> tuple[Way, ...]:
+        """How such a query can be answered; a request that names none takes the first that can."""
+
+    def own(self, query: Any) -> Mask:
+        """Which of them are the query's own patient, or the query itself."""

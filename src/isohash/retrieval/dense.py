@@ -1,0 +1,179 @@
+"""All distances between a query's slices and those of some cases: the plain form of an answer.
+
+Every cell is there, so what is nearest can be read off. `comparison` gives the same answers from
+fewer cells, and compares whole archives that would not fit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.errors import InputError
+from isohash.retrieval.alignment import Segmented, alignment_totals, paths
+from isohash.retrieval.ranked import Pair, Question, Ranked
+from isohash.retrieval.request import Weights
+from isohash.retrieval.slices import SliceTable
+
+Measure = Callable[[NDArray[Any]], NDArray[np.float64]]  # code distances -> addable distances
+Table = NDArray[np.float64]
+
+# A stored slice position may advance at most this many times as fast (in mm) as the query's:
+# patients differ in length, but not by more than a factor of two.
+MOST_STRETCH = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A query against some cases: `cases` (n,) are their ascending positions in the archive.
+
+    `counts[view]` int32 (query rows of that view, stored rows of that view); `measure[view]` makes
+    of them distances that may be averaged and added over views. Where `exact[view]` is given, of
+    the same shape, it ranks instead, and the counts are only told.
+    """
+
+    query: SliceTable
+    stored: SliceTable
+    cases: NDArray[np.int64]
+    counts: Mapping[str, NDArray[np.int32]]
+    measure: Mapping[str, Measure]
+    exact: Mapping[str, Table] = field(default_factory=dict)
+
+    def rank(self, question: Question) -> list[Ranked]:
+        """The k nearest cases by their best monotone alignment, or the k nearest slices."""
+        joined = _Joined.of(self, question.weights)
+        costs = joined.costs(question.allowed[self.cases])
+        if question.level == "case":
+            return joined.evidence(nearest(joined.totals(costs), question.k), costs)
+        row = query_row(self.query, joined.query_rows, question.query_slice)
+        return [joined.single(row, at, costs) for at in nearest(costs[row], question.k)]
+
+    def totals(self, weights: Weights) -> Table:
+        """The least total cost of aligning each case, (n,); infinite where nothing compares."""
+        joined = _Joined.of(self, weights)
+        return joined.totals(joined.costs(np.ones(len(self.cases), dtype=bool)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """The slices that have all of the views asked for; `start` says which case owns which."""
+
+    dense: Dense
+    weights: Weights
+    query_rows: NDArray[np.int64]
+    stored_rows: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, dense: Dense, weights: Weights) -> _Joined:
+        usable = dense.stored.usable(tuple(weights))
+        start = np.concatenate([[0], np.cumsum(usable)])[dense.stored.start]
+        rows = query_rows(dense.query, tuple(weights))
+        return cls(dense, weights, rows, np.flatnonzero(usable), start)
+
+    def cells(self, view: str, table: NDArray[Any]) -> NDArray[Any]:
+        """The part of a table of one view that is asked for."""
+        rows = self.dense.query.row[view][self.query_rows]
+        columns = self.dense.stored.row[view][self.stored_rows]
+        return table[np.ix_(rows, columns)]
+
+    def costs(self, allowed: NDArray[np.bool_]) -> Table:
+        """Weighted distance of every query slice to every stored one; infinite if not allowed."""
+        costs = np.zeros((len(self.query_rows), len(self.stored_rows)))
+        for view, weight in self.weights.items():
+            exact = self.dense.exact.get(view)
+            if exact is None:
+                measured = self.dense.measure[view](self.cells(view, self.dense.counts[view]))
+            else:
+                measured = self.cells(view, exact)
+            costs += weight * measured
+        costs[:, ~np.repeat(allowed, np.diff(self.start))] = np.inf
+        return costs
+
+    def totals(self, costs: Table) -> Table:
+        """The least total of each case."""
+        return alignment_totals(Segmented(costs, self.start, reach(self.dense)))
+
+    def evidence(self, order: list[int], costs: Table) -> list[Ranked]:
+        """Some cases in that order, each with its matched slice pairs and their mean distance."""
+        if not order:
+            return []
+        chosen = np.array(order, dtype=np.int64)
+        part = Segmented(costs, self.start, reach(self.dense)).of_cases(chosen)
+        found = paths(part)
+        rows = np.arange(len(self.query_rows))
+        ranked = []
+        for at, total, path in zip(order, found.totals.tolist(), found.columns, strict=True):
+            columns = self.start[at] + path
+            pairs = self._pairs(rows, columns, costs)
+            ranked.append(Ranked(int(self.dense.cases[at]), total / len(pairs), pairs))
+        return ranked
+
+    def single(self, row: int, column: int, costs: Table) -> Ranked:
+        """One stored slice as an answer of its own."""
+        case = int(np.searchsorted(self.start, column, side="right")) - 1
+        pairs = self._pairs(np.array([row]), np.array([column]), costs)
+        return Ranked(int(self.dense.cases[case]), pairs[0].distance, pairs)
+
+    def _pairs(
+        self, rows: NDArray[np.int64], columns: NDArray[np.int64], costs: Table
+    ) -> tuple[Pair, ...]:
+        query, stored = self.dense.query, self.dense.stored
+        q, c = self.query_rows[rows], self.stored_rows[columns]
+        counts = {
+            view: self.dense.counts[view][query.row[view][q], stored.row[view][c]].tolist()
+            for view in self.weights
+        }
+        told = zip(
+            query.index[q].tolist(),
+            stored.index[c].tolist(),
+            query.z_mm[q].tolist(),
+            stored.z_mm[c].tolist(),
+            [dict(zip(counts, row, strict=True)) for row in zip(*counts.values(), strict=True)],
+            costs[rows, columns].tolist(),
+            strict=True,
+        )
+        return tuple(Pair(*one) for one in told)
+
+
+def query_rows(query: SliceTable, views: tuple[str, ...]) -> NDArray[np.int64]:
+    """The query's slices that have all of the views; InputError if there is none."""
+    rows = np.flatnonzero(query.usable(views))
+    if not len(rows):
+        raise InputError(f"the query has no slice with {' and '.join(views)}: try another --by")
+    return rows
+
+
+def query_row(query: SliceTable, usable: NDArray[np.int64], query_slice: int | None) -> int:
+    """The place among the usable rows of a slice given by its index in the volume.
+
+    None is the middle one.
+    """
+    if query_slice is None:
+        return len(usable) // 2
+    index = query.index[usable]
+    found = np.flatnonzero(index == query_slice)
+    if not len(found):
+        raise InputError(
+            f"slice {query_slice} of the query has nothing to compare; "
+            f"usable slices lie in {index.min()}..{index.max()}"
+        )
+    return int(found[0])
+
+
+def nearest(costs: Table, k: int) -> list[int]:
+    """Positions of the k least finite costs, least first, ties by position."""
+    order = np.argsort(costs, kind="stable")[:k]
+    return [int(i) for i in order if np.isfinite(costs[i])]
+
+
+def reach(dense: Dense) -> NDArray[np.int64]:
+    """How many slices of each case the match may advance from one query slice to the next."""
+    step = dense.query.spacing_mm()[0]
+    with np.errstate(invalid="ignore"):
+        slices = np.ceil(MOST_STRETCH * step / dense.stored.spacing_mm())
+    return np.where(np.isfinite(slices), slices, 1).clip(1).astype(np.int64)

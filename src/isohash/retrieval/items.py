@@ -1,0 +1,194 @@
+"""An archive of items that are cut into samples (cases, ...): asked by images and by plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.archive.recipe import Recipe
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.records import Case
+from isohash.retrieval.comparison import Comparison, ViewCodes
+from isohash.retrieval.entry import Entry, query_entry
+from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.models import codes_name
+from isohash.retrieval.naming import naming_of
+from isohash.retrieval.pipeline import Pipeline
+from isohash.retrieval.ranked import Pair
+from isohash.retrieval.reranking import Embedded
+from isohash.retrieval.slices import SliceTable
+from isohash.retrieval.ways.images import ImagesWay
+from isohash.retrieval.ways.plan import MADE_BEFORE, PlanColumn, PlanWay
+from isohash.retrieval.ways.way import Way
+from isohash.sources.identity.naming import Naming
+from isohash.sources.reading import find, sole_case
+
+OTHER_KEY = (
+    "the pseudonyms of this archive were made with another key ($ISOHASH_KEY_FILE): "
+    "cases of the query's own patient cannot be told and are not left out"
+)
+NO_ENCODER = "no case that it was made from has structures"
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What a scan needs of all items, in the archive's order: slices, and codes by view.
+
+    `start[view]` (n_items + 1,) says which item owns which codes.
+    """
+
+    table: SliceTable
+    codes: Mapping[str, Any]
+    start: Mapping[str, NDArray[np.int64]]
+
+
+class Items:
+    """The items of an archive, opened for reading."""
+
+    def __init__(self, store: CaseStore) -> None:
+        self.store = store
+        self.recipe = Recipe(store.recipe)
+        self.pipeline = Pipeline.from_files(self.recipe, store.read_file)
+        self.facts = FactTable(len(store), self._fact)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.store
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The ids in the archive's order."""
+        return self.store.ids()
+
+    def known(self, position: int) -> tuple[str, Mapping[str, Any]]:
+        """Id and facts of an item."""
+        return self.ids[position], self.store.metadata(self.ids[position])
+
+    def entry(self, name: str) -> Entry:
+        """What is kept of one item."""
+        return Entry(name, self.store.metadata(name), self.store.arrays(name), self.pipeline.kind)
+
+    def query(self, item: Any, pictures: bool) -> Entry:
+        """An item, the id of a stored one, or a path that holds exactly one."""
+        if isinstance(item, Entry):
+            return item
+        if isinstance(item, str) and item in self.store:
+            return self.entry(item)
+        naming = naming_of(self.recipe.settings.aliases)
+        if isinstance(item, str | Path):
+            item = self._read(item, naming)
+        if isinstance(item, Case):
+            item = naming.let_out(item)
+        return query_entry(self.pipeline.code(item), pictures)
+
+    def own(self, query: Entry) -> Mask:
+        """The items of the query's own patient."""
+        return self.facts.equal("patient", query.facts["patient"])
+
+    def ways(self, query: Entry) -> tuple[Way, ...]:
+        """By plan, and by images."""
+        images = self._images_way(query)
+
+        def matched(cases: Sequence[int]) -> Mapping[int, tuple[Pair, ...]]:
+            """Slices to show; only where pictures are wanted, for they cost an alignment."""
+            if not query.has_pictures or images.why_not() is not None:
+                return {}
+            weights = images.default_weights()
+            if not query.table.usable(tuple(weights)).any():
+                return {}
+            return images.comparison.matched(weights, cases)
+
+        plan = PlanWay(
+            query=query.id,
+            arrays=query.arrays,
+            n_structures=int(query.facts.get("n_structures", 0)),
+            encoder=self.pipeline.plan,
+            missing=self._why_no_encoder(),
+            column=self.plans,
+            facts=self.known,
+            matched=matched,
+        )
+        return (plan, images) if self.pipeline.kind.item is Case else (images,)
+
+    def _images_way(self, query: Entry) -> ImagesWay:
+        table = query.table
+        embedded = Embedded(query.arrays, self.store, self.ids, self.pipeline.models)
+        return ImagesWay(
+            query=query.id,
+            own=[view for view, rows in table.row.items() if (rows >= 0).any()],
+            labels=self.pipeline.kind.labels,
+            models=self.pipeline.models,
+            compare=partial(self.compared, query),
+            embedded=embedded if self.recipe.settings.embeddings else None,
+            facts=self.known,
+        )
+
+    def compared(self, query: Entry) -> Comparison:
+        """The query's slices against all stored ones."""
+        views = {
+            view: ViewCodes(
+                query=model.codes(query.arrays.get(codes_name(view, self.pipeline.generation))),
+                stored=self.columns.codes[view],
+                start=self.columns.start[view],
+                measure=model.measured,
+            )
+            for view, model in self.pipeline.models.items()
+        }
+        return Comparison(query.table, self.columns.table, views)
+
+    @cached_property
+    def plans(self) -> PlanColumn | None:
+        """The coded plans of all items; None if the archive cannot be asked by plan."""
+        return None if self.pipeline.plan is None else PlanColumn.of(self.store)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The slices and codes of all items, memory-mapped where the archive allows it."""
+        index = self.store.gather("slice.index")
+        codes, start, rows = {}, {}, {}
+        for view in self.pipeline.kind.labels:
+            rows[view] = self.store.gather(f"slice.row.{view}").array
+            if view in self.pipeline.models:
+                column = self.store.gather(codes_name(view, self.pipeline.generation))
+                codes[view] = self.pipeline.models[view].codes(column.array)
+                start[view] = column.start
+                rows[view] = _global_rows(rows[view], index.start, column.start)
+        z_mm = self.store.gather("slice.z_mm").array
+        return Columns(SliceTable(index.start, index.array, z_mm, rows), codes, start)
+
+    def _fact(self, name: str) -> Sequence[Any]:
+        return self.ids if name == "id" else self.store.column(name)
+
+    def _why_no_encoder(self) -> str:
+        if "plan" not in self.recipe:
+            return MADE_BEFORE
+        return str(self.recipe.plan.get("missing", NO_ENCODER))
+
+    def _read(self, path: str | Path, naming: Naming) -> Case:
+        if not Path(path).exists():
+            raise InputError(f"{path} is neither a path nor the id of a case in this archive")
+        findings = find(path, naming=naming)
+        case = sole_case(findings, path)
+        if findings.key and findings.key != self.recipe.get("key", findings.key):
+            case = replace(case, warnings=(*case.warnings, OTHER_KEY))
+        return case
+
+
+def _global_rows(
+    rows: NDArray[np.int64], slice_start: NDArray[np.int64], code_start: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Rows within an item's codes -> rows within the column of all items; -1 stays -1."""
+    offset = np.repeat(code_start[:-1], np.diff(slice_start))
+    return np.where(rows >= 0, rows + offset, -1)

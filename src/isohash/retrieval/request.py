@@ -1,0 +1,135 @@
+"""`Request`: what is asked of an archive, as one record that is checked once.
+
+Its values are checked where it is made; whether they mean something to an archive and a query is
+checked where both are known (`ways.choice`). An option that means nothing there is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict, get_args
+
+from isohash.errors import InputError
+
+Level = Literal["case", "slice"]
+Weights = Mapping[str, float]  # of views
+
+
+class Options(TypedDict, total=False):
+    """The fields of a `Request` by name, as keyword arguments."""
+
+    k: int
+    by: str | None
+    alpha: float | None
+    level: str | None
+    slice: int | None
+    where: str | None
+    same_patient: bool
+    rerank: int | None
+    weights: Weights | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: how many, by what, among which cases. None leaves the choice to the archive.
+
+    Args:
+        k: how many results; fewer come back, with the reason, if fewer qualify.
+        by: "plan", "ct", "dose" or "joint" of cases, "vector" of vectors. None takes plan for a
+            query whose structures tell what plan it would get, otherwise its images: both, or the
+            one that it has.
+        alpha: weight of CT against dose in a joint query, 0..1; 0.25 if not given.
+        level: "case" aligns all slices monotonically, "slice" ranks single slices.
+        slice: the query's slice for level="slice", by its index in the volume (the middle one if
+            not given); the row of a file of vectors (the first).
+        where: a filter on facts, such as "prescription_gy >= 60"; applied before the search.
+        same_patient: also return cases of the query's own patient.
+        rerank: so many candidates, nearest by code, are ordered anew by the exact distances of
+            their embeddings; 0 leaves the order to the codes. If not given, 64 cases (256 vectors)
+            where the archive keeps embeddings.
+        weights: the weight of each view, such as {"ct": 0.2, "dose": 0.8}, instead of by and alpha.
+
+    Example:
+        >>> Request(k=5, by="joint", alpha=0.3).k
+        5
+    """
+
+    k: int = 10
+    by: str | None = None
+    alpha: float | None = None
+    level: str | None = None
+    slice: int | None = None
+    where: str | None = None
+    same_patient: bool = False
+    rerank: int | None = None
+    weights: Weights | None = None
+
+    def __post_init__(self) -> None:
+        if _whole(self.k, "-k") < 1:
+            raise InputError(f"-k must be at least 1, got {self.k}")
+        if self.by is not None and not isinstance(self.by, str):
+            raise InputError(f"--by must be text, got {self.by!r}")
+        if self.level is not None and self.level not in get_args(Level):
+            raise InputError(f"--level must be slice or case, got {self.level!r}")
+        if self.alpha is not None and not 0.0 <= _number(self.alpha, "--alpha") <= 1.0:
+            raise InputError(f"--alpha is the weight of CT against dose in 0..1, got {self.alpha}")
+        if self.rerank is not None and _whole(self.rerank, "--rerank") < 0:
+            raise InputError(f"--rerank must be 0 (by code only) or more, got {self.rerank}")
+        if self.slice is not None and _whole(self.slice, "--slice") < 0:
+            raise InputError(f"--slice must be 0 or more, got {self.slice}")
+        if self.where is not None and not isinstance(self.where, str):
+            raise InputError(f"--where must be text, got {self.where!r}")
+        if not isinstance(self.same_patient, bool):
+            raise InputError(f"same_patient must be True or False, got {self.same_patient!r}")
+        if self.weights is not None:
+            _check_weights(self.weights, self.by, self.alpha)
+
+    @classmethod
+    def of(cls, request: Request | int | None, options: Options | None = None) -> Request:
+        """A request as it is, or one made of `k` and options by name."""
+        given: dict[str, Any] = dict(options or {})
+        if unknown := sorted(set(given) - {field.name for field in fields(cls)}):
+            known = ", ".join(field.name for field in fields(cls))
+            raise InputError(f"a request has no option {unknown[0]!r}; it has {known}")
+        if isinstance(request, Request):
+            if given:
+                raise InputError(f"give a Request or single options, not both: {sorted(given)}")
+            return request
+        if request is not None:
+            if "k" in given:
+                raise InputError(f"k is given twice: {request!r} and {given['k']!r}")
+            given["k"] = request
+        return cls(**given)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the options that only some ways of answering understand, where given."""
+        names = ("alpha", "weights", "level", "slice", "rerank")
+        return tuple(name for name in names if getattr(self, name) is not None)
+
+
+def _whole(value: Any, option: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{option} must be a whole number, got {value!r}") from None
+
+
+def _number(value: Any, option: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{option} must be a number, got {value!r}") from None
+
+
+def _check_weights(weights: Weights, by: str | None, alpha: float | None) -> None:
+    if by is not None or alpha is not None:
+        raise InputError("weights stand instead of by and alpha: leave these out")
+    if not isinstance(weights, Mapping) or not weights:
+        raise InputError(f"weights must name views, such as {{'ct': 1.0}}; got {weights!r}")
+    values = [_number(weight, f"the weight of {view}") for view, weight in weights.items()]
+    if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
+        raise InputError(f"weights must be 0 or more and not all 0, got {dict(weights)}")

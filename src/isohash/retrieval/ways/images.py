@@ -1,0 +1,165 @@
+"""Cases by their images: codes of slices, aligned along the body, then exact embeddings.
+
+Codes choose candidates; where the archive keeps embeddings, these order them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from isohash.retrieval.answer import Match
+from isohash.retrieval.comparison import Comparison
+from isohash.retrieval.evidence import matches_of
+from isohash.retrieval.models import HashModel
+from isohash.retrieval.ranked import Question
+from isohash.retrieval.request import Level, Request, Weights
+from isohash.retrieval.reranking import Embedded, n_candidates, rerank
+from isohash.retrieval.ways.way import Mask, Ranking, meaningless
+
+# Weight of CT against dose in a joint query: the most that costs no agreement with plans on the
+# training patients (docs/validity.md).
+DEFAULT_ALPHA = 0.25
+NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
+
+
+@dataclass(frozen=True, eq=False)
+class ImagesWay:
+    """By single views, or by the archive's first two together ("joint").
+
+    `own` are the views that the query has, `compare` compares it with all cases, `facts(i)` gives
+    id and facts of a case.
+    """
+
+    query: str
+    own: Sequence[str]
+    labels: Mapping[str, str]
+    models: Mapping[str, HashModel]
+    compare: Callable[[], Comparison]
+    embedded: Embedded | None
+    facts: Callable[[int], tuple[str, Mapping[str, Any]]]
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Of the query's slices with all stored ones."""
+        return self.compare()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The views that the archive may have, and all of them together."""
+        return (*self.labels, *(["joint"] if len(self.labels) > 1 else []))
+
+    def why_not(self) -> str | None:
+        """A query without any of the archive's views cannot be asked so."""
+        if any(view in self.models for view in self.own):
+            return None
+        return f"case {self.query} has no {' and no '.join(self.models)} to compare"
+
+    def missed(self) -> str | None:
+        """Nobody need be told that images did not answer."""
+        return None
+
+    def refusal(self, request: Request) -> str | None:
+        """What the archive or the query lacks, or the option that means nothing."""
+        weights = self.weights(request)
+        if unknown := [view for view in weights if view not in self.labels]:
+            return f"the archive has no view {unknown[0]!r}; it has {', '.join(self.labels)}"
+        for view in weights:
+            if view not in self.models:
+                return f"the archive has no {view} codes; it can be asked by {self._others()}"
+            if view not in self.own:
+                return f"case {self.query} has no {view} to compare; use another --by"
+        if request.alpha is not None and request.by not in (None, "joint"):
+            return f"--alpha {request.alpha} means nothing for a query by {request.by} alone"
+        understood = ["weights", "level", "rerank"]
+        understood += ["alpha"] if len(self.labels) > 1 else []
+        understood += ["slice"] if request.level == "slice" else []
+        return meaningless(request, understood, "of whole cases (--level slice takes one)")
+
+    def weights(self, request: Request) -> Weights:
+        """The weight of each view that takes part."""
+        if request.weights is not None:
+            given = request.weights
+        elif (by := request.by or self._best(request)) == "joint":
+            alpha = DEFAULT_ALPHA if request.alpha is None else request.alpha
+            given = dict(zip(self.labels, (alpha, 1.0 - alpha), strict=True))
+        else:
+            given = {by: 1.0}
+        return {view: float(weight) for view, weight in given.items() if weight > 0}
+
+    def rank(self, request: Request, allowed: Mask) -> Ranking:
+        """By code alone, or with candidates re-ranked by their embeddings."""
+        weights, level = self.weights(request), _level(request)
+        question = Question(weights, request.k, allowed, level, request.slice)
+        n = n_candidates(request.rerank, request.k, self.embedded is not None)
+        if n and self.embedded is not None:
+            found = rerank(self.comparison, question, n, self.embedded)
+        else:
+            found = self.comparison.rank(question)
+        n_considered = int(allowed.sum())
+        n_reranked = min(n, n_considered)
+        linear = all(self.models[view].linear for view in weights)
+        return Ranking(
+            query=self.query,
+            by="joint" if len(weights) > 1 else next(iter(weights)),
+            level=level,
+            weights=weights,
+            found=found,
+            n_considered=n_considered,
+            n_reranked=n_reranked,
+            linear=linear,
+            what=self._what(weights, level),
+            meaning=distance_meaning(n_reranked, linear),
+            notes=_few(len(found), request.k, n_considered, level),
+        )
+
+    def match(self, ranking: Ranking) -> tuple[Match, ...]:
+        """With the matched slices and, by view, distances as the codes tell them."""
+        exact = ranking.n_reranked > 0
+        return matches_of(ranking.found, self.facts, ranking.weights, self.models, exact)
+
+    def default_weights(self) -> Weights:
+        """Those of a request that says nothing of views."""
+        return self.weights(Request())
+
+    def _best(self, request: Request) -> str:
+        """Both views, or the one that query and archive share; alpha asks for both."""
+        shared = [view for view in self.labels if view in self.models and view in self.own]
+        single = len(shared) == 1 and request.alpha is None
+        return shared[0] if single or len(self.labels) == 1 else "joint"
+
+    def _others(self) -> str:
+        return ", ".join(self.models)
+
+    def _what(self, weights: Weights, level: Level) -> str:
+        names = " and ".join(self.labels[view] for view in weights)
+        first = next(iter(self.labels))
+        alpha = f" (alpha {weights[first]:g})" if len(weights) > 1 else ""
+        how = "slice by slice" if level == "slice" else "as whole cases"
+        return f"cases by {names}{alpha}, compared {how}"
+
+
+def _level(request: Request) -> Level:
+    return "slice" if request.level == "slice" else "case"
+
+
+def distance_meaning(n_reranked: int, linear: bool) -> str:
+    """What distances by codes, re-ranked or not, are: one sentence for people."""
+    if n_reranked:
+        return (
+            f"Distance: between embeddings, exact, of the {n_reranked} nearest by code; "
+            f"{NEAR_UNIT}."
+        )
+    if linear:
+        return f"Distance: between embeddings, as the codes tell it; {NEAR_UNIT}."
+    return "Distance: share of the code's symbols that differ."
+
+
+def _few(n: int, k: int, allowed: int, level: Level) -> tuple[str, ...]:
+    if n == k:
+        return ()
+    if level == "case" and n == allowed:
+        return (f"only {n} of the {k} results asked for: no more cases qualify",)
+    return (f"only {n} of the {k} results asked for: the other cases have nothing comparable",)
