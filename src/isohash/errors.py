@@ -6,8 +6,20 @@ from __future__ import annotations
 class InputError(ValueError):
     """Input that cannot be used: the message names the thing, the value seen and the next step.
 
-    The command line prints the message as one line and exits with status 1.
+    The next step stands after the last semicolon, where there is one to tell. The command line
+    prints the message as one line (or, with --json, as `to_json`) and exits with status 1.
     """
+
+    def to_json(self) -> dict[str, str | None]:
+        """What is wrong, and what to do: `{"error": ..., "next": ...}`."""
+        return error_json(str(self))
+
+
+def error_json(message: str) -> dict[str, str | None]:
+    """The one shape of errors for machines; `next` is None where the message names no step."""
+    line = " ".join(message.split())
+    what, semicolon, step = line.rpartition("; ")
+    return {"error": what, "next": step} if semicolon else {"error": line, "next": None}
 
 
 class MissingExtra(InputError):

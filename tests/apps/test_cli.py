@@ -119,6 +119,30 @@ def one_line(outcome) -> str:
     return lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("query", "nowhere", "x"), 1),
+        (("query", "nowhere", "x", "-k", 0), 1),
+        (("index", "nowhere", "A"), 1),
+        (("query", "nowhere"), 2),
+        (("query", "nowhere", "x", "-k", "many"), 2),
+        (("nonsense",), 2),
+    ],
+    ids=str,
+)
+def test_errors_are_json_for_machines_and_one_line_for_people(isohash, arguments, status) -> None:
+    told = isohash(*arguments, "--json")
+    assert (told.status, told.err) == (status, "")
+    error = json.loads(told.out)
+    assert set(error) == {"error", "next"}
+    assert error["error"]
+    plain = isohash(*arguments)
+    assert (plain.status, plain.out) == (status, "")
+    if status == 1:
+        assert one_line(plain).endswith(error["next"] or error["error"])
+
+
 def bad_npz(folder: Path, kind: str) -> Path:
     path = folder / "pt_1.npz"
     write_openkbp(phantom(0, 0), path)

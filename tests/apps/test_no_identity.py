@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from isohash.apps.page.report import write_report
-from isohash.retrieval.building.indexing import index_source
+from isohash.retrieval.building.indexing import build_archive
 from isohash.retrieval.engine import Archive
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.phi_scan import phi_scan
@@ -45,7 +45,7 @@ def source(tmp_path, monkeypatch):
 
 def test_archive_and_pages_hold_nothing_of_the_source_but_what_is_planted(source, tmp_path):
     kept = tmp_path / "kept"
-    report = index_source(source, kept / "archive", {**OPTIONS, "encoder": "pca"})
+    report = build_archive(source, kept / "archive", **{**OPTIONS, "encoder": "pca"})
     assert len(report.indexed) == len(NAMES)
     with Archive.open(kept / "archive") as archive:
         session = archive.session(next(source.iterdir()), pictures=True)

@@ -99,18 +99,18 @@ def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkey
 
 
 def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monkeypatch):
-    from isohash.retrieval.building.indexing import index_source
+    from isohash.retrieval.building.indexing import build_archive
     from isohash.sources.dicom.writer import write_dicom
 
     for member in range(2):
         write_dicom(phantom(0, member), tmp_path / "in" / str(member))
     monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "key"))
-    index_source(tmp_path / "in", tmp_path / "a", QUICK)
+    build_archive(tmp_path / "in", tmp_path / "a", **QUICK)
     with Archive.open(tmp_path / "a") as archive:
         assert "another key" not in str(archive.query(tmp_path / "in" / "0", k=1).warnings)
     monkeypatch.setenv("ISOHASH_KEY_FILE", str(tmp_path / "other"))
     with pytest.raises(InputError, match="made with another key"):
-        index_source(tmp_path / "in", tmp_path / "a", {})
+        build_archive(tmp_path / "in", tmp_path / "a")
     with Archive.open(tmp_path / "a") as archive:
         answer = archive.query(tmp_path / "in" / "0", k=1)
         assert any("another key" in warning for warning in answer.warnings)

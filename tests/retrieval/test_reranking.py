@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.retrieval.building.indexing import index_found, index_source
+from isohash.retrieval.building.indexing import build_archive, index_found
 from isohash.retrieval.building.rehashing import train_kernel
 from isohash.retrieval.engine import Archive
 from oracle import aligned, reach_of
@@ -33,8 +33,8 @@ def vectors(tmp_path_factory) -> tuple[np.ndarray, Path, Path]:
     rows = rng.standard_normal((500, 16)).astype(np.float32)
     rows[300] = rows[7]
     np.save(folder / "rows.npy", rows)
-    index_source(folder / "rows.npy", folder / "full", {"bits": 64})
-    index_source(folder / "rows.npy", folder / "codes", {"bits": 64, "embeddings": False})
+    build_archive(folder / "rows.npy", folder / "full", bits=64)
+    build_archive(folder / "rows.npy", folder / "codes", bits=64, embeddings=False)
     return rows, folder / "full", folder / "codes"
 
 

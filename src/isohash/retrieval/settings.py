@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -14,6 +14,7 @@ import isohash
 from isohash.archive.recipe import Recipe, encoder_name
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
+from isohash.features.cases.slices import SliceSettings
 from isohash.retrieval.naming import Unmapped
 from isohash.sources.found import Findings, Skipped
 from isohash.sources.identity.pseudonyms import key_path
@@ -21,14 +22,33 @@ from isohash.sources.identity.pseudonyms import key_path
 HASHES = ("adaptive", "kernel")
 
 
-def with_hash(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the hash that they imply: an alphabet `q` is one of the kernel hash."""
-    hash_ = options.get("hash", "kernel" if "q" in options else None)
+class Options(TypedDict, total=False):
+    """The fields of `IndexSettings` that a new archive may be given by name."""
+
+    encoder: str
+    hash: str
+    bits: int
+    q: int | None
+    embeddings: bool
+    dim: int
+    seed: int
+    slices: SliceSettings
+    fit_slices: int
+    fit_cases: int
+    aliases: Mapping[str, str]
+
+
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options whose names are known, with the hash that they imply (`q` is of the kernel hash)."""
+    if unknown := sorted(set(options) - set(Options.__annotations__)):
+        known = ", ".join(Options.__annotations__)
+        raise InputError(f"there is no option {unknown[0]!r}; an archive has {known}")
+    hash_ = options.get("hash", "kernel" if options.get("q") is not None else None)
     if hash_ is None:
         return dict(options)
     if hash_ not in HASHES:
         raise InputError(f"--hash must be {' or '.join(HASHES)}, got {hash_!r}")
-    if hash_ == "adaptive" and "q" in options:
+    if hash_ == "adaptive" and options.get("q") is not None:
         raise InputError("--q is for --hash kernel: adaptive codes choose their alphabets")
     return {**options, "hash": hash_}
 

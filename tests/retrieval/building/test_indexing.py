@@ -18,7 +18,7 @@ import pytest
 
 from isohash.errors import InputError
 from isohash.records import Case
-from isohash.retrieval.building.indexing import index_found, index_source
+from isohash.retrieval.building.indexing import build_archive, index_found
 from isohash.retrieval.engine import Archive
 from small_cases import OPTIONS, as_findings, phantom, some_phantoms, write_openkbp
 
@@ -98,7 +98,7 @@ def test_the_same_key_twice_is_told(own_archive: Path) -> None:
 
 
 def test_openkbp_files_are_indexed_and_found_again(openkbp: Path, tmp_path: Path) -> None:
-    report = index_source(openkbp, tmp_path / "A", OPTIONS)
+    report = build_archive(openkbp, tmp_path / "A", **OPTIONS)
     assert (report.kind, report.n_cases) == ("openkbp", 6)
     with Archive.open(tmp_path / "A") as archive:
         copy = shutil.copy(openkbp / "pt_4.npz", tmp_path / "pt_99.npz")
@@ -126,7 +126,7 @@ def test_a_killed_run_loses_no_finished_case(openkbp: Path, tmp_path: Path) -> N
         kept = set(archive)
         assert kept
         assert archive.verify().problems == ()
-    report = index_source(openkbp, tmp_path / "A")
+    report = build_archive(openkbp, tmp_path / "A")
     assert set(report.unchanged) == kept
     assert report.n_cases == 6
     assert len(answers(tmp_path / "A")) == 6
@@ -178,7 +178,7 @@ def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generat
     labels = rng.integers(0, 8, 400)
     rows = (centres[labels] + rng.normal(size=(400, 32))).astype(np.float32)
     np.savez(tmp_path / "v.npz", X=rows, y=labels)
-    assert index_source(tmp_path / "v.npz", tmp_path / "V", {"bits": 512}).n_cases == 400
+    assert build_archive(tmp_path / "v.npz", tmp_path / "V", bits=512).n_cases == 400
     with Archive.open(tmp_path / "V") as archive:
         answer = archive.query("v:7", k=10)
         assert "v:7" not in answer.ids
@@ -194,7 +194,7 @@ def test_vectors_need_no_labels(tmp_path: Path, rng: np.random.Generator) -> Non
     rows = rng.normal(size=(300, 16)).astype(np.float32)
     np.save(folder / "plain.npy", rows[:200])
     np.savez(folder / "labelled.npz", X=rows[200:], y=np.arange(100))
-    index_source(folder, tmp_path / "V")
+    build_archive(folder, tmp_path / "V")
     with Archive.open(tmp_path / "V") as archive:
         first = {"plain:7": None, "labelled:7": 7}
         for name, label in first.items():
@@ -211,7 +211,7 @@ def test_rows_are_called_by_the_ids_of_their_file(tmp_path: Path, rng: np.random
     np.savez(folder / "b.npz", X=rows[100:200], ids=np.arange(1000, 1100))
     np.savez(folder / "c.npz", X=rows[200:299], ids=np.array(["slide 5 é", *range(98)], dtype="U9"))
     np.save(folder / "d.npy", rows[299])
-    index_source(folder, tmp_path / "V")
+    build_archive(folder, tmp_path / "V")
     with Archive.open(tmp_path / "V") as archive:
         for name in ("slide 7 é", "1005", "17", "d:0"):
             assert archive.query(name, k=1, same_patient=True).ids == [name]

@@ -11,7 +11,7 @@ import pytest
 
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.retrieval.building.indexing import index_source
+from isohash.retrieval.building.indexing import build_archive
 from isohash.retrieval.building.rehashing import rehash, train_kernel
 from isohash.retrieval.engine import Archive
 
@@ -105,11 +105,11 @@ def test_vectors_are_hashed_with_the_learned_kernel_whatever_they_had(
 
 
 def test_alignment_takes_the_labels_that_an_archive_has(vectors: Path, tmp_path: Path) -> None:
-    index_source(vectors, tmp_path / "V", {"bits": 128})
+    build_archive(vectors, tmp_path / "V", bits=128)
     (row,) = train_kernel(tmp_path / "V", "alignment", n_particles=20)
     assert row["labels"] == "archive"
     np.save(tmp_path / "w.npy", np.load(vectors)["X"])
-    index_source(tmp_path / "w.npy", tmp_path / "W", {"bits": 128})
+    build_archive(tmp_path / "w.npy", tmp_path / "W", bits=128)
     (row,) = train_kernel(tmp_path / "W", "alignment", n_particles=20)
     assert row["labels"] == "k-means"
 
@@ -118,7 +118,7 @@ def test_a_killed_training_goes_on_and_leaves_nothing_behind(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in "VW":
-        index_source(vectors, tmp_path / name, {"bits": 128})
+        build_archive(vectors, tmp_path / name, bits=128)
 
     def killed(done: int, total: int, message: str) -> None:
         if done >= total // 2:
@@ -141,7 +141,7 @@ def test_an_archive_that_teaches_nothing_is_named(tmp_path: Path, isohash, rng) 
     rows = np.zeros((300, 4), np.float32)
     rows[:40] = rng.normal(size=(40, 4))
     np.save(tmp_path / "v.npy", rows)
-    index_source(tmp_path / "v.npy", tmp_path / "V", {"bits": 128})
+    build_archive(tmp_path / "v.npy", tmp_path / "V", bits=128)
     told = isohash("train", "kernel", tmp_path / "V")
     assert told.status == 1
     assert "duplicates" in told.err

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,7 +22,7 @@ from isohash.apps.cli.options import Json
 from isohash.apps.cli.plan_bits import plan_bits
 from isohash.apps.cli.progress import progress_bar
 from isohash.apps.cli.train import train
-from isohash.errors import InputError
+from isohash.errors import InputError, error_json
 
 app = typer.Typer(
     help="Find the past cases most like a new one, by CT, by dose or by both.",
@@ -37,6 +37,9 @@ app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
 app.command(name="plan-bits")(plan_bits)
 app.command()(names)
+
+# What typer's parser raises for wrong usage; the newer typers carry a parser of their own.
+USAGE_ERROR: Any = typer.BadParameter.__base__
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 
@@ -111,7 +114,7 @@ def index(
     """
     from isohash.apps.cli.tables import index_table
     from isohash.dosimetry.names import load_aliases
-    from isohash.retrieval.building.indexing import index_source
+    from isohash.retrieval.building.indexing import build_archive
 
     with progress_bar(as_json) as progress:
         table = None if aliases is None else load_aliases(aliases)
@@ -124,13 +127,13 @@ def index(
             "embeddings": embeddings,
             "aliases": table,
         }
-        options = {name: value for name, value in given.items() if value is not None}
+        options: Any = {name: value for name, value in given.items() if value is not None}
         rehashed = []
         if reuse:
             from isohash.retrieval.building.rehashing import rehash
 
             rehashed = rehash(archive, progress)
-        report = index_source(source, archive, options, progress)
+        report = build_archive(source, archive, progress, **options)
     facts = {**report.to_json(), "rehashed": rehashed}
     _print(facts, index_table(report, archive, source, rehashed), as_json)
     if not report.n_cases:
@@ -278,9 +281,9 @@ def doctor(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors become one line on stderr."""
+    """Run the command line; errors become one line on stderr or, with --json, JSON on stdout."""
     try:
-        app()
+        sys.exit(_run_for_machines() if _for_machines() else app())
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -295,9 +298,27 @@ def main() -> None:
         _fail(f"{name}{error.strerror or error}")
 
 
-def _fail(message: str, status: int = 1) -> None:
-    line = " ".join(message.split())
-    typer.echo(f"error: {line}", err=True)
+def _for_machines() -> bool:
+    return "--json" in sys.argv[1:]
+
+
+def _run_for_machines() -> int:
+    """Wrong usage, too, is told as JSON; the exit status is as ever."""
+    try:
+        status = app(standalone_mode=False)
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except USAGE_ERROR as error:
+        where = getattr(error.ctx, "command_path", "isohash")
+        _fail(f"{error.format_message().rstrip('.')}; see {where} --help", error.exit_code)
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    if _for_machines():
+        typer.echo(json.dumps(error_json(message)))
+    else:
+        typer.echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(status)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
@@ -27,6 +27,7 @@ from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
 from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for
+from isohash.retrieval.building.given import Source, findings_of
 from isohash.retrieval.building.plan_fitting import choose_plan_encoder
 from isohash.retrieval.building.sampling import (
     Reading,
@@ -41,15 +42,15 @@ from isohash.retrieval.naming import known_as, patient_notes, unmapped
 from isohash.retrieval.pipeline import Pipeline, as_stored
 from isohash.retrieval.settings import (
     IndexReport,
+    Options,
     check_key,
     check_kind,
+    checked_options,
     existing_store,
     versions,
-    with_hash,
 )
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.identity.aliases import Aliases
-from isohash.sources.reading import find
 
 # Reading inflates and coding multiplies, both outside the interpreter's lock: two threads keep two
 # cores busy, and more would only hold more cases (some 60 MB each) in memory.
@@ -60,18 +61,37 @@ WORKERS = 2
 MANY_SEGMENTS = 64
 
 
-def index_source(
-    source: str | Path,
-    archive: str | Path,
-    options: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+def build_archive(
+    source: Source, path: str | Path, progress: Progress | None = None, **options: Unpack[Options]
 ) -> IndexReport:
-    """Add all cases below `source` to the archive, creating it if it does not exist.
+    """Add all that `source` holds to the archive at `path`, creating it if it does not exist.
 
-    `options` are fields of `IndexSettings`; an existing archive keeps its own settings, and an
-    option that contradicts them is refused.
+    This is what `isohash index` does: run it again to add what is new.
+
+    Args:
+        source: a folder or file (DICOM, OpenKBP, vectors), cases, or vectors (n, d).
+        path: the archive's folder.
+        progress: called with (done, of how many, what) as the work goes on.
+        options: fields of `IndexSettings`, such as bits=512. An existing archive keeps its own
+            settings, and an option that contradicts them is refused.
+
+    Returns:
+        What was found, indexed, unchanged and skipped, with the reasons.
+
+    Raises:
+        InputError: if nothing can be read or used, or an option is wrong.
+
+    Example:
+        >>> import isohash, numpy as np, tempfile
+        >>> rows = np.random.default_rng(0).standard_normal((200, 16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = isohash.build_archive(rows, f"{folder}/archive", bits=64)
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         nearest = archive.query(rows[0], k=1).ids
+        >>> report.n_cases, nearest
+        (200, ['array:0'])
     """
-    return index_found(find(source, progress=progress), archive, options or {}, progress)
+    return index_found(findings_of(source, progress), path, options, progress)
 
 
 def index_found(
@@ -80,8 +100,8 @@ def index_found(
     options: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> IndexReport:
-    """Add what was found; see `index_source`."""
-    options = with_hash(options)
+    """Add what was found; see `build_archive`."""
+    options = checked_options(options)
     if findings.holds == "vectors":
         from isohash.retrieval.building.vectors import index_vectors
 

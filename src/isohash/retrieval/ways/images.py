@@ -65,7 +65,7 @@ class ImagesWay:
         """What the archive or the query lacks, or the option that means nothing."""
         weights = self.weights(request)
         if unknown := [view for view in weights if view not in self.labels]:
-            return f"the archive has no view {unknown[0]!r}; it has {', '.join(self.labels)}"
+            return f"weights are of {' and '.join(self.labels)}, not of {unknown[0]!r}"
         for view in weights:
             if view not in self.models:
                 return f"the archive has no {view} codes; it can be asked by {self._others()}"
