@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash import native
 from isohash.errors import InputError
+from isohash.whole_files import whole_file
 
 Metric = Literal["hamming", "lee", "squared_lee"]
 METRICS: tuple[Metric, ...] = ("hamming", "lee", "squared_lee")
@@ -290,7 +291,7 @@ class Codes:
         arrays = {"packed": self.packed, "header": np.array(header)}
         if self.alphabets is not None:
             arrays |= self.alphabets.arrays()
-        with Path(path).open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod

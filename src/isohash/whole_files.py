@@ -1,37 +1,145 @@
-"""Writing a file whole: the old content or the new, whatever happens between, for whose eyes it is.
+"""Files that are whole or absent: every call that changes the disk, each one a failpoint.
 
-What isohash writes is made from patients' images, so a new file is its owner's alone, whatever the
-umask; one that is replaced keeps the mode that its owner gave it.
+A file is published in one order only: written under a temporary name, fsynced, renamed, and the
+folder fsynced. What has returned is on disk; what has not is either whole or absent. Tests put a
+hook before each call (`failpoints`) to make it fail or to kill the process.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, BinaryIO
 
-OWNER_ONLY = 0o600
+import numpy as np
+from numpy.typing import NDArray
+
+Hook = Callable[[str, Path], None]
+Piece = bytes | bytearray | memoryview
+
+BY_UMASK = 0o666
+ALL_READ = 0o644
+OWNER_ONLY = 0o600  # for what may name a patient
+
+_hook: Hook | None = None
 
 
-def write_whole(path: str | Path, content: bytes, mode: int = OWNER_ONLY) -> None:
-    """Put `content` at `path` at once, durably; raises OSError and then leaves all as it was.
+@contextmanager
+def failpoints(hook: Hook) -> Iterator[None]:
+    """Call `hook(operation, path)` before every operation on the disk; for tests."""
+    global _hook
+    _hook = hook
+    try:
+        yield
+    finally:
+        _hook = None
 
-    `mode` is for a new file. A link is followed: what it points to is replaced.
+
+def reach(operation: str, path: Path) -> None:
+    """Mark a point where the disk can fail."""
+    if _hook is not None:
+        _hook(operation, path)
+
+
+def write_whole(
+    path: str | Path,
+    pieces: bytes | Iterable[Piece],
+    mode: int = BY_UMASK,
+    temporary: str | None = None,
+) -> None:
+    """Make `path` hold the joined pieces, durably and all at once, or not at all.
+
+    As `whole_file`, which says what happens when the disk refuses.
+    """
+    with whole_file(path, mode, temporary) as file:
+        for piece in [pieces] if isinstance(pieces, bytes) else pieces:
+            reach("write", Path(file.name))
+            file.write(piece)
+
+
+@contextmanager
+def whole_file(
+    path: str | Path, mode: int = BY_UMASK, temporary: str | None = None
+) -> Iterator[BinaryIO]:
+    """A file to write, which gets the name `path` when the block ends well.
+
+    Until then it has a name of its own beside `path`, or the name `temporary`. A new file has the
+    `mode`, as far as the umask lets it; one that is replaced keeps its own, and a link is followed.
+    Raises OSError; then no temporary file is left, and `path` is as before (where even taking back
+    the rename fails, the next reader finds the file whole).
     """
     target = Path(os.path.realpath(path))
-    with suppress(OSError):
-        mode = stat.S_IMODE(target.stat().st_mode)
-    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    beside = target.with_name(temporary or f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
+    before = target.stat().st_mode if target.exists() else None
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(content)
+        reach("create", beside)
+        with open(beside, "wb", opener=partial(os.open, mode=mode)) as file:
+            if before is not None:
+                beside.chmod(stat.S_IMODE(before))
+            yield file
+            reach("fsync", beside)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        rename(beside, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        if before is None:
+            unlink(target)
+        raise
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file its name, replacing what had it."""
+    reach("rename", target)
+    source.replace(target)
+
+
+def unlink(path: Path) -> None:
+    """Remove a file that may already be gone."""
+    reach("unlink", path)
+    path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create one folder inside an existing one."""
+    reach("mkdir", path)
+    path.mkdir(exist_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, where the system opens folders."""
+    reach("fsync", path)
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def digest(*arrays: NDArray[Any] | None, settings: Mapping[str, Any] | None = None) -> str:
+    """SHA-256 of settings and of the arrays' types, shapes and bytes: what a file was made from.
+
+    Arrays that are None are left out.
+    """
+    sha = hashlib.sha256()
+    if settings is not None:
+        sha.update(json.dumps(settings, sort_keys=True, default=repr).encode())
+    for array in arrays:
+        if array is not None:
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()

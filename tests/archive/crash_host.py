@@ -19,8 +19,8 @@ from itertools import islice
 
 from store_model import RECIPE, FailAt, perform
 
-from isohash.archive.files import failpoints
 from isohash.archive.store import CaseStore
+from isohash.whole_files import failpoints
 
 
 def random_operation(rng: random.Random, store: CaseStore) -> list:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from store_model import RECIPE, FailAt, Model, assert_equal, is_equal, perform
 
-from isohash.archive.files import failpoints
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import verify
 from isohash.errors import InputError
+from isohash.whole_files import failpoints
 
 HISTORY = [
     ["put", "a", 1],

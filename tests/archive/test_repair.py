@@ -10,12 +10,12 @@ import pytest
 from store_model import RECIPE, FailAt, Model, assert_equal, is_equal, perform
 
 from isohash.archive import catalogue
-from isohash.archive.files import failpoints
 from isohash.archive.repair import repair
 from isohash.archive.segments import CHUNK, Segment
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import verify
 from isohash.errors import InputError
+from isohash.whole_files import failpoints
 
 HISTORY = [
     ["put", "a", 1],

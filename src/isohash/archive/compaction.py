@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from isohash.archive import files, folder
+from isohash import whole_files
+from isohash.archive import folder
 from isohash.archive.columns import Opener, Run, merge
 from isohash.archive.segments import (
     CHUNK,
@@ -143,7 +144,7 @@ def remove_replaced(archive: Path, state: State) -> None:
         lock = folder.Lock(archive / folder.READERS, exclusive=True, wait=False)
         try:
             for path in paths:
-                files.unlink(path)
+                whole_files.unlink(path)
         finally:
             lock.release()
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from isohash import whole_files
 from isohash.archive import files
 from isohash.archive.files import DamagedArchive
 from isohash.errors import InputError
@@ -200,7 +201,7 @@ def begin(archive: Path) -> Lock:
         lock = lock_writer(archive)
         try:
             _clear(archive)
-            files.make_folder(archive / SEGMENTS)
+            whole_files.make_folder(archive / SEGMENTS)
             for name in LOCKS:
                 (archive / name).touch()
         except BaseException:
@@ -213,16 +214,16 @@ def _clear(archive: Path) -> None:
     """Remove what a killed creation left."""
     for path in archive.iterdir():
         if path.name not in (CREATING, *LOCKS):
-            files.reach("unlink", path)
+            whole_files.reach("unlink", path)
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def finish(archive: Path, recipe: dict[str, Any]) -> None:
     """Make the folder an archive."""
     write_recipe(archive, recipe)
-    files.unlink(archive / CREATING)
-    files.sync_folder(archive)
-    files.sync_folder(archive.parent)
+    whole_files.unlink(archive / CREATING)
+    whole_files.sync_folder(archive)
+    whole_files.sync_folder(archive.parent)
 
 
 def sweep(archive: Path) -> None:
@@ -230,6 +231,6 @@ def sweep(archive: Path) -> None:
     for folder in (archive, archive / SEGMENTS):
         for path in folder.glob(files.TEMPORARY + "*"):
             with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else files.unlink(path)
+                shutil.rmtree(path) if path.is_dir() else whole_files.unlink(path)
     with suppress(OSError):
-        files.unlink(archive / CREATING)
+        whole_files.unlink(archive / CREATING)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from isohash import whole_files
 from isohash.archive import catalogue, compaction, files, folder
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
@@ -224,25 +225,25 @@ def _rewrite(archive: Path, state: State, progress: Progress | None) -> Change:
 def _replace_catalogue(archive: Path, state: State) -> None:
     """Build the catalogue anew beside the old one and put it in its place at once."""
     workplace = archive / (files.TEMPORARY + "repair")
-    files.make_folder(workplace)
+    whole_files.make_folder(workplace)
     write_catalogue(workplace, state, folder.dump(folder.read_recipe(archive)))
     for suffix in ("-wal", "-shm"):
-        files.unlink(archive / (catalogue.NAME + suffix))
-    files.unlink(archive / catalogue.SEAL)
-    files.rename(workplace / catalogue.NAME, archive / catalogue.NAME)
-    files.rename(workplace / catalogue.SEAL, archive / catalogue.SEAL)
-    files.sync_folder(archive)
+        whole_files.unlink(archive / (catalogue.NAME + suffix))
+    whole_files.unlink(archive / catalogue.SEAL)
+    whole_files.rename(workplace / catalogue.NAME, archive / catalogue.NAME)
+    whole_files.rename(workplace / catalogue.SEAL, archive / catalogue.SEAL)
+    whole_files.sync_folder(archive)
     shutil.rmtree(workplace)
 
 
 def _quarantine(archive: Path, path: Path) -> str:
     """Move a damaged file away; returns its place within the archive."""
     place = archive / folder.QUARANTINE
-    files.make_folder(place)
+    whole_files.make_folder(place)
     target = next(t for t in _names(place / path.name) if not t.exists())
-    files.rename(path, target)
-    files.sync_folder(place)
-    files.sync_folder(path.parent)
+    whole_files.rename(path, target)
+    whole_files.sync_folder(place)
+    whole_files.sync_folder(path.parent)
     return str(target.relative_to(archive))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from isohash.archive import files
+from isohash import whole_files
 from isohash.archive.catalogue import (
     NAME,
     SEAL,
@@ -167,7 +167,7 @@ class Writer:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self.break_seal()
-        files.reach("commit", self._path)
+        whole_files.reach("commit", self._path)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -182,8 +182,8 @@ class Writer:
         """Remove the seal before the archive changes; once per opening."""
         self._is_clean = False
         if self._has_seal:
-            files.unlink(self.folder / SEAL)
-            files.sync_folder(self.folder)
+            whole_files.unlink(self.folder / SEAL)
+            whole_files.sync_folder(self.folder)
             self._has_seal = False
 
     def shorten_log(self) -> None:
@@ -194,7 +194,7 @@ class Writer:
 
     def _checkpoint(self) -> None:
         self.break_seal()
-        files.reach("checkpoint", self._path)
+        whole_files.reach("checkpoint", self._path)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._commits = 0
 

@@ -25,6 +25,7 @@ from isohash.hashing.projection import Block, Projection
 from isohash.hashing.saving import pack
 from isohash.kernels.radial import RadialKernel
 from isohash.records import Codes
+from isohash.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ class CosineHash:
 
     def save(self, path: str | Path) -> None:
         """Write the hash to one file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, [self.to_bytes()])
 
     @classmethod
     def from_parts(

@@ -28,6 +28,7 @@ from isohash.hashing.projection import BLOCK_VALUES, Block, Projection, as_rows
 from isohash.hashing.saving import pack
 from isohash.kernels.radial import RadialKernel, orthogonal_directions
 from isohash.records import Codes, Metric
+from isohash.whole_files import write_whole
 
 LEE_METRICS: tuple[Metric, ...] = ("lee", "squared_lee")
 MAX_Q = 4096
@@ -217,7 +218,7 @@ class LeeHash:
 
     def save(self, path: str | Path) -> None:
         """Write the hash to one file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, [self.to_bytes()])
 
     @classmethod
     def from_parts(cls, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LeeHash:

@@ -55,9 +55,11 @@ def names(
 
 def _write(path: Path, table: dict[str, str]) -> None:
     """Replace the table at once; it may hold names of patients, so only its owner reads it."""
-    from isohash.whole_files import write_whole
+    from isohash.whole_files import OWNER_ONLY, write_whole
+
+    content = json.dumps(table, indent=1, ensure_ascii=False).encode() + b"\n"
 
     try:
-        write_whole(path, json.dumps(table, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_whole(path, content, OWNER_ONLY)
     except OSError as error:
         raise InputError(f"--add-to {path}: cannot be written ({error.strerror})") from error

@@ -5,7 +5,6 @@ Everything (pictures, curves, styles) is inside the file, and no script runs in 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from isohash.retrieval.entry import Entry
 from isohash.retrieval.plan_code import predicted_doses
 from isohash.retrieval.ranked import Pair
 from isohash.sources.identity.naming import is_unnamed
+from isohash.whole_files import write_whole
 
 PAIRS_SHOWN = 3
 USUAL_PRESCRIPTION_GY = 70.0  # sets the isodose levels where none is known
@@ -52,13 +52,9 @@ class Strip:
 def write_report(session: Session, answer: Answer, path: str | Path) -> None:
     """Write the page for an answer; InputError if the file cannot be written."""
     page = render(session, answer)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(target)
+        write_whole(path, [page.encode()])
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"--report {path}: cannot be written ({error.strerror})") from error
 
 

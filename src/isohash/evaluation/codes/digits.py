@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest
 from isohash.evaluation.kit.views import View, files_digest, load_views, save_views
-from isohash.kernels.learning.checkpoint import digest as settings_digest
 from isohash.progress import Progress
+from isohash.whole_files import digest
 
 if TYPE_CHECKING:
     from isohash.features.encoders.onnx_encoder import OnnxEncoder
@@ -50,8 +49,8 @@ class Digits:
     def to_json(self) -> dict[str, Any]:
         """How many there are, and their digests."""
         return {
-            "database": {"n": len(self.base), "digest": digest([self.base])},
-            "queries": {"n": len(self.query), "digest": digest([self.query])},
+            "database": {"n": len(self.base), "digest": digest(self.base)},
+            "queries": {"n": len(self.query), "digest": digest(self.query)},
         }
 
 
@@ -90,7 +89,7 @@ def digit_views(
     """The three embeddings of mnist.npz; made once and kept in the folder `work`."""
     settings = settings or DigitSettings()
     digits = load_digits(path, settings)
-    key = settings_digest({"settings": asdict(settings), "file": files_digest(path)})
+    key = digest(settings={"settings": asdict(settings), "file": files_digest(path)})
     kept = load_views(work / "digits.npz", key)
     if kept is not None:
         return kept[0], digits

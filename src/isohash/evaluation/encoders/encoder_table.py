@@ -19,7 +19,7 @@ from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.benchmark import drawn
 from isohash.evaluation.kit.metrics import expected_overlap
-from isohash.evaluation.kit.results import bootstrap_interval, digest, write_results
+from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import ImageKind, SliceSettings
 from isohash.features.encoders.downsampled import DownsampledEncoder
@@ -31,6 +31,7 @@ from isohash.features.encoders.reconstruction import reconstruction_errors, unit
 from isohash.features.training.settings import Training, TrainingSettings
 from isohash.index.flat import distances
 from isohash.progress import Progress, tell
+from isohash.whole_files import digest
 
 Reversible = DownsampledEncoder | PcaEncoder | OnnxEncoder
 VARIANTS: tuple[Variant, ...] = ("shallow", "deep")
@@ -95,8 +96,8 @@ def run_table(
         "metric": METRIC,
         "settings": asdict(settings),
         "training": plan.to_json(),
-        "train_digest": digest(train.images.values()),
-        "validation_digest": digest(unseen.images.values()),
+        "train_digest": digest(*train.images.values()),
+        "validation_digest": digest(*unseen.images.values()),
     }
     write_results(out, "encoders", rows, about)
     write_results(out, "encoders-losses", losses, about)

@@ -19,7 +19,7 @@ from isohash.errors import InputError
 from isohash.evaluation.encoders.encoder_table import UNITS, VARIANTS, autoencoder_file
 from isohash.evaluation.encoders.surfaces import Level, Scene, draw_scenes, surfaces_of, write_page
 from isohash.evaluation.kit.plotting import figure
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
@@ -31,6 +31,7 @@ from isohash.features.encoders.reconstruction import (
 from isohash.progress import Progress
 from isohash.records import Case
 from isohash.sources.reading import find
+from isohash.whole_files import digest
 
 Encoders = Mapping[str, OnnxEncoder]
 
@@ -77,7 +78,7 @@ def run_reconstructions(
     about = {
         "metric": METRIC,
         "settings": asdict(settings),
-        "data_digest": digest(slices.images.values()),
+        "data_digest": digest(*slices.images.values()),
         "encoders": {e.name: e.digest for some in encoders.values() for e in some.values()},
     }
     for name, found in results.items():

@@ -23,13 +23,14 @@ from isohash.evaluation.encoders.reconstructions import (
     show_slice,
 )
 from isohash.evaluation.kit.plotting import figure
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
 from isohash.progress import Progress, tell
+from isohash.whole_files import digest
 
 VIEWS = {"CT": ("ct",), "CT + isodose": ("ct", "dose")}
 Shares = dict[tuple[str, str], NDArray[np.float64]]  # by view and variant
@@ -84,8 +85,8 @@ def run_examples(
     about = {
         "metric": METRIC,
         "settings": asdict(settings),
-        "database_digest": digest(stored.images.values()),
-        "query_digest": digest(asked.images.values()),
+        "database_digest": digest(*stored.images.values()),
+        "query_digest": digest(*asked.images.values()),
     }
     write_results(folder, "retrieval", rows, about)
     return rows

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import as_float
 from isohash.features.cases.slices import (
     CaseSlices,
@@ -36,6 +36,7 @@ from isohash.index.flat import FlatIndex
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
+from isohash.whole_files import digest
 
 METRIC = (
     "mse: mean squared error of the queries' reconstruction; structures: Dice of all structures "
@@ -98,7 +99,7 @@ def run_small(
     about = {
         "metric": METRIC,
         "settings": asdict(settings),
-        "data_digest": digest([*slices.images.values(), slices.masks]),
+        "data_digest": digest(*slices.images.values(), slices.masks),
     }
     write_results(out, "small-archives", rows, about)
     _plot(rows, Path(out) / "small-archives.png")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import MissingExtra
 from isohash.evaluation.kit.plotting import figure
+from isohash.whole_files import write_whole
 
 TENTH_MM = 10.0  # the page stores vertices in whole tenths of a millimetre
 AMBIENT = 0.45
@@ -133,7 +134,7 @@ def write_page(scenes: Sequence[Scene], title: str, path: str | Path) -> None:
         for scene in scenes
     ]
     page = environment.get_template("surfaces.html").render(title=title, panes=panes)
-    Path(path).write_text(page, encoding="utf-8")
+    write_whole(path, [page.encode()])
 
 
 def _packed(surface: Surface) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from isohash.distances import distance_matrix
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.features.cases.geometry import dvh_features
 from isohash.features.encoders.networks import AutoencoderSettings, Variant
 from isohash.features.encoders.volumes import VolumeSettings, case_volume, target_kind
@@ -32,6 +32,7 @@ from isohash.index.flat import distances
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
+from isohash.whole_files import digest
 
 SHOWN = VolumeSettings()
 SECOND = VolumeSettings(channels=("dose", "structures"))  # the Siamese objective's other view
@@ -147,7 +148,7 @@ def train_from(
     volumes = read_volumes(source, progress)
     training = train_volumes(volumes, loss, out, network, plan, progress)
     rows = [{"cases": len(volumes.patient), **_summary(training)}]
-    about = {"plan": plan.to_json(), "data_digest": digest([volumes.shown, volumes.second])}
+    about = {"plan": plan.to_json(), "data_digest": digest(volumes.shown, volumes.second)}
     write_results(out, "training", rows, about)
     return rows
 
@@ -185,8 +186,8 @@ def run_volumes(
         "volume": SHOWN.to_json(),
         "training": plan.to_json(),
         "losses": {name: asdict(make()) for name, make in OBJECTIVES.items()},
-        "train_digest": digest([train.shown, train.second]),
-        "validation_digest": digest([unseen.shown, unseen.second]),
+        "train_digest": digest(train.shown, train.second),
+        "validation_digest": digest(unseen.shown, unseen.second),
     }
     write_results(out, "volumes", rows, about)
     return rows

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.evaluation.kernel.mean_field import MeanFieldSettings
-from isohash.evaluation.kit.results import digest
 from isohash.evaluation.kit.slice_sets import as_float, read_slices
 from isohash.features.encoders.pca import fit_pca
+from isohash.whole_files import digest
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Vectors:
     @property
     def digest(self) -> str:
         """SHA-256 of both."""
-        return digest([self.base, self.queries])
+        return digest(self.base, self.queries)
 
     def drawn(self, n_database: int, n_queries: int, seed: int) -> Vectors:
         """A random part of both."""

@@ -17,7 +17,7 @@ import numpy as np
 from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
-from isohash.evaluation.kit.results import bootstrap_interval, digest, write_results
+from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import (
     SliceSet,
     TrainingPlan,
@@ -29,8 +29,8 @@ from isohash.evaluation.kit.views import View, files_digest, load_views, save_vi
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.shipped import shipped_encoder
 from isohash.index.flat import distances
-from isohash.kernels.learning.checkpoint import digest as settings_digest
 from isohash.progress import Progress, tell
+from isohash.whole_files import digest
 
 if TYPE_CHECKING:
     from isohash.hashing.estimator import HasherEstimator
@@ -108,7 +108,7 @@ def embed_views(
         name: {
             "n": len(part.patient),
             "patients": len(np.unique(part.patient)),
-            "digest": digest(part.images.values()),
+            "digest": digest(*part.images.values()),
         }
         for name, part in parts.items()
     }
@@ -125,7 +125,7 @@ def kept_views(
     """As `embed_views`; made once for the same files and settings, and kept in `work`."""
     files = [files_digest(source) for source in (database, queries)]
     made_from = {name: getattr(settings, name) for name in EMBEDDING_SETTINGS}
-    key = settings_digest({"settings": made_from, "files": files})
+    key = digest(settings={"settings": made_from, "files": files})
     kept = load_views(work / "slices.npz", key)
     if kept is None:
         kept = embed_views(database, queries, work, settings, progress)

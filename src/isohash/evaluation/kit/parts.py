@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isohash.kernels.learning.checkpoint import digest
+from isohash.whole_files import digest, write_whole
 
 Row = dict[str, Any]
 
@@ -22,14 +22,12 @@ class Parts:
 
     def get(self, name: str, measure: Callable[[], list[Row]]) -> list[Row]:
         """The rows of a part: read if it was finished before, otherwise measured and kept."""
-        key, path = digest(self.about), self.folder / f"{name}.json"
+        key, path = digest(settings=self.about), self.folder / f"{name}.json"
         rows = _read(path, key)
         if rows is None:
             rows = measure()
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(json.dumps({"digest": key, "rows": rows}))
-            partial.replace(path)
+            write_whole(path, [json.dumps({"digest": key, "rows": rows}).encode()])
         return rows
 
 

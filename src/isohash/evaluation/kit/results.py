@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.machine import processor_name
+from isohash.whole_files import write_whole
 
 Row = Mapping[str, Any]
 PACKAGES = ("isohash", "numpy", "scipy", "scikit-learn")
@@ -30,15 +31,6 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-
-
-def digest(arrays: Iterable[NDArray[Any]]) -> str:
-    """SHA-256 of the arrays' shapes, types and bytes: which data a figure was made from."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.dtype.str}{array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).data)
-    return sha.hexdigest()
 
 
 def write_results(folder: str | Path, name: str, rows: Sequence[Row], about: Row) -> None:
@@ -77,16 +69,17 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows, which need not all have the same columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, [text.getvalue().encode()])
 
 
 def _write_json(path: Path, rows: Sequence[Row], about: Row) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {**about, "machine": machine(), "rows": list(rows)}
-    path.write_text(json.dumps(told, indent=2) + "\n")
+    write_whole(path, [f"{json.dumps(told, indent=2)}\n".encode()])
 
 
 def bootstrap_interval(

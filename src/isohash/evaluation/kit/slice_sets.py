@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
+from isohash.whole_files import digest
 
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant
@@ -114,6 +115,6 @@ def train_both(
                 "digest": training.encoder.digest,
             }
         )
-    about = {"plan": asdict(plan), "data_digest": digest(train.images.values())}
+    about = {"plan": asdict(plan), "data_digest": digest(*train.images.values())}
     write_results(out, "training", rows, about)
     return rows

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest
+from isohash.whole_files import digest, whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class View:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of both embeddings."""
-        return digest([self.base, self.query])
+        return digest(self.base, self.query)
 
     def first(self, n_base: int, n_queries: int) -> View:
         """The first rows only, where there are more."""
@@ -60,10 +60,8 @@ def save_views(path: Path, key: str, views: Sequence[View], about: Mapping[str, 
     for i, view in enumerate(views):
         arrays |= {f"base{i}": view.base, f"query{i}": view.query, f"groups{i}": view.groups}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-    partial.replace(path)
 
 
 def load_views(path: Path, key: str) -> tuple[list[View], dict[str, Any]] | None:

@@ -7,7 +7,6 @@ a cell is timed its distances are compared with those of the peers.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import platform
@@ -21,11 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.evaluation.kit.results import write_csv
 from isohash.evaluation.speed.search_peers import Cell, K, Search, load_faiss, methods_of, problem
 from isohash.index.dispatch import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.machine import processor_name
 from isohash.progress import Progress, tell
+from isohash.whole_files import write_whole
 
 SEED = 20260101
 
@@ -253,12 +254,9 @@ def _setup(faiss: Any, out_dir: str | Path, quick: bool) -> dict[str, Any]:
 def write(out: Path, name: str, rows: Sequence[Measurement], facts: dict[str, Any]) -> None:
     """The table as CSV, everything as JSON, the ratios as a figure where matplotlib is there."""
     table = [asdict(row) for row in rows]
-    with (out / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table[0]))
-        writer.writeheader()
-        writer.writerows(table)
+    write_csv(out / f"{name}.csv", table)
     text = json.dumps({"conditions": facts, "measurements": table}, indent=1)
-    (out / f"{name}.json").write_text(text + "\n")
+    write_whole(out / f"{name}.json", [f"{text}\n".encode()])
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest
+from isohash.whole_files import digest
 
 CLIP = 8.0
 ADULT_TEXT = (1, 3, 5, 6, 7, 8, 9, 13)
@@ -50,7 +50,7 @@ class Table:
     @property
     def digest(self) -> str:
         """SHA-256 of the contents."""
-        return digest([self.numbers, self.texts, self.classes, self.groups])
+        return digest(self.numbers, self.texts, self.classes, self.groups)
 
 
 @dataclass(frozen=True, eq=False)

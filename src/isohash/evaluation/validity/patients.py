@@ -27,6 +27,7 @@ from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoders import Encoder
 from isohash.records import Case, Volume
 from isohash.sources.openkbp import possible_dose
+from isohash.whole_files import whole_file
 
 VIEWS = ("ct", "dose")
 COARSE_SIDE = 16  # the down-sampled volume has so many rows, columns and heights
@@ -177,10 +178,8 @@ def save(patient: Patient, path: Path) -> None:
         "own": measured.own.to_json(),
         "names": patient.names,
     }
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, allow_pickle=False, header=json.dumps(header), **arrays)
-    temporary.replace(path)
 
 
 def load(path: Path) -> Patient | None:

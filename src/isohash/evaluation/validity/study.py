@@ -8,8 +8,6 @@ plans, by what the nearest plan's dose is worth as a prediction, and by the cove
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.results import digest, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.validity.distances import (
     ALPHAS,
     ANATOMY,
@@ -52,6 +50,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.found import Found
 from isohash.sources.reading import find
+from isohash.whole_files import digest, whole_file
 
 Table = NDArray[np.float64]
 
@@ -107,7 +106,7 @@ def run_validity(
         "patients": {split.name: len(split.queries) for split in splits},
         "passed_over": skipped,
         "encoders": {view: encoder.digest for view, encoder in encoders.items()},
-        "data_digest": digest(one.dose.array for split in splits for one in split.queries),
+        "data_digest": digest(*(one.dose.array for split in splits for one in split.queries)),
     }
     for name, rows in tables.items():
         write_results(out, name, rows, about)
@@ -120,8 +119,11 @@ def run_validity(
 def _stamp(found: Sequence[Found], settings: ValiditySettings) -> str:
     """What finished parts depend on: the past cases, and how their slices are encoded."""
     how = [settings.seed, settings.fit_cases, settings.fit_slices, settings.dim]
-    text = json.dumps([how, [(one.key, one.fingerprint) for one in found]])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest(settings={"how": how, "cases": _named(found)})[:12]
+
+
+def _named(found: Sequence[Found]) -> list[tuple[str, str]]:
+    return [(one.key, one.fingerprint) for one in found]
 
 
 def _encoders(
@@ -161,7 +163,7 @@ def _patients(
     patients, skipped = [], []
     for done, one in enumerate(found):
         tell(progress, done, len(found), f"preparing {one.key}")
-        key = hashlib.sha256(f"{one.key} {one.fingerprint}".encode()).hexdigest()[:16]
+        key = digest(settings={"cases": _named([one])})[:16]
         path = folder / f"{key}.npz"
         patient = load(path)
         try:
@@ -197,10 +199,8 @@ def _split(
     else:
         slow = image_tables(queries, past, progress)
         slow["dose distance"] = dose_table(queries, past, progress)
-        partial = kept.with_suffix(".partial")
-        with partial.open("wb") as file:
+        with whole_file(kept) as file:
             np.savez(file, allow_pickle=False, **slow)
-        partial.replace(kept)
     dose = slow.pop("dose distance")
     anatomy = anatomy_tables(queries, past, progress)
     expected = anatomy.pop(LOW), anatomy.pop(HIGH)
@@ -211,7 +211,7 @@ def _split(
 def _key(queries: Sequence[Patient], past: Sequence[Patient]) -> str:
     ids = [[one.id for one in group] for group in (queries, past)]
     arrays = [one.slices["dose"] for one in (*queries, *past)]
-    return hashlib.sha256(f"{json.dumps(ids)}{digest(arrays)}".encode()).hexdigest()[:16]
+    return digest(*arrays, settings={"ids": ids})[:16]
 
 
 def _rows(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.whole_files import write_whole
 
 FORMAT = 1
 Tensors = Mapping[str, NDArray[Any]]
@@ -56,21 +56,7 @@ def write_encoder(path: str | Path, header: EncoderHeader, tensors: Tensors) -> 
 
     fields = {**_fields(header), "digest": encoder_digest(header, tensors)}
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    replace_file(path, save(arrays, {"isohash": json.dumps(fields, sort_keys=True)}))
-
-
-def replace_file(path: str | Path, content: bytes) -> None:
-    """Put `content` at `path` at once: the old file or the new one, whatever happens between."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, [save(arrays, {"isohash": json.dumps(fields, sort_keys=True)})])
 
 
 def read_encoder(path: str | Path) -> tuple[EncoderHeader, dict[str, NDArray[Any]]]:

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from isohash.errors import InputError
 from isohash.features.cases.groups import held_out_groups
-from isohash.features.encoders.encoder_file import read_tensors, replace_file
+from isohash.features.encoders.encoder_file import read_tensors
 from isohash.features.encoders.networks import AutoencoderSettings
 from isohash.features.training.autoencoder import (
     Autoencoder,
@@ -32,6 +32,7 @@ from isohash.features.training.losses import Batch, heads_for, loss_of
 from isohash.features.training.objectives import Objective, Reconstruction, objective_json
 from isohash.features.training.settings import Epoch, Training, TrainingSettings
 from isohash.progress import Progress
+from isohash.whole_files import write_whole
 
 WARM_UP_STEPS = 50
 TRIAL_STEPS = 3
@@ -280,7 +281,7 @@ class Trainer:
             "precision": state.precision,
             "history": [asdict(epoch) for epoch in state.history],
         }
-        replace_file(path, save(tensors, {"isohash": json.dumps(fields)}))
+        write_whole(path, [save(tensors, {"isohash": json.dumps(fields)})])
 
     def _resumed(self, path: Path | None) -> State | None:
         if path is None or not path.exists():

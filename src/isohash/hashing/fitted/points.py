@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from isohash.distances import distance_matrix
 from isohash.hashing.projection import Block, Projection, as_rows
 from isohash.records import Alphabets, Codes
+from isohash.whole_files import write_whole
 
 BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
 
@@ -79,7 +80,7 @@ class PointHash:
 
     def save(self, path: str | Path) -> None:
         """Write the hash to one file."""
-        Path(path).write_bytes(self.to_bytes())
+        write_whole(path, [self.to_bytes()])
 
     def encode(self, X: ArrayLike) -> Codes:
         """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""

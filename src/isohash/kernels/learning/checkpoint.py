@@ -1,12 +1,14 @@
-"""A checkpoint of a training run: one NPZ file with its arrays and a JSON header, no pickle."""
+"""Training runs kept in a folder, so that an interrupted one goes on with the same bytes.
+
+A checkpoint is one NPZ file with the arrays of a run and a JSON header, no pickle.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +16,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.kernels.learning.particles import History, State
+from isohash.whole_files import whole_file
 
 FORMAT = 1
 
 
-def digest(settings: Mapping[str, Any], *arrays: NDArray[Any] | None) -> str:
-    """SHA-256 of the settings and the bytes of the arrays: what a resumed run must share."""
-    sha = hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode())
-    for array in arrays:
-        if array is not None:
-            sha.update(f"{array.dtype.str}{array.shape}".encode())
-            sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
+@dataclass(frozen=True)
+class SavedRuns:
+    """One checkpoint per multiplier in `folder`; finished runs shorten a resumed search.
+
+    `key` is the digest of data and settings: a checkpoint of others is refused.
+    """
+
+    folder: Path
+    key: str
+
+    def save(self, multiplier: float, state: State) -> None:
+        """Write the state of the run with this multiplier."""
+        arrays = {f"history_{name}": column for name, column in state.history.arrays().items()}
+        arrays["xi"] = state.xi
+        if state.potentials is not None:
+            arrays["f"], arrays["g"] = state.potentials
+        header = {"digest": self.key, "step": state.step, "rng": state.rng.bit_generator.state}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save(self._path(multiplier), arrays, header)
+
+    def resume(self, multiplier: float, fresh: State) -> State:
+        """The saved state of the run with this multiplier, or `fresh` where there is none."""
+        path = self._path(multiplier)
+        if not path.exists():
+            return fresh
+        arrays, header = load(path, self.key)
+        rng = np.random.default_rng()
+        rng.bit_generator.state = header["rng"]
+        names = vars(fresh.history)
+        history = History(**{name: arrays[f"history_{name}"] for name in names})
+        potentials = (arrays["f"], arrays["g"]) if "f" in arrays else None
+        return State(int(header["step"]), arrays["xi"], rng, history, potentials)
+
+    def _path(self, multiplier: float) -> Path:
+        return self.folder / f"multiplier-{multiplier:.17g}.npz"
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> None:
     """Write the file whole or not at all: a killed run leaves the one before."""
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load(path: Path, expected_digest: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

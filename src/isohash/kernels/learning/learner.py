@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from isohash.errors import InputError
-from isohash.kernels.learning import checkpoint as checkpoints
+from isohash.kernels.learning.checkpoint import SavedRuns
 from isohash.kernels.learning.coordinates import InLogarithm, ScaledPairs, interval_of
 from isohash.kernels.learning.diagnostics import Diagnostics
 from isohash.kernels.learning.isometry import Isometry, NeighbourPairs
@@ -26,10 +26,10 @@ from isohash.kernels.learning.langevin import Boundary, Interval, Langevin
 from isohash.kernels.learning.multiplier import smallest_feasible
 from isohash.kernels.learning.particles import History, PairSource, Problem, Run, Schedule, State
 from isohash.kernels.learning.pseudo_labels import ClusterChoice, cluster_labels
-from isohash.kernels.learning.saved_runs import SavedRuns
 from isohash.kernels.radial import RadialKernel
 from isohash.kernels.target_alignment import Alignment, LabelledPairs, Objective, Pairs
 from isohash.progress import Progress, tell
+from isohash.whole_files import digest
 
 Coordinate = Literal["auto", "linear", "log"]
 
@@ -164,7 +164,7 @@ class KernelLearner(BaseEstimator):
         saver = None
         if checkpoint is not None:
             settings = self.get_params() | {"initial": np.asarray(self.initial).tolist()}
-            key = checkpoints.digest(settings, points, labels)
+            key = digest(points, labels, settings=settings)
             saver = SavedRuns(Path(checkpoint), key)
         run = partial(self._run, problem, rng.bit_generator.state, saver, progress)
         if self.radius is None:
