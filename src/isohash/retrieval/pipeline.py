@@ -6,12 +6,10 @@ archive, so both always use the same encoders and the same drawn hashes.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from isohash.archive.recipe import Recipe
 from isohash.features.cases.measures import measure
 from isohash.features.cases.slices import SliceSettings
-from isohash.features.encoders.encoders import Encoder, load_encoder, load_plan_encoder
+from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
 from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind, Rows, Samples
 from isohash.features.known import KINDS
@@ -29,7 +27,6 @@ from isohash.retrieval.plan_code import plan_arrays
 from isohash.retrieval.slices import SliceTable
 
 PLAN_FILE = "encoder-plan"
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +115,10 @@ class Pipeline:
         """The models as named blobs for an archive."""
         files = {}
         for view, encoder in self.encoders.items():
-            files[f"encoder-{view}"] = _saved(encoder.save)
+            files[f"encoder-{view}"] = encoder.to_bytes()
             files |= model_files(view, self.models[view], self.generation)
         if self.plan is not None:
-            files[PLAN_FILE] = _saved(self.plan.save)
+            files[PLAN_FILE] = self.plan.to_bytes()
         return files
 
     @classmethod
@@ -132,10 +129,10 @@ class Pipeline:
         return cls(
             kind,
             recipe.slices,
-            {view: _loaded(read(f"encoder-{view}"), load_encoder) for view in views},
+            {view: encoder_from_bytes(read(f"encoder-{view}")) for view in views},
             {view: load_model(view, near[view], read, generation) for view in views},
             generation,
-            _loaded(read(PLAN_FILE), load_plan_encoder) if recipe.has_plan_encoder else None,
+            PlanEncoder.from_bytes(read(PLAN_FILE)) if recipe.has_plan_encoder else None,
         )
 
 
@@ -146,17 +143,3 @@ def as_stored(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):  # refused by the hash as not finite
         return embeddings.astype(np.float16).astype(np.float32)
-
-
-def _saved(save: Callable[[Path], None]) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder"
-        save(path)
-        return path.read_bytes()
-
-
-def _loaded(data: bytes, load: Callable[[Path], Loaded]) -> Loaded:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder"
-        path.write_bytes(data)
-        return load(path)

@@ -32,8 +32,9 @@ from isohash.evaluation.encoders.retrieval_examples import ExampleSettings, run_
 from isohash.evaluation.encoders.small_archives import SmallSettings, run_small, structure_overlap
 from isohash.evaluation.encoders.surfaces import Level, Scene, surfaces_of, write_page
 from isohash.evaluation.encoders.volumes import run_volumes, train_from
+from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.networks import AutoencoderSettings
-from isohash.features.encoders.volumes import load_volume_encoder
+from isohash.features.encoders.volumes import VolumeEncoder
 
 HARDLY = TrainingSettings(max_steps=2, batch_size=4, threads=1, precision="float32")
 SMALL = TableSettings(bits=(64, 128), n_database=40, n_queries=10, k=5, every=4, hash_seeds=(0,))
@@ -167,7 +168,7 @@ def test_volumes_are_trained_by_every_objective_and_judged_on_unseen_patients(ma
         "siamese",
     ]
     assert all(-1 <= row["spearman"] <= 1 and row["nearest_gy"] >= 0 for row in rows)
-    encoder = load_volume_encoder(made / "weights" / "volume-siamese.safetensors")
+    encoder = load_encoder(made / "weights" / "volume-siamese.safetensors", VolumeEncoder)
     assert np.isfinite(encoder.encode_case(phantom(0, 2))).all()
 
 

@@ -6,8 +6,8 @@ import pytest
 from isohash.errors import InputError
 from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.cases.vector import GEOMETRY_PARTS, PARTS, case_vector
-from isohash.features.encoders.case_encoders import fit_geometry
-from isohash.features.encoders.encoders import load_case_encoder, load_encoder
+from isohash.features.encoders.case_encoders import CaseEncoder, fit_geometry
+from isohash.features.encoders.encoders import load_encoder
 from small_patients import two_organs
 
 SETTINGS = GeometrySettings(("PTV_70",), ("Larynx", "SpinalCord"), percentiles=(10, 50, 90))
@@ -67,10 +67,10 @@ def test_a_case_encoder_survives_its_file(rng, tmp_path):
     encoder = fit_geometry(random_vectors(rng), SETTINGS)
     path = tmp_path / "geometry.safetensors"
     encoder.save(path)
-    loaded = load_case_encoder(path)
+    loaded = load_encoder(path, CaseEncoder)
     assert (loaded.digest, loaded.dim, loaded.name) == (encoder.digest, encoder.dim, encoder.name)
     assert loaded.encode_case(case).tobytes() == encoder.encode_case(case).tobytes()
-    with pytest.raises(InputError, match="load_case_encoder"):
+    with pytest.raises(InputError, match="load_encoder\\(path, CaseEncoder\\)"):
         load_encoder(path)
 
 

@@ -11,8 +11,8 @@ from isohash.features.cases.geometry import GeometrySettings, dvh_features
 from isohash.features.cases.measures import common_structures, measure
 from isohash.features.cases.vector import GEOMETRY_PARTS, case_vector
 from isohash.features.encoders.case_encoders import fit_geometry
-from isohash.features.encoders.encoders import load_encoder, load_plan_encoder
-from isohash.features.encoders.plan import FEWEST, fit_plan
+from isohash.features.encoders.encoders import load_encoder
+from isohash.features.encoders.plan import FEWEST, PlanEncoder, fit_plan
 from isohash.records import Case
 from small_patients import two_organs
 
@@ -133,10 +133,10 @@ def test_a_plan_encoder_survives_its_file(measured, tmp_path):
     encoder = fit_plan(measured, common_structures(measured))
     path = tmp_path / "plan.safetensors"
     encoder.save(path)
-    loaded = load_plan_encoder(path)
+    loaded = load_encoder(path, PlanEncoder)
     assert (loaded.digest, loaded.structures) == (encoder.digest, encoder.structures)
     assert loaded.predict(measured[3]).tobytes() == encoder.predict(measured[3]).tobytes()
-    with pytest.raises(InputError, match="load_plan_encoder"):
+    with pytest.raises(InputError, match="load_encoder\\(path, PlanEncoder\\)"):
         load_encoder(path)
 
 

@@ -16,7 +16,6 @@ from isohash.features.encoders.volumes import (
     VolumeEncoder,
     VolumeSettings,
     case_volume,
-    load_volume_encoder,
     primary_target,
     target_kind,
 )
@@ -258,7 +257,7 @@ def test_an_encoder_of_volumes_encodes_cases(rng, tmp_path):
     grid = VolumeSettings(size=16, pixel_mm=16.0, slice_mm=16.0)
     _, training = trained(rng, Reconstruction(), about={"volume": grid.to_json()})
     VolumeEncoder(training.encoder).save(tmp_path / "volume.safetensors")
-    kept = load_volume_encoder(tmp_path / "volume.safetensors")
+    kept = load_encoder(tmp_path / "volume.safetensors", VolumeEncoder)
     case = phantom(0, 0)
     expected = training.encoder.encode(case_volume(case, grid)[None])[0]
     assert kept.encode_case(case).tobytes() == expected.tobytes()

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +21,7 @@ from isohash.features.cases.geometry import (
     GeometrySettings,
 )
 from isohash.features.cases.vector import GEOMETRY_PARTS, PARTS, case_vector
-from isohash.features.encoders.encoder_file import EncoderHeader, encoder_digest, write_encoder
+from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 from isohash.records import Case
 
 Vector = NDArray[np.float64]
@@ -31,11 +29,13 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class CaseEncoder:
+class CaseEncoder(KeptEncoder):
     """Case to one vector: raw vector -> centred and scaled.
 
     `fill` and `scale` (p,): an absent entry takes the value `fill`, which becomes 0.
     """
+
+    KIND: ClassVar = "case"
 
     name: str
     settings: GeometrySettings
@@ -49,11 +49,6 @@ class CaseEncoder:
         """Length of an embedding."""
         return len(self.fill)
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 that names this encoder."""
-        return encoder_digest(self._header, self._tensors)
-
     def encode_case(self, case: Case) -> NDArray[np.float32]:
         """Float32 (dim,); zeros stand for what is absent."""
         return self.encode_vectors(case_vector(case, self.settings, self.parts)[None])[0]
@@ -62,10 +57,6 @@ class CaseEncoder:
         """Embeddings (n, dim) of raw vectors (n, p) made by `case_vector`."""
         return scaled(vectors, self.fill, self.scale).astype(np.float32)
 
-    def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file, read by `load_case_encoder`."""
-        write_encoder(path, self._header, self._tensors)
-
     @property
     def _header(self) -> EncoderHeader:
         settings = {
@@ -73,15 +64,15 @@ class CaseEncoder:
             "geometry": self.settings.to_json(),
             "parts": list(self.parts),
         }
-        return EncoderHeader("case", self.name, self.dim, 0, settings)
+        return EncoderHeader(self.KIND, self.name, self.dim, 0, settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:
         return {"fill": self.fill, "scale": self.scale}
 
     @classmethod
-    def from_file(cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]) -> CaseEncoder:
-        """The encoder of a file that `save` wrote."""
+    def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
+        """The encoder with this header and these tensors."""
         about = dict(header.settings)
         return cls(
             name=header.name,

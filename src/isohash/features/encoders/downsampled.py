@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.features.encoders.blocks import checked_images, in_blocks
-from isohash.features.encoders.encoder_file import EncoderHeader, encoder_digest, write_encoder
+from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 
 
 @dataclass(frozen=True, eq=False)
-class DownsampledEncoder:
+class DownsampledEncoder(KeptEncoder):
     """Images (n, size, size) to the means of `side` x `side` squares, row by row."""
+
+    KIND: ClassVar = "downsampled"
 
     name: str = "downsampled"
     size: int = 128
@@ -33,11 +33,6 @@ class DownsampledEncoder:
     def dim(self) -> int:
         """Length of an embedding."""
         return self.side**2
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 that names this encoder."""
-        return encoder_digest(self._header, {})
 
     def encode(self, images: ArrayLike) -> NDArray[np.float32]:
         """Float32 (n, dim); the same bytes for any batch size."""
@@ -55,19 +50,17 @@ class DownsampledEncoder:
         coarse = self.encode(images).reshape(-1, self.side, self.side)
         return coarse.repeat(step, axis=1).repeat(step, axis=2)
 
-    def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file."""
-        write_encoder(path, self._header, {})
-
     @classmethod
-    def from_file(
-        cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]
-    ) -> DownsampledEncoder:
-        """The encoder of a file that `save` wrote."""
+    def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
+        """The encoder with this header and these tensors."""
         settings = dict(header.settings)
         return cls(header.name, header.size, settings.pop("side"), settings)
 
     @property
     def _header(self) -> EncoderHeader:
         settings = {**self.settings, "side": self.side}
-        return EncoderHeader("downsampled", self.name, self.dim, self.size, settings)
+        return EncoderHeader(self.KIND, self.name, self.dim, self.size, settings)
+
+    @property
+    def _tensors(self) -> Tensors:
+        return {}

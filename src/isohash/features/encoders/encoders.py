@@ -7,7 +7,7 @@ network as ONNX.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from isohash.errors import InputError
 from isohash.features.encoders.case_encoders import CaseEncoder
 from isohash.features.encoders.downsampled import DownsampledEncoder
-from isohash.features.encoders.encoder_file import read_encoder
+from isohash.features.encoders.encoder_file import content_of, parse_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.features.encoders.pca import PcaEncoder
 from isohash.features.encoders.plan import PlanEncoder
@@ -46,38 +46,55 @@ class Encoder(Protocol):
         An image's embedding does not depend on the other images in the call.
         """
 
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+
     def save(self, path: str | Path) -> None:
         """Write the encoder to one file that `load_encoder` reads."""
 
 
-def load_encoder(path: str | Path) -> Encoder:
-    """The encoder in a file written by any encoder's `save`.
+class Readable(Protocol):
+    """An encoder of one kind, made from the bytes of its file."""
 
-    Raises InputError for a missing, damaged or newer file.
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = ...) -> Self:
+        """The encoder; InputError names the `source` of bytes that hold none."""
+
+
+OfImages = PcaEncoder | OnnxEncoder | DownsampledEncoder
+OF_IMAGES: dict[str, type[OfImages]] = {
+    one.KIND: one for one in (PcaEncoder, OnnxEncoder, DownsampledEncoder)
+}
+OF_CASES = {one.KIND: one.__name__ for one in (CaseEncoder, PlanEncoder)}
+Kind = TypeVar("Kind", bound=Readable)
+
+
+@overload
+def load_encoder(path: str | Path) -> Encoder: ...
+
+
+@overload
+def load_encoder(path: str | Path, kind: type[Kind]) -> Kind: ...
+
+
+def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encoder | Readable:
+    """The encoder in a file that any encoder's `save` wrote.
+
+    Encoders of images need no `kind`; those of whole cases do: `CaseEncoder`, `PlanEncoder`,
+    `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or another kind.
     """
-    header, tensors = read_encoder(path)
-    if header.kind == "pca":
-        return PcaEncoder.from_file(header, tensors)
-    if header.kind == "onnx":
-        return OnnxEncoder.from_file(header, tensors)
-    if header.kind == "downsampled":
-        return DownsampledEncoder.from_file(header, tensors)
-    if header.kind in ("case", "plan"):
-        raise InputError(f"{path} holds an encoder of whole cases: use load_{header.kind}_encoder")
-    raise InputError(f"{path} holds an unknown kind of encoder, {header.kind!r}: update isohash")
+    data = content_of(path)
+    return encoder_from_bytes(data, str(path)) if kind is None else kind.from_bytes(data, str(path))
 
 
-def load_case_encoder(path: str | Path) -> CaseEncoder:
-    """The case-level encoder in a file written by `CaseEncoder.save`."""
-    header, tensors = read_encoder(path)
-    if header.kind != "case":
-        raise InputError(f"{path} holds an encoder of images: load it with load_encoder")
-    return CaseEncoder.from_file(header, tensors)
-
-
-def load_plan_encoder(path: str | Path) -> PlanEncoder:
-    """The plan encoder in a file written by `PlanEncoder.save`."""
-    header, tensors = read_encoder(path)
-    if header.kind != "plan":
-        raise InputError(f"{path} holds no plan encoder, but one of kind {header.kind!r}")
-    return PlanEncoder.from_file(header, tensors)
+def encoder_from_bytes(data: bytes, source: str = "this file") -> Encoder:
+    """The encoder of images in the bytes of its file."""
+    header, tensors = parse_encoder(data, source)
+    if header.kind in OF_IMAGES:
+        return OF_IMAGES[header.kind].of(header, tensors)
+    if header.kind in OF_CASES:
+        raise InputError(
+            f"{source} holds an encoder of whole cases: use load_encoder(path, "
+            f"{OF_CASES[header.kind]})"
+        )
+    raise InputError(f"{source} holds an unknown kind of encoder, {header.kind!r}: update isohash")

@@ -13,21 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.features.encoders.blocks import BLOCK, checked_images, in_blocks
-from isohash.features.encoders.encoder_file import EncoderHeader, encoder_digest, write_encoder
+from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 
 THREADS = 1  # one slice is far too small to share, and one thread keeps the bytes the same
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxEncoder:
+class OnnxEncoder(KeptEncoder):
     """Images (n, size, size) through `network` (ONNX bytes) to (n, dim)."""
+
+    KIND: ClassVar = "onnx"
 
     name: str
     dim: int
@@ -35,11 +37,6 @@ class OnnxEncoder:
     network: bytes = field(repr=False)
     decoder: bytes | None = field(default=None, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 that names this encoder."""
-        return encoder_digest(self._header, self._tensors)
 
     def encode(self, images: ArrayLike) -> NDArray[np.float32]:
         """Float32 (n, dim); the same bytes for any batch size."""
@@ -62,13 +59,9 @@ class OnnxEncoder:
         shape = self._volume or (self.size, self.size)
         return in_blocks(np.asarray(embeddings), run, shape, self._block)
 
-    def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file."""
-        write_encoder(path, self._header, self._tensors)
-
     @classmethod
-    def from_file(cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]) -> OnnxEncoder:
-        """The encoder of a file that `save` wrote."""
+    def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
+        """The encoder with this header and these tensors."""
         decoder = tensors["decoder"].tobytes() if "decoder" in tensors else None
         network = tensors["network"].tobytes()
         return cls(header.name, header.dim, header.size, network, decoder, header.settings)
@@ -104,7 +97,7 @@ class OnnxEncoder:
 
     @property
     def _header(self) -> EncoderHeader:
-        return EncoderHeader("onnx", self.name, self.dim, self.size, self.settings)
+        return EncoderHeader(self.KIND, self.name, self.dim, self.size, self.settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:

@@ -9,28 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.features.encoders.blocks import checked_images, in_blocks
-from isohash.features.encoders.encoder_file import EncoderHeader, encoder_digest, write_encoder
+from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 
 OVERSAMPLING = 32  # extra random directions; more sharpen the last components
 POWER_ITERATIONS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class PcaEncoder:
+class PcaEncoder(KeptEncoder):
     """Images (n, size, size) to their `dim` leading principal components.
 
     `mean` (p,) and `components` (dim, p), orthonormal rows, live on the pooled grid;
     `explained` (dim,) is the share of the fitted images' variance on each component.
     """
+
+    KIND: ClassVar = "pca"
 
     name: str
     size: int
@@ -44,11 +44,6 @@ class PcaEncoder:
     def dim(self) -> int:
         """Length of an embedding."""
         return len(self.components)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 that names this encoder."""
-        return encoder_digest(self._header, self._tensors)
 
     def encode(self, images: ArrayLike) -> NDArray[np.float32]:
         """Float32 (n, dim); the same bytes for any batch size."""
@@ -72,13 +67,9 @@ class PcaEncoder:
 
         return in_blocks(checked_images(images, self.size), project, (self.size, self.size))
 
-    def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file."""
-        write_encoder(path, self._header, self._tensors)
-
     @classmethod
-    def from_file(cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]) -> PcaEncoder:
-        """The encoder of a file that `save` wrote."""
+    def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
+        """The encoder with this header and these tensors."""
         settings = dict(header.settings)
         pool = settings.pop("pool")
         return cls(header.name, header.size, pool, **tensors, settings=settings)
@@ -86,7 +77,7 @@ class PcaEncoder:
     @property
     def _header(self) -> EncoderHeader:
         settings = {**self.settings, "pool": self.pool}
-        return EncoderHeader("pca", self.name, self.dim, self.size, settings)
+        return EncoderHeader(self.KIND, self.name, self.dim, self.size, settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:

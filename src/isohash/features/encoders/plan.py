@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +22,7 @@ from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.cases.measures import Measured
 from isohash.features.cases.vector import GEOMETRY_PARTS
 from isohash.features.encoders.case_encoders import fit_geometry, scaled
-from isohash.features.encoders.encoder_file import EncoderHeader, encoder_digest, write_encoder
+from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 
 # Chosen by leave-one-out error on the 169 OpenKBP training patients; within a factor of two of
 # either the error changes by less than 3 %.
@@ -35,13 +33,15 @@ EXPECTED_BINS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class PlanEncoder:
+class PlanEncoder(KeptEncoder):
     """Raw geometry vector (p,) -> predicted doses (structures, dose_volumes).
 
     The prediction is mean + exp(-|x - anchors|^2 / bandwidth) @ coefficients, x being the scaled
     vector. `expected` (4, bins): predicted distances in Gy, and the 2.5th, 50th and 97.5th
     percentile of the true plan distances seen there among pairs of past cases, left out in turn.
     """
+
+    KIND: ClassVar = "plan"
 
     name: str
     settings: GeometrySettings
@@ -83,15 +83,6 @@ class PlanEncoder:
         found = [float(np.interp(predicted_gy, at, curve)) for curve in (median, low, high)]
         return found[0], found[1], found[2]
 
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 that names this encoder."""
-        return encoder_digest(self._header, self._tensors)
-
-    def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file, read by `load_plan_encoder`."""
-        write_encoder(path, self._header, self._tensors)
-
     @property
     def _header(self) -> EncoderHeader:
         settings = {
@@ -100,7 +91,7 @@ class PlanEncoder:
             "parts": list(self.parts),
             "bandwidth": self.bandwidth,
         }
-        return EncoderHeader("plan", self.name, len(self.mean), 0, settings)
+        return EncoderHeader(self.KIND, self.name, len(self.mean), 0, settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:
@@ -108,8 +99,8 @@ class PlanEncoder:
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    def from_file(cls, header: EncoderHeader, tensors: Mapping[str, NDArray[Any]]) -> PlanEncoder:
-        """The encoder of a file that `save` wrote."""
+    def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
+        """The encoder with this header and these tensors."""
         about = dict(header.settings)
         return cls(
             name=header.name,

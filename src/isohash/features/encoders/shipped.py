@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from isohash.errors import InputError
-from isohash.features.encoders.encoders import Encoder, load_encoder, load_plan_encoder
+from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
 from isohash.features.encoders.plan import PlanEncoder
 
 PLAN = "plan"
@@ -28,15 +28,17 @@ def shipped_encoder(name: str) -> Encoder:
     """The encoder of that name, ready to encode without torch."""
     if name not in shipped_names():
         raise InputError(f"no shipped encoder {name!r}: there are {', '.join(shipped_names())}")
-    with resources.as_file(_weights().joinpath(f"{name}.safetensors")) as path:
-        return load_encoder(path)
+    return encoder_from_bytes(_content(name), name)
 
 
 @cache
 def shipped_plan_encoder() -> PlanEncoder:
     """What the plans of the OpenKBP training patients teach about the doses of an anatomy."""
-    with resources.as_file(_weights().joinpath(f"{PLAN}.safetensors")) as path:
-        return load_plan_encoder(path)
+    return PlanEncoder.from_bytes(_content(PLAN), PLAN)
+
+
+def _content(name: str) -> bytes:
+    return _weights().joinpath(f"{name}.safetensors").read_bytes()
 
 
 def _weights() -> Traversable:

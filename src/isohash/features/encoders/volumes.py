@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
 from isohash.features.cases.slices import CaseSlices, SliceSettings, case_slices
-from isohash.features.encoders.encoder_file import read_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.records import Case, Volume
 
@@ -205,14 +204,18 @@ class VolumeEncoder:
         """Float32 (dim,)."""
         return self.network.encode(case_volume(case, self.settings)[None])[0]
 
+    def to_bytes(self) -> bytes:
+        """The content of its file."""
+        return self.network.to_bytes()
+
     def save(self, path: str | Path) -> None:
-        """Write the encoder to one safetensors file, read by `load_volume_encoder`."""
+        """Write the encoder to one file, which `load_encoder(path, VolumeEncoder)` reads."""
         self.network.save(path)
 
-
-def load_volume_encoder(path: str | Path) -> VolumeEncoder:
-    """The encoder of volumes in a file that `save` wrote."""
-    header, tensors = read_encoder(path)
-    if header.kind != "onnx" or "volume" not in header.settings:
-        raise InputError(f"{path} does not hold an encoder of volumes")
-    return VolumeEncoder(OnnxEncoder.from_file(header, tensors))
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str = "this file") -> VolumeEncoder:
+        """The encoder of such bytes; InputError unless it is one of volumes."""
+        network = OnnxEncoder.from_bytes(data, source)
+        if "volume" not in network.settings:
+            raise InputError(f"{source} holds an encoder of images, not of volumes")
+        return cls(network)

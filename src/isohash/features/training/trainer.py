@@ -18,7 +18,7 @@ from safetensors.numpy import save
 
 from isohash.errors import InputError
 from isohash.features.cases.groups import held_out_groups
-from isohash.features.encoders.encoder_file import read_tensors
+from isohash.features.encoders.encoder_file import content_of, parse_tensors
 from isohash.features.encoders.networks import AutoencoderSettings
 from isohash.features.training.autoencoder import (
     Autoencoder,
@@ -286,7 +286,7 @@ class Trainer:
     def _resumed(self, path: Path | None) -> State | None:
         if path is None or not path.exists():
             return None
-        fields, tensors = read_tensors(path)
+        fields, tensors = parse_tensors(content_of(path), str(path))
         for key, value in self._identity().items():
             if fields.get(key) != json.loads(json.dumps(value)):
                 raise InputError(
