@@ -64,7 +64,7 @@ numbers: $(VENV)/.all
 	$(BIN)/python benchmarks/hashing_numbers.py $(DATA)/.. --out docs/numbers
 
 # Draw the figures of docs/figures.md (a quarter of an hour); DATA lies beside the other data sets. A rerun
-# goes on where the last one stopped; finished parts are in FIGURES/work.
+# goes on where the last one stopped; finished parts are in FIGURES.work.
 FIGURES ?= out/figures
 figures: $(VENV)/.all
 	$(BIN)/isohash evaluate mnist $(DATA)/../mnist/mnist.npz --out $(FIGURES)

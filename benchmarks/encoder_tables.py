@@ -5,15 +5,16 @@ python benchmarks/encoder_tables.py
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.kit.results import read_results
+
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "docs" / "figures" / "encoders"
-PAGES = (ROOT / "docs" / "encoders.md", ROOT / "src/isohash/features/weights/README.md")
+PAGES = (ROOT / "docs" / "encoders.md", ROOT / "src/isohash/features/encoders/weights/README.md")
 
 Row = dict[str, Any]
 
@@ -21,7 +22,7 @@ Row = dict[str, Any]
 def encoders(found: Row) -> str:
     lines = []
     for row in found["rows"]:
-        budget = [f"{row[key]:g}" if key in row else "" for key in ("epochs", "seconds_per_epoch")]
+        budget = [_known(row[key], "g") for key in ("epochs", "seconds_per_epoch")]
         lines.append(
             [f"{row['view']} `{row['encoder']}`", str(row["dim"]), _small(row["mse"]),
              f"{_small(row['mse_low'])}–{_small(row['mse_high'])}",
@@ -89,9 +90,9 @@ def domain(found: Row) -> str:
 
 def volumes(found: Row) -> str:
     lines = [
-        [f"`{row['encoder']}`", str(row["dim"]), _small(row["mse"]) if "mse" in row else "",
+        [f"`{row['encoder']}`", str(row["dim"]), _small(row["mse"]),
          _short(row["spearman"]), _plain(row["nearest_gy"]), _short(row["dice"]),
-         str(row.get("epochs", ""))]
+         _known(row["epochs"], "g")]
         for row in found["rows"]
     ]  # fmt: skip
     head = ["volumes", "dim", "error", "rank correlation", "nearest, Gy", "Dice of the top 5",
@@ -113,8 +114,12 @@ def _bits(found: Row) -> Sequence[int]:
     return found["settings"]["bits"]
 
 
-def _small(value: float) -> str:
-    return f"{value:.5f}".lstrip("0") or "0"
+def _known(value: float | None, form: str) -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+def _small(value: float | None) -> str:
+    return _known(value, ".5f").lstrip("0")
 
 
 def _short(value: float) -> str:
@@ -154,7 +159,7 @@ def filled(text: str) -> str:
     for name, table in TABLES.items():
         source = NUMBERS / f"{name}.json"
         if source.is_file():
-            body = f"<!-- {name} -->\n{table(json.loads(source.read_text()))}\n<!-- /{name} -->"
+            body = f"<!-- {name} -->\n{table(read_results(NUMBERS, name))}\n<!-- /{name} -->"
             pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
             text = re.sub(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
     return text

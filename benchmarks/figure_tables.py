@@ -14,6 +14,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.kit.results import read_results
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "figures.md"
 NUMBERS = ROOT / "docs" / "figures"
@@ -28,8 +30,9 @@ VIEWS = {"mnist": "MNIST digits", "ct": "CT slices", "dose": "dose slices"}
 
 @cache
 def told(name: str) -> dict[str, Any]:
-    """What one figure's JSON says."""
-    return json.loads((NUMBERS / f"{name}.json").read_text())
+    """What one figure's JSON says, with the rows of its table unless it draws points."""
+    head = json.loads((NUMBERS / f"{name}.json").read_text())
+    return {**head, "rows": head["panels"]} if "panels" in head else read_results(NUMBERS, name)
 
 
 def rows(name: str, **wanted: Any) -> list[Row]:

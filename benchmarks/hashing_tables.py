@@ -7,10 +7,11 @@ The page marks each by its name, `<!-- name -->...<!-- /name -->`.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
+
+from isohash.evaluation.kit.results import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "hashing.md"
@@ -20,7 +21,7 @@ NAMES = {"make_hasher, codes": "make_hasher", "make_hasher, vectors": "make_hash
 
 def told(name: str) -> dict[str, Any]:
     """What a measurement's JSON says."""
-    return json.loads((NUMBERS / f"{name}.json").read_text())
+    return read_results(NUMBERS, name)
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:

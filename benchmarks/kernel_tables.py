@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.kit.results import read_csv, read_results
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "kernel-learning.md"
 FOUND = ROOT / "docs" / "figures" / "kernel"
@@ -28,13 +30,13 @@ COSTS = (
 )  # fmt: skip
 
 
-def read(name: str) -> dict[str, Any]:
+def head(name: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads((FOUND / f"{name}.json").read_text())
     return told
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -49,32 +51,33 @@ def origin(told: dict[str, Any]) -> str:
 
 
 def dice(dataset: str) -> str:
-    told = read("kernel")
+    told = head("kernel")
     bits, rows = told["settings"]["bits"], []
-    lines = {(r["method"], r["bits"]): r for r in told["summary"] if r["dataset"] == dataset}
+    found = read_csv(FOUND / "kernel-summary.csv")
+    lines = {(r["method"], r["bits"]): r for r in found if r["dataset"] == dataset}
     for method, name in METHODS.items():
         mine = [lines[method, b] for b in bits]
         scores = [f"{r['dice']:.3f} ± {r['half_width']:.3f}" for r in mine]
         gaps = [f"{r['minus_best']:+.3f} ± {r['minus_best_half_width']:.3f}" for r in mine]
         rows.append([name, *scores, *(["" for _ in bits] if "best" in method else gaps)])
-    head = ["", *(f"{b} bits" for b in bits), *(f"less the best, {b}" for b in bits)]
-    return table(head, rows)
+    header = ["", *(f"{b} bits" for b in bits), *(f"less the best, {b}" for b in bits)]
+    return table(header, rows)
 
 
 def ranges() -> str:
-    told, rows = read("kernel-ranges"), []
-    for line in told["rows"]:
+    told, rows = head("kernel-ranges"), []
+    for line in told["panels"]:
         threshold = "random" if line["dither"] else "none"
         bits = (line["worst"], line["mean"])
         numbers = ["unreadable" if n is None else f"{n:,.0f}" for n in bits]
         rows.append([f"{line['near']:g} to {line['far']:g}", threshold, line["kernel"], *numbers])
-    head = ["distances", "threshold", "kernel", "bits at the worst r", "geometric mean"]
-    return table(head, rows)
+    header = ["distances", "threshold", "kernel", "bits at the worst r", "geometric mean"]
+    return table(header, rows)
 
 
 def widths() -> str:
-    told, rows = read("kernel-widths"), []
-    for line in told["summary"]:
+    rows = []
+    for line in read_csv(FOUND / "kernel-widths-summary.csv"):
         cells = [
             f"{line[name]:{sign}.3f} ± {line[f'{name} ±']:.3f}"
             for name, sign in (("best of the grid", ""), ("isometry", ""), ("difference", "+"))
@@ -87,7 +90,7 @@ def widths() -> str:
 
 
 def mean_field() -> str:
-    told = read("kernel-mean-field")
+    told = head("kernel-mean-field")
     settings = told["settings"]["mean_field"]
     n = settings["n_particles"]
     return (
@@ -102,7 +105,7 @@ def mean_field() -> str:
 
 
 def cost() -> str:
-    told = read("kernel-cost")
+    told = read_results(FOUND, "kernel-cost")
     settings, rows = told["settings"], []
     found = {(r["method"], r["n_particles"], r["n_pairs"]): r for r in told["rows"]}
     for method in COSTS:
@@ -127,7 +130,7 @@ def filled(text: str) -> str:
     blocks = {
         "dice-mnist": dice("mnist"), "dice-ct": dice("ct"), "ranges": ranges(),
         "widths": widths(), "mean-field": mean_field(), "cost": cost(),
-        "origin": origin(read("kernel")),
+        "origin": origin(head("kernel")),
     }  # fmt: skip
     for name, body in blocks.items():
         block = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"

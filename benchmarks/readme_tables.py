@@ -11,8 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.kit.results import read_results
+
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = ROOT / "docs" / "numbers"
+
+
+def told(name: str) -> dict[str, Any]:
+    """What a measurement says, with the rows of its table if it has one."""
+    if (NUMBERS / f"{name}.csv").is_file():
+        return read_results(NUMBERS, name)
+    head: dict[str, Any] = json.loads((NUMBERS / f"{name}.json").read_text())
+    return head
 
 
 def main_job(found: dict[str, Any]) -> str:
@@ -70,12 +80,12 @@ README_CODES = 100_000
 
 
 def search(found: dict[str, Any]) -> str:
-    rows = [row for row in found["measurements"] if row["n"] >= README_CODES]
+    rows = [row for row in found["rows"] if row["n"] >= README_CODES]
     return search_table(rows, found["conditions"])
 
 
 def all_searches(found: dict[str, Any]) -> str:
-    return search_table(found["measurements"], found["conditions"])
+    return search_table(found["rows"], found["conditions"])
 
 
 def search_table(rows: list[dict[str, Any]], where: dict[str, Any]) -> str:
@@ -179,7 +189,7 @@ def filled(text: str, tables: dict[str, tuple[str, Table]]) -> str:
     for mark, (name, table) in tables.items():
         source = NUMBERS / f"{name}.json"
         if source.is_file():
-            body = f"<!-- {mark} -->\n{table(json.loads(source.read_text()))}\n<!-- /{mark} -->"
+            body = f"<!-- {mark} -->\n{table(told(name))}\n<!-- /{mark} -->"
             pattern = rf"<!-- {mark} -->.*?<!-- /{mark} -->"
             text = re.sub(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
     return text

@@ -6,12 +6,12 @@ python benchmarks/svm_tables.py
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from isohash.evaluation.kit.results import read_results
 from isohash.evaluation.svm.experiment import SvmSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,7 +178,7 @@ def origin(found: dict[str, Any]) -> str:
 
 def filled(text: str) -> str:
     """The page with every table written anew."""
-    raw = json.loads((FOUND / "svm.json").read_text())
+    raw = read_results(FOUND, "svm")
     summary = Summary(raw)
     parts: dict[str, Callable[[], str]] = {
         "errors": lambda: errors(summary),
@@ -186,7 +186,7 @@ def filled(text: str) -> str:
         "seconds": lambda: seconds(summary),
         "verdicts": lambda: verdicts(summary),
         "origin": lambda: origin(raw),
-        "example": lambda: example(json.loads((FOUND / "importance-example.json").read_text())),
+        "example": lambda: example(read_results(FOUND, "importance-example")),
     }
     for name, part in parts.items():
         body = f"<!-- {name} -->\n{part()}\n<!-- /{name} -->"

@@ -7,11 +7,12 @@ The page marks each by its name, `<!-- name -->...<!-- /name -->`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from isohash.evaluation.kit.results import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "validity.md"
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 
 def told(name: str) -> dict[str, Any]:
     """What one table's JSON says."""
-    return json.loads((NUMBERS / f"{name}.json").read_text())
+    return read_results(NUMBERS, name)
 
 
 def by_way(name: str, split: str) -> dict[str, Row]:
@@ -86,7 +87,7 @@ def anatomy() -> str:
     lines = []
     for way, row in by_way("nearest", "leave one out").items():
         other = by_way("nearest", "validation")[way]
-        if "same_side" in row:
+        if row["same_side"] is not None:
             pairs = ((row[key], other[key]) for key in
                      ("same_side", "same_number_of_targets", "target_volume_ratio"))  # fmt: skip
             lines.append((starred(row), *(f"{a:.2f} / {b:.2f}" for a, b in pairs)))

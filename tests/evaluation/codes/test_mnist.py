@@ -59,7 +59,7 @@ def test_every_figure_has_its_picture_table_metric_and_digests(mnist) -> None:
         assert (out / f"{name}.png").stat().st_size > 5_000
         assert (out / f"{name}.csv").read_text().count("\n") > len(panels)
         told = json.loads((out / f"{name}.json").read_text())
-        assert len(told["rows"]) == len(panels) > 0
+        assert len(told["panels"]) == len(panels) > 0
         assert len(told["database"]["digest"]) == len(told["queries"]["digest"]) == 64
         assert told["settings"]["seed"] == 0
         assert told["metric"]

@@ -14,6 +14,7 @@ import pytest
 
 from isohash.errors import InputError
 from isohash.evaluation.encoders.retrieval_examples import nearest_patients
+from isohash.evaluation.kit.results import read_csv
 from isohash.features.training.settings import TrainingSettings
 from small_cases import phantom, write_openkbp
 
@@ -56,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_table_compares_every_encoder_of_both_views(made):
-    rows = json.loads((made / "out" / "encoders.json").read_text())["rows"]
+    rows = read_csv(made / "out" / "encoders.csv")
     assert [(row["view"], row["encoder"]) for row in rows] == [
         (view, encoder)
         for view in ("ct", "dose")
@@ -68,7 +69,7 @@ def test_the_table_compares_every_encoder_of_both_views(made):
 
 def measured(folder: Path) -> list[dict]:
     """The rows of a table but for the time that a training step took."""
-    rows = json.loads((folder / "encoders.json").read_text())["rows"]
+    rows = read_csv(folder / "encoders.csv")
     return [{name: row[name] for name in row if name != "seconds_per_epoch"} for row in rows]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from isohash.evaluation.kit.results import read_results
 from isohash.evaluation.speed import search as bench
 from isohash.evaluation.speed.search_peers import Cell
 from isohash.index.dispatch import engine_info
@@ -35,8 +36,8 @@ def test_every_kind_of_cell_is_measured_and_written(tmp_path: Path) -> None:
     rows = bench.run_search_bench(tmp_path, quick=True)
     assert {row.kind for row in rows} == {cell.kind for cell in CELLS}
     assert all(row.recall == 1.0 for row in rows if row.method.startswith("isohash"))
-    written = json.loads((tmp_path / f"search-{LEVEL}-quick.json").read_text())
-    assert len(written["measurements"]) == len(rows)
+    written = read_results(tmp_path, f"search-{LEVEL}-quick")
+    assert len(written["rows"]) == len(rows)
     assert (tmp_path / f"search-{LEVEL}-quick.csv").exists()
     assert not list(tmp_path.glob("*.jsonl"))
 

@@ -21,7 +21,7 @@ def encoders(
     training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
     validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
     out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
+    weights: Weights = Path("out/weights"),
     as_json: Json = False,
 ) -> None:
     """Shallow against deep autoencoders at equal budget, with PCA and downsampling as baselines.
@@ -41,7 +41,7 @@ def encoders(
 def reconstructions(
     source: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
     out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
+    weights: Weights = Path("out/weights"),
     as_json: Json = False,
 ) -> None:
     """Slices beside their reconstructions, and isodose surfaces as a picture and a page to turn.
@@ -59,7 +59,7 @@ def retrievals(
     database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
     queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
     out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
+    weights: Weights = Path("out/weights"),
     as_json: Json = False,
 ) -> None:
     """The same queries by CT and by CT with isodose lines, shallow and deep, side by side.
@@ -78,7 +78,7 @@ def volumes(
     training: Annotated[Path, typer.Argument(help="Cases to train on.", show_default=False)],
     validation: Annotated[Path, typer.Argument(help="Unseen patients.", show_default=False)],
     out: Out = Path("out/encoders"),
-    weights: Weights = Path("out/encoders/weights"),
+    weights: Weights = Path("out/weights"),
     as_json: Json = False,
 ) -> None:
     """Encoders of whole volumes by three objectives: is a near volume a near plan?

@@ -25,6 +25,7 @@ def dice(
     database: Annotated[Path, typer.Argument(help="Cases to search.", show_default=False)],
     queries: Annotated[Path, typer.Argument(help="Cases of other patients.", show_default=False)],
     out: Out = Path("out/dice"),
+    work: Work = None,
     encoder: Annotated[
         str, typer.Option(help="autoencoder (trained first), deep, pca, or a folder of encoders.")
     ] = "autoencoder",
@@ -46,7 +47,7 @@ def dice(
     lengths = tuple(bits) if bits else DiceSettings.bits
     settings = DiceSettings(encoder, lengths, n_database, n_queries, k, seed)
     with progress_bar(as_json) as progress:
-        rows = run_dice(database, queries, out, settings, progress)
+        rows = run_dice(database, queries, out, settings, progress, work)
     print_rows(f"Dice of the top {k} against Euclidean; see {out}", rows, as_json)
 
 
@@ -114,6 +115,7 @@ def validity(
         Path | None, typer.Argument(help="Cases of other patients, asked once at the end.")
     ] = None,
     out: Out = Path("out/validity"),
+    work: Work = None,
     seed: Annotated[int, typer.Option(help="Seed of samples, halves and bootstraps.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +130,7 @@ def validity(
     from isohash.evaluation.validity.study import run_validity
 
     with progress_bar(as_json) as progress:
-        tell_all(run_validity(past, queries, out, progress=progress), out, as_json)
+        tell_all(run_validity(past, queries, out, progress=progress, work=work), out, as_json)
 
 
 @evaluate.command()
@@ -168,7 +170,11 @@ def codes(
 
 @evaluate.command()
 def kernel(
-    data: DataSets, out: Out = Path("out/kernel"), quick: Quick = False, as_json: Json = False
+    data: DataSets,
+    out: Out = Path("out/kernel"),
+    work: Work = None,
+    quick: Quick = False,
+    as_json: Json = False,
 ) -> None:
     """Learned against untrained and tuned kernels, on MNIST and on CT; the mean-field limit.
 
@@ -179,12 +185,16 @@ def kernel(
     from isohash.evaluation.kernel.learning import run, summary
 
     with progress_bar(as_json) as progress:
-        tell_all({"kernel": summary(run(out, data, quick, progress))}, out, as_json)
+        tell_all({"kernel": summary(run(out, data, quick, progress, work=work))}, out, as_json)
 
 
 @evaluate.command()
 def svm(
-    data: DataSets, out: Out = Path("out/svm"), quick: Quick = False, as_json: Json = False
+    data: DataSets,
+    out: Out = Path("out/svm"),
+    work: Work = None,
+    quick: Quick = False,
+    as_json: Json = False,
 ) -> None:
     """Kernel machines: learned particles, importance sampling, particle SGD and tuned Gaussians.
 
@@ -195,7 +205,7 @@ def svm(
     from isohash.evaluation.svm.experiment import error_table, run, summary
 
     with progress_bar(as_json) as progress:
-        found = summary(run(out, data, quick, progress))
+        found = summary(run(out, data, quick, progress, work=work))
     print_rows(
         f"svm, test error in %; see {out}", found if as_json else error_table(found), as_json
     )

@@ -12,7 +12,7 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.")]
 Work = Annotated[
-    Path | None, typer.Option(help="Folder for finished parts [OUT/work]; a rerun goes on there.")
+    Path | None, typer.Option(help="Folder for what a rerun goes on from [OUT.work, beside OUT].")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")]
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]

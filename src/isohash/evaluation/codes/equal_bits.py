@@ -23,7 +23,7 @@ from isohash.evaluation.codes.study import Row
 from isohash.evaluation.kit.baselines import Float, Trial, baselines
 from isohash.evaluation.kit.benchmark import DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap, expected_recall
-from isohash.evaluation.kit.parts import Parts
+from isohash.evaluation.kit.parts import Parts, work_folder
 from isohash.evaluation.kit.plotting import (
     BLACK,
     BLUE,
@@ -90,7 +90,7 @@ def run_codes(
     `data` holds mnist/mnist.npz, openkbp/train and openkbp/validation.
     """
     settings, folder = settings or CodesSettings(), Path(out)
-    kept = folder / "work" if work is None else Path(work)
+    kept = work_folder(out, work)
     views, about = _views(Path(data), kept, settings, progress)
     rows = compare(views, settings, kept / "codes-parts", progress)
     about = {"metric": METRIC, "settings": asdict(settings), "data": about}

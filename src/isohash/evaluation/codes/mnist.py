@@ -30,6 +30,7 @@ from isohash.evaluation.kit.curves import (
     thinned,
     truth_curve,
 )
+from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
 from isohash.evaluation.kit.views import View
 from isohash.hashing.kernel_hasher import KernelHasher
@@ -116,10 +117,10 @@ def run_mnist(
 ) -> dict[str, list[Row]]:
     """Run or resume all experiments on mnist.npz; writes PNG, CSV and JSON to `out`.
 
-    `work` keeps embeddings and finished parts; None is a folder `work` in `out`.
+    `work` keeps embeddings and finished parts (see `work_folder`).
     """
     settings, folder = settings or MnistSettings(), Path(out)
-    kept = folder / "work" if work is None else Path(work)
+    kept = work_folder(out, work)
     views, digits = digit_views(data, kept, settings.digits, progress)
     about = {"split": "database: training digits, queries: test digits", **digits.to_json()}
     study = Study("mnist", settings, views, about, folder, kept, progress)

@@ -21,6 +21,7 @@ from isohash.evaluation.codes.scatter import shown_name
 from isohash.evaluation.codes.study import Row, Study, range_figure, scatter_figures
 from isohash.evaluation.kit.benchmark import METRIC, DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap
+from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.views import View
@@ -62,10 +63,10 @@ def run_slices(
 ) -> dict[str, list[Row]]:
     """Run or resume all experiments on two sources; writes PNG, CSV and JSON to `out`.
 
-    `work` keeps embeddings and finished parts; None is a folder `work` in `out`.
+    `work` keeps embeddings and finished parts (see `work_folder`).
     """
     settings, folder = settings or SliceFigures(), Path(out)
-    kept = folder / "work" if work is None else Path(work)
+    kept = work_folder(out, work)
     views, data = kept_views(database, queries, kept, settings.dice, progress)
     study = Study("slices", settings, views, data, folder, kept, progress)
     results = _violins(study) | _by_k(study)

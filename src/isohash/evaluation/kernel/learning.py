@@ -22,8 +22,8 @@ from isohash.evaluation.kernel import mixture as kernel_mixture
 from isohash.evaluation.kernel.data import QUICK, KernelSettings, Vectors, read_vectors
 from isohash.evaluation.kernel.retrieval import retrieval, summary
 from isohash.evaluation.kernel.views import views
-from isohash.evaluation.kit.parts import Parts
-from isohash.evaluation.kit.results import write_curves, write_results
+from isohash.evaluation.kit.parts import Parts, work_folder
+from isohash.evaluation.kit.results import write_csv, write_curves, write_results
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.progress import Progress
 
@@ -46,29 +46,35 @@ def run(
     quick: bool = False,
     progress: Progress | None = None,
     settings: KernelSettings | None = None,
+    work: str | Path | None = None,
 ) -> list[Row]:
-    """Run or resume the experiment; writes kernel*.csv, .json and .png to `out_dir`."""
+    """Run or resume the experiment; writes kernel*.csv, .json and .png to `out_dir`.
+
+    Finished parts are kept in `work` (see `work_folder`).
+    """
     settings = settings or (QUICK if quick else KernelSettings())
     out, total = Path(out_dir), len(settings.datasets) * settings.n_seeds + 4
+    kept = work_folder(out, work)
     told = progress or (lambda done, total, message: None)
     data = {name: read_vectors(name, data_dir) for name in settings.datasets}
     digests = {name: vectors.digest for name, vectors in data.items()}
     about: Row = {"settings": asdict(settings), "data_digests": digests}
     rows: list[Row] = []
     for name, vectors in data.items():
-        parts = _retrieval_parts(out, vectors, settings)
+        parts = _retrieval_parts(kept, vectors, settings)
         for seed in range(settings.n_seeds):
             told(_seeds_done(rows), total, f"retrieval, {name}, seed {seed}")
             drawn = vectors.drawn(settings.n_database, settings.n_queries, seed)
             rows += parts.get(f"{name}-{seed}", partial(retrieval, name, drawn, seed, settings))
     table = summary(rows)
-    write_results(out, "kernel", rows, about | {"summary": table})
+    write_results(out, "kernel", rows, about)
+    write_csv(out / "kernel-summary.csv", table)
     kernel_figures.draw_dice(table, out / "kernel-dice.png")
     drawn_once = {
         name: vectors.drawn(settings.n_database, settings.n_queries, 0)
         for name, vectors in data.items()
     }
-    parts = Parts(out / "kernel-parts", about | {"learner": KernelLearner().get_params()})
+    parts = Parts(kept / "kernel-parts", about | {"learner": KernelLearner().get_params()})
     study = _Study(settings, parts, out, about)
     first = next(iter(drawn_once.values()))
     told(total - 4, total, "one draw looked at closely")
@@ -87,11 +93,11 @@ def _seeds_done(rows: list[Row]) -> int:
     return len({(row["dataset"], row["seed"]) for row in rows})
 
 
-def _retrieval_parts(out: Path, vectors: Vectors, settings: KernelSettings) -> Parts:
+def _retrieval_parts(kept: Path, vectors: Vectors, settings: KernelSettings) -> Parts:
     fields = ("bits", "n_database", "n_queries", "k", "n_particles", "n_steps")
     asked = {name: getattr(settings, name) for name in fields}
     learner = KernelLearner().get_params()
-    return Parts(out / "kernel-parts", asked | {"data": vectors.digest, "learner": learner})
+    return Parts(kept / "kernel-parts", asked | {"data": vectors.digest, "learner": learner})
 
 
 def _views(drawn: dict[str, Vectors], table: list[Row], study: _Study) -> None:
@@ -125,9 +131,11 @@ def _mixture(study: _Study) -> None:
         )
         widths += study.parts.get(f"widths-{seed}", measure)
     by = ("near", "far", "dither", "kernel")
-    write_curves(study.out, "kernel-ranges", needed, by, study.about | {"readings": read})
+    write_curves(study.out, "kernel-ranges", needed, by, study.about)
+    write_csv(study.out / "kernel-readings.csv", read)
     table = kernel_mixture.widths_table(widths)
-    write_results(study.out, "kernel-widths", widths, study.about | {"summary": table})
+    write_results(study.out, "kernel-widths", widths, study.about)
+    write_csv(study.out / "kernel-widths-summary.csv", table)
     kernel_figures.draw_ranges(needed, read, mixture.error, study.out / "kernel-ranges.png")
     kernel_figures.draw_widths(widths, study.out / "kernel-widths.png")
 

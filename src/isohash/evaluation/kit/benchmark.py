@@ -17,6 +17,7 @@ import numpy as np
 from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
+from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import (
     SliceSet,
@@ -68,10 +69,14 @@ def run_dice(
     out: str | Path,
     settings: DiceSettings | None = None,
     progress: Progress | None = None,
+    work: str | Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Run the experiment on two sources and write dice.csv, dice.json and dice.png to `out`."""
+    """Run the experiment on two sources and write dice.csv, dice.json and dice.png to `out`.
+
+    A trained encoder is kept in `work` (see `work_folder`).
+    """
     settings = settings or DiceSettings()
-    views, data = embed_views(database, queries, out, settings, progress)
+    views, data = embed_views(database, queries, work_folder(out, work), settings, progress)
     rows: list[dict[str, Any]] = []
     for view in views:
         rows += score_codes(view, settings, progress)

@@ -13,6 +13,18 @@ from isohash.whole_files import digest, write_whole
 Row = dict[str, Any]
 
 
+def work_folder(out: str | Path, work: str | Path | None = None) -> Path:
+    """Where a run keeps embeddings, trained encoders and finished parts, so that it can go on.
+
+    By default the folder beside `out` with `.work` at the end of its name: what lies in `out` are
+    results, to be kept.
+    """
+    if work is not None:
+        return Path(work)
+    whole = Path(out).resolve()
+    return whole.with_name(f"{whole.name}.work")
+
+
 @dataclass(frozen=True)
 class Parts:
     """One JSON file per part in `folder`; `about` (settings, data digests) must match to reuse."""

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from isohash.machine import processor_name
 from isohash.whole_files import write_whole
 
 Row = Mapping[str, Any]
+WORDS = {"": None, "True": True, "False": False}
 PACKAGES = ("isohash", "numpy", "scipy", "scikit-learn")
 
 
@@ -34,10 +36,10 @@ def machine() -> dict[str, Any]:
 
 
 def write_results(folder: str | Path, name: str, rows: Sequence[Row], about: Row) -> None:
-    """Write `name`.csv (the rows) and `name`.json (the rows, what they mean, the machine)."""
+    """Write `name`.csv (the rows) and `name`.json (what they mean, the machine)."""
     out = Path(folder)
     write_csv(out / f"{name}.csv", rows)
-    _write_json(out / f"{name}.json", rows, about)
+    _write_json(out / f"{name}.json", about)
 
 
 def write_curves(
@@ -45,12 +47,37 @@ def write_curves(
 ) -> None:
     """As `write_results`, of panels whose list-valued columns are the points that were drawn.
 
-    The CSV has a row per point, with the columns `by` of its panel; the JSON a row per panel,
+    The CSV has a row per point, with the columns `by` of its panel; the JSON has the `panels`,
     without the points.
     """
     out = Path(folder)
     write_csv(out / f"{name}.csv", [row for panel in panels for row in points_of(panel, by)])
-    _write_json(out / f"{name}.json", [without_points(panel) for panel in panels], about)
+    _write_json(out / f"{name}.json", {**about, "panels": [without_points(p) for p in panels]})
+
+
+def read_results(folder: str | Path, name: str) -> dict[str, Any]:
+    """What `write_results` wrote: the JSON, and under `rows` the rows of the CSV."""
+    told: dict[str, Any] = json.loads((Path(folder) / f"{name}.json").read_text())
+    return {**told, "rows": read_csv(Path(folder) / f"{name}.csv")}
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows that `write_csv` wrote, with the numbers, truth values and texts that they had.
+
+    Empty cells are None.
+    """
+    with path.open(newline="") as file:
+        texts = list(csv.DictReader(file))
+    return [{column: _value(cell) for column, cell in row.items()} for row in texts]
+
+
+def _value(cell: str) -> Any:
+    if cell in WORDS:
+        return WORDS[cell]
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(cell)
+    return cell
 
 
 def points_of(panel: Row, by: Sequence[str]) -> list[dict[str, Any]]:
@@ -76,9 +103,9 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     write_whole(path, [text.getvalue().encode()])
 
 
-def _write_json(path: Path, rows: Sequence[Row], about: Row) -> None:
+def _write_json(path: Path, about: Row) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {**about, "machine": machine(), "rows": list(rows)}
+    told = {**about, "machine": machine()}
     write_whole(path, [f"{json.dumps(told, indent=2)}\n".encode()])
 
 

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.evaluation.kit.results import write_csv
+from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.speed.search_peers import Cell, K, Search, load_faiss, methods_of, problem
 from isohash.index.dispatch import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.machine import processor_name
 from isohash.progress import Progress, tell
-from isohash.whole_files import write_whole
 
 SEED = 20260101
 
@@ -252,11 +251,8 @@ def _setup(faiss: Any, out_dir: str | Path, quick: bool) -> dict[str, Any]:
 
 
 def write(out: Path, name: str, rows: Sequence[Measurement], facts: dict[str, Any]) -> None:
-    """The table as CSV, everything as JSON, the ratios as a figure where matplotlib is there."""
-    table = [asdict(row) for row in rows]
-    write_csv(out / f"{name}.csv", table)
-    text = json.dumps({"conditions": facts, "measurements": table}, indent=1)
-    write_whole(out / f"{name}.json", [f"{text}\n".encode()])
+    """The table as CSV, its conditions as JSON; with matplotlib, the ratios as a figure."""
+    write_results(out, name, [asdict(row) for row in rows], {"conditions": facts})
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from isohash.evaluation.kit.parts import Parts, Row
+from isohash.evaluation.kit.parts import Parts, Row, work_folder
 from isohash.evaluation.kit.results import write_csv, write_results
 from isohash.evaluation.svm.classification_data import Table, read_table, split_table
 from isohash.evaluation.svm.figure import draw
@@ -56,23 +56,25 @@ def run(
     progress: Progress | None = None,
     settings: SvmSettings | None = None,
     workers: int = 2,
+    work: str | Path | None = None,
 ) -> list[Row]:
     """Run or resume the experiment and return what was measured, row by row.
 
     Writes svm.csv, svm.json and svm.png (means over the seeds), svm-runs.csv (every row) and
     importance-example.csv and .json. `workers` processes share the (data set, seed) pairs; the
-    errors do not depend on it.
+    errors do not depend on it. Finished parts are kept in `work` (see `work_folder`).
     """
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
     digests = {name: _table(name, data_dir).digest for name in settings.datasets}
     tasks = [(name, seed) for seed in range(settings.n_seeds) for name in settings.datasets]
     tasks += [(EXAMPLE, seed) for seed in range(settings.n_examples)]
-    work = partial(_part, settings=settings, data_dir=data_dir, folder=out / "svm-parts")
+    folder = work_folder(out, work) / "svm-parts"
+    measure = partial(_part, settings=settings, data_dir=data_dir, folder=folder)
     found: dict[str, list[Row]] = {name: [] for name in (*settings.datasets, EXAMPLE)}
     seconds = 0.0
     for done, ((name, seed), (*rows, last)) in enumerate(
-        zip(tasks, _each(work, tasks, workers), strict=True)
+        zip(tasks, _each(measure, tasks, workers), strict=True)
     ):
         found[name] += rows
         seconds += last["seconds"]
@@ -82,7 +84,8 @@ def run(
     about = {"settings": asdict(settings), "seconds": round(seconds, 1)}
     _write(out, rows, about | {"data_digests": digests, "curves": CURVES | CONTEXT})
     if len(example) > 1:
-        write_results(out, EXAMPLE, example_summary(example), about | {"draws": example})
+        write_results(out, EXAMPLE, example_summary(example), about)
+        write_csv(out / f"{EXAMPLE}-draws.csv", example)
     return rows
 
 

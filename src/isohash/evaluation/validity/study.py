@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.validity.distances import (
     ALPHAS,
@@ -84,13 +85,15 @@ def run_validity(
     out: str | Path,
     settings: ValiditySettings = ValiditySettings(),
     progress: Progress | None = None,
+    work: str | Path | None = None,
 ) -> dict[str, list[Row]]:
     """The study; writes PNG, CSV and JSON into `out`. An interrupted run goes on where it stopped.
 
-    Patients without CT, dose and structures are passed over and counted.
+    Patients without CT, dose and structures are passed over and counted. What a rerun goes on
+    from is kept in `work` (see `work_folder`).
     """
     out, found = Path(out), find(train).found
-    parts = out / "parts" / _stamp(found, settings)
+    parts = work_folder(out, work) / _stamp(found, settings)
     encoders = _encoders(found, parts, settings, progress)
     past, skipped = _patients(found, parts, encoders, progress)
     splits = [_split("leave one out", past, past, parts, progress)]
