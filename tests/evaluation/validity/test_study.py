@@ -17,10 +17,11 @@ from isohash.evaluation.validity import study as validity
 from isohash.evaluation.validity.distances import (
     ANATOMY,
     PLAN,
+    _Stacks,
     anatomy_tables,
-    ct_where_dosed,
     image_tables,
     needs_dose,
+    slice_table,
 )
 from isohash.evaluation.validity.patients import load, prepare, save
 from isohash.evaluation.validity.scores import (
@@ -33,6 +34,7 @@ from isohash.evaluation.validity.scores import (
 )
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.records import Volume
+from oracle import aligned, reach_of
 from small_cases import as_findings, phantom
 
 ENCODERS = {view: DownsampledEncoder(side=8) for view in ("ct", "dose")}
@@ -157,10 +159,37 @@ def test_relatives_are_nearest_by_plan(patients):
 
 
 def test_ct_slices_where_there_is_dose_are_found(patients):
-    for one in patients[:3]:
-        assert len(ct_where_dosed(one)) == len(one.slices["dose"])
-        first = np.flatnonzero(one.z_mm["ct"] == one.z_mm["dose"][0])[0]
-        np.testing.assert_array_equal(ct_where_dosed(one)[0], one.slices["ct"][first])
+    table = slice_table(patients[:3])
+    for case, one in enumerate(patients[:3]):
+        row = table.row["dose"][table.start[case] : table.start[case + 1]]
+        assert (row >= 0).sum() == len(one.slices["dose"])
+        np.testing.assert_array_equal(one.z_mm["ct"][row >= 0], one.z_mm["dose"])
+    assert (np.diff(table.row["dose"][table.row["dose"] >= 0]) == 1).all()
+
+
+def test_the_study_compares_images_as_the_product_does(patients):
+    table = image_tables(patients[:2], patients)["joint, late, alpha 0.25"]
+    near = {view: neighbour(patients, view) for view in ("ct", "dose")}
+    for row, query in enumerate(patients[:2]):
+        for column, other in enumerate(patients):
+            a, b = slice_table([query]), slice_table([other])
+            costs = 0.0
+            for view, weight in (("ct", 0.25), ("dose", 0.75)):
+                own, others = embedded(query, a, view), embedded(other, b, view)
+                apart = np.linalg.norm(own[:, None] - others, axis=2)
+                costs = costs + weight * apart / near[view]
+            mean = aligned(costs, reach_of(a, b))[0] / len(costs)
+            assert table[row, column] == pytest.approx(mean, abs=1e-6)
+
+
+def embedded(patient, table, view: str) -> np.ndarray:
+    """Embeddings of the slices that have both views."""
+    both = (table.row["ct"] >= 0) & (table.row["dose"] >= 0)
+    return patient.slices[view][table.row[view][both]].astype(float)
+
+
+def neighbour(patients, view: str) -> float:
+    return _Stacks.of(patients).near[view]
 
 
 def test_conformal_bands_hold_what_they_promise_for_exchangeable_cases(rng):

@@ -7,11 +7,13 @@ out of everything that is fitted for it: scales, predicted histograms, bandwidth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.plan_distance import differences, plan_distances, with_unknown
+from isohash.distances import distance_matrix
+from isohash.dosimetry.plan_distance import plan_distances
 from isohash.dosimetry.rigid import dose_at, rigid_between
 from isohash.evaluation.validity.patients import VIEWS, Patient
 from isohash.features.cases.geometry import GeometrySettings
@@ -21,13 +23,14 @@ from isohash.features.encoders.case_encoders import fit_geometry
 from isohash.features.encoders.plan import fit_plan
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.progress import Progress, tell
-from isohash.retrieval.alignment import Segmented, alignment_totals
+from isohash.retrieval.dense import Dense
+from isohash.retrieval.slices import SliceTable
+from isohash.retrieval.ways.plan import PlanComparison
 
 Table = NDArray[np.float64]
 
 ALPHAS = (0.1, 0.25, 0.5, 0.75, 0.9)
 STRIDE = 3  # dose distances look at every third voxel along each axis
-STRETCH = 2.0  # as fast, in mm, a stored position may advance against the query's
 NEAR_ROWS = 4096
 
 # name -> parts of the geometry vector, and whether of the targets only
@@ -122,7 +125,7 @@ class _Fitted:
             )
         predicted = self.plan.predict(query)
         if predicted is not None:
-            rows[PLAN] = with_unknown(*differences(predicted, self.planned)).mean(axis=0)
+            rows[PLAN] = PlanComparison.exact(predicted, self.planned, self.plan.structures).mean_gy
             rows[PLAN_SHARED] = plan_distances(predicted[None], self.planned)[0]
             expected = np.array([self.plan.expected_distance(gy) for gy in rows[PLAN]])
             rows[LOW], rows[HIGH] = expected[:, 1], expected[:, 2]
@@ -144,82 +147,82 @@ def image_tables(
     return {name: np.array(found) for name, found in rows.items()}
 
 
+@dataclass(frozen=True, eq=False)
 class _Stacks:
-    """The slices of all past cases: `arrays[view]`, case c owning rows start[view][c:c+2]."""
+    """The slices of all past cases as an archive keeps them, and their embeddings by view.
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.float32]], past: Sequence[Patient]) -> None:
-        self.arrays = arrays
-        lengths = {
-            "ct": [len(one.slices["ct"]) for one in past],
-            "dose": [len(one.slices["dose"]) for one in past],
-        }
-        self.start = {
-            view: np.concatenate([[0], np.cumsum(n)]).astype(np.int64)
-            for view, n in lengths.items()
-        }
-        self.start["both"] = self.start["dose"]
-        rng = np.random.default_rng(0)
-        self.near = {}
-        for view in VIEWS:
-            rows = rng.permutation(len(arrays[view]))[:NEAR_ROWS]
-            self.near[view] = neighbour_distance(arrays[view][np.sort(rows)], rng)
+    `near[view]` is the distance at which a slice has its 50th nearest neighbour.
+    """
+
+    table: SliceTable
+    embeddings: Mapping[str, NDArray[np.float32]]
+    near: Mapping[str, float]
 
     @classmethod
     def of(cls, past: Sequence[Patient]) -> _Stacks:
-        """The stacks of some cases; "both" is the CT of the slices that have dose."""
-        arrays = {view: np.concatenate([one.slices[view] for one in past]) for view in VIEWS}
-        arrays["both"] = np.concatenate([ct_where_dosed(one) for one in past])
-        return cls(arrays, past)
+        """The stacks of some cases."""
+        rng = np.random.default_rng(0)
+        embeddings = {view: np.concatenate([one.slices[view] for one in past]) for view in VIEWS}
+        near = {}
+        for view in VIEWS:
+            rows = rng.permutation(len(embeddings[view]))[:NEAR_ROWS]
+            near[view] = neighbour_distance(embeddings[view][np.sort(rows)], rng)
+        return cls(slice_table(past), embeddings, near)
 
 
-def ct_where_dosed(patient: Patient) -> NDArray[np.float32]:
-    """CT embeddings of the slices that also have a dose embedding."""
-    at = np.searchsorted(-patient.z_mm["ct"], -patient.z_mm["dose"])  # from the head to the feet
-    return patient.slices["ct"][at]
+def slice_table(patients: Sequence[Patient]) -> SliceTable:
+    """Where the slices of patients lie, and which have a dose; every slice has a CT."""
+    lengths = [len(one.z_mm["ct"]) for one in patients]
+    dosed = np.concatenate([np.isin(one.z_mm["ct"], one.z_mm["dose"]) for one in patients])
+    return SliceTable(
+        start=np.concatenate([[0], np.cumsum(lengths)]),
+        index=np.concatenate([np.arange(n) for n in lengths]),
+        z_mm=np.concatenate([one.z_mm["ct"] for one in patients]),
+        row={"ct": np.arange(sum(lengths)), "dose": np.where(dosed, np.cumsum(dosed) - 1, -1)},
+    )
 
 
 def _image_rows(
     query: Patient, past: Sequence[Patient], stacks: _Stacks
 ) -> dict[str, NDArray[np.float64]]:
-    own = {**query.slices, "both": ct_where_dosed(query)}
-    apart = {
-        view: _euclidean(own[view], stacks.arrays[view])
-        / stacks.near["ct" if view == "both" else view]
-        for view in stacks.arrays
-    }
     rows = {}
     for view, label in (("ct", "CT"), ("dose", "dose")):
         pooled = np.array([one.slices[view].mean(axis=0) for one in past])
-        rows[f"{label}, pooled slices"] = _euclidean(own[view].mean(axis=0)[None], pooled)[0]
-        rows[f"{label}, aligned slices"] = _aligned(query, past, apart[view], stacks, view)
+        own = query.slices[view].mean(axis=0)
+        rows[f"{label}, pooled slices"] = distance_matrix(own[None], pooled)[0]
         volumes = np.array([one.coarse[view] for one in past])
-        rows[f"down-sampled {label}"] = _euclidean(query.coarse[view][None], volumes)[0]
+        rows[f"down-sampled {label}"] = distance_matrix(query.coarse[view][None], volumes)[0]
+    return rows | _aligned_rows(query, stacks)
+
+
+def _aligned_rows(query: Patient, stacks: _Stacks) -> dict[str, NDArray[np.float64]]:
+    """As the product compares cases by the embeddings of their slices; late and early fusion."""
+    apart = {
+        view: distance_matrix(query.slices[view], stacks.embeddings[view]) / stacks.near[view]
+        for view in VIEWS
+    }
+    dense = Dense(
+        query=slice_table([query]),
+        stored=stacks.table,
+        cases=np.arange(stacks.table.n_cases),
+        counts={},
+        measure={},
+        exact=apart,
+    )
+    rows = {
+        "CT, aligned slices": dense.totals({"ct": 1.0}) / len(query.slices["ct"]),
+        "dose, aligned slices": dense.totals({"dose": 1.0}) / len(query.slices["dose"]),
+    }
+    both = _ct_where_dosed(apart["ct"], dense)
     for alpha in ALPHAS:
-        late = alpha * apart["both"] + (1 - alpha) * apart["dose"]
-        early = np.sqrt(alpha * apart["both"] ** 2 + (1 - alpha) * apart["dose"] ** 2)
-        rows[f"joint, late, alpha {alpha:g}"] = _aligned(query, past, late, stacks, "dose")
-        rows[f"joint, early, alpha {alpha:g}"] = _aligned(query, past, early, stacks, "dose")
+        late = dense.totals({"ct": alpha, "dose": 1 - alpha})
+        early = np.sqrt(alpha * both**2 + (1 - alpha) * apart["dose"] ** 2)
+        joined = replace(dense, exact={"dose": early}).totals({"dose": 1.0})
+        rows[f"joint, late, alpha {alpha:g}"] = late / len(query.slices["dose"])
+        rows[f"joint, early, alpha {alpha:g}"] = joined / len(query.slices["dose"])
     return rows
 
 
-def _aligned(
-    query: Patient, past: Sequence[Patient], costs: Table, stacks: _Stacks, view: str
-) -> NDArray[np.float64]:
-    """Mean cost of the best monotone matching of the query's slices with each case's."""
-    step = _spacing(query.z_mm[view])
-    reach = [np.ceil(STRETCH * step / _spacing(one.z_mm[view])) for one in past]
-    reaches = np.nan_to_num(np.array(reach), nan=1.0).clip(1).astype(np.int64)
-    return alignment_totals(Segmented(costs, stacks.start[view], reaches)) / len(costs)
-
-
-def _spacing(z_mm: NDArray[np.float64]) -> float:
-    return float(np.median(np.abs(np.diff(z_mm)))) if len(z_mm) > 1 else float("nan")
-
-
-def _euclidean(a: NDArray[np.float32], b: NDArray[np.float32]) -> Table:
-    squared = (
-        (a.astype(np.float64) ** 2).sum(axis=1)[:, None]
-        + (b.astype(np.float64) ** 2).sum(axis=1)
-        - 2.0 * (a @ b.T)
-    )
-    return np.sqrt(np.maximum(squared, 0.0))
+def _ct_where_dosed(apart: Table, dense: Dense) -> Table:
+    """The distances by CT of those slices that also have a dose, in the order of the doses."""
+    return apart[np.ix_(dense.query.row["dose"] >= 0, dense.stored.row["dose"] >= 0)]

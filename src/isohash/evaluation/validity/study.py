@@ -2,7 +2,7 @@
 
 Every patient with CT, dose and structures is a query once, and all the others are the past cases;
 with a second source its patients are the queries and all of the first the past. The study compares
-ways of retrieval (`validity_distances`) by how well their distance follows the difference of the
+ways of retrieval (`validity.distances`) by how well their distance follows the difference of the
 plans, by what the nearest plan's dose is worth as a prediction, and by the coverage of bands.
 """
 

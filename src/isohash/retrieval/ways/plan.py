@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
-from isohash.dosimetry.plan_distance import with_unknown
+from isohash.dosimetry.plan_distance import Doses, differences, with_unknown
 from isohash.features.encoders.plan import PlanEncoder
 from isohash.index.flat import distances
 from isohash.records import Codes
@@ -90,10 +90,27 @@ class PlanComparison:
             column.case,
         )
 
+    @classmethod
+    def exact(cls, predicted: Doses, planned: Doses, names: tuple[str, ...]) -> PlanComparison:
+        """The same of doses (n, structures, dose_volumes) in Gy instead of their codes."""
+        difference_gy, known = differences(predicted, planned)
+        own = np.flatnonzero(~np.isnan(predicted[:, 0]))
+        structures = tuple(names[s] for s in own)
+        return cls(structures, difference_gy, known, np.arange(len(planned)))
+
+    @cached_property
+    def shares_gy(self) -> NDArray[np.float64]:
+        """(structures, n): each structure's part, the mean of the others where it is unknown."""
+        return with_unknown(self.difference_gy, self.known)
+
+    @property
+    def mean_gy(self) -> NDArray[np.float64]:
+        """(n,): the distance of each plan."""
+        return self.shares_gy.mean(axis=0)
+
     def rank(self, k: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
         """The k nearest of the allowed cases that share a structure with the query."""
-        filled = with_unknown(self.difference_gy, self.known)
-        mean = filled.mean(axis=0)
+        filled, mean = self.shares_gy, self.mean_gy
         usable = np.flatnonzero(allowed[self.case] & self.known.any(axis=0))
         order = usable[np.argsort(mean[usable], kind="stable")[:k]]
         return [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
