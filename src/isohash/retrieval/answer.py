@@ -58,8 +58,8 @@ class Answer:
     """What was asked, and the matches, best first.
 
     `by` is the way that answered: "ct", "dose", "joint" or "plan" of cases, "vector" of vectors,
-    and `weights` those of its views. `meaning` says in one sentence what the distances are, `what`
-    which items were compared and how.
+    `weights` those of its views and `labels` their names for people. `meaning` says in one sentence
+    what the distances are, `what` which items were compared and how.
 
     `n_reranked` of the candidates that the codes chose were compared by their embeddings, and
     these rank the matches; 0 says that codes alone rank them. `linear` says whether the codes
@@ -70,6 +70,7 @@ class Answer:
     by: str
     level: Level
     weights: Weights
+    labels: Mapping[str, str]
     n_considered: int
     n_excluded: int
     n_reranked: int
@@ -109,9 +110,6 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
         return {**asdict(self), "ranked_by": self.ranked_by}
-
-
-VIEW_NAMES = {"ct": "CT", "dose": "dose", "plan": "plan", "vector": "Euclidean"}
 
 
 def tie_text(answer: Answer, match: Match) -> str:

@@ -60,6 +60,7 @@ class Session:
             by=ranking.by,
             level=ranking.level,
             weights=ranking.weights,
+            labels=ranking.labels,
             n_considered=ranking.n_considered,
             n_excluded=int((passing & ~allowed).sum()),
             n_reranked=ranking.n_reranked,

@@ -127,6 +127,7 @@ class Items:
         embedded = Embedded(query.arrays, self.store, self.ids, self.pipeline.models)
         return ImagesWay(
             query=query.id,
+            items=self.pipeline.kind.name,
             own=[view for view, rows in table.row.items() if (rows >= 0).any()],
             labels=self.pipeline.kind.labels,
             models=self.pipeline.models,
@@ -180,6 +181,11 @@ class Items:
         if not Path(path).exists():
             raise InputError(f"{path} is neither a path nor the id of a case in this archive")
         findings = find(path, naming=naming)
+        if findings.holds != self.pipeline.kind.name:
+            raise InputError(
+                f"{path} holds {findings.holds}, this archive {self.pipeline.kind.name}; "
+                "ask with one of those"
+            )
         case = sole_case(findings, path)
         if findings.key and findings.key != self.recipe.get("key", findings.key):
             case = replace(case, warnings=(*case.warnings, OTHER_KEY))

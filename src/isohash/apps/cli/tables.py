@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isohash.retrieval.answer import VIEW_NAMES, shares_text, tie_text
+from isohash.retrieval.answer import shares_text, tie_text
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.demo import DemoResult
@@ -139,7 +139,7 @@ def answer_table(answer: Answer) -> Group:
     if answer.by == "plan":
         return _plan_table(answer, labels)
     by_code = "by code, " if answer.n_reranked else ""
-    near = [f"{VIEW_NAMES[view]}, {by_code}near = 1" for view in views]
+    near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
     table = _table(
         f"{answer.query}: {answer.summary}",

@@ -28,7 +28,7 @@ from isohash.apps.page.charts import (
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
 from isohash.features.cases.shown import DVH_BIN_GY
-from isohash.retrieval.answer import VIEW_NAMES, Answer, Match, shares_text, tie_text
+from isohash.retrieval.answer import Answer, Match, shares_text, tie_text
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.plan_code import predicted_doses
@@ -79,7 +79,6 @@ def render(session: Session, answer: Answer) -> str:
         levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
         pane=lambda pane: pane_svg(cropped(pane, crop), colours),
         colour=series_colour,
-        view_names=VIEW_NAMES,
         tie_text=tie_text,
         shares_text=shares_text,
         plan_text=plan_text,

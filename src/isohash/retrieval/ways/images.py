@@ -29,11 +29,12 @@ NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighb
 class ImagesWay:
     """By single views, or by the archive's first two together ("joint").
 
-    `own` are the views that the query has, `compare` compares it with all cases, `facts(i)` gives
-    id and facts of a case.
+    `items` is what the archive holds, `own` are the views that the query has, `compare` compares it
+    with all items, `facts(i)` gives id and facts of an item.
     """
 
     query: str
+    items: str
     own: Sequence[str]
     labels: Mapping[str, str]
     models: Mapping[str, HashModel]
@@ -106,6 +107,7 @@ class ImagesWay:
             by="joint" if len(weights) > 1 else next(iter(weights)),
             level=level,
             weights=weights,
+            labels={view: self.labels[view] for view in weights},
             found=found,
             n_considered=n_considered,
             n_reranked=n_reranked,
@@ -137,8 +139,9 @@ class ImagesWay:
         names = " and ".join(self.labels[view] for view in weights)
         first = next(iter(self.labels))
         alpha = f" (alpha {weights[first]:g})" if len(weights) > 1 else ""
-        how = "slice by slice" if level == "slice" else "as whole cases"
-        return f"cases by {names}{alpha}, compared {how}"
+        whole = "as whole cases" if len(self.labels) > 1 else "as wholes"
+        how = "slice by slice" if level == "slice" else whole
+        return f"{self.items} by {names}{alpha}, compared {how}"
 
 
 def _level(request: Request) -> Level:

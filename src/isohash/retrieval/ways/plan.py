@@ -191,6 +191,7 @@ class PlanWay:
             by="plan",
             level="case",
             weights={"plan": 1.0},
+            labels={"plan": "plan"},
             found=found,
             n_considered=n_planned,
             n_reranked=0,

@@ -232,6 +232,7 @@ class VectorsWay:
             by=VIEW,
             level="slice",
             weights={VIEW: 1.0},
+            labels={VIEW: "Euclidean"},
             found=found,
             n_considered=n_considered,
             n_reranked=min(n, n_considered),

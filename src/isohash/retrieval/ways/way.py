@@ -6,7 +6,7 @@ first that can answer it, and refuses what would mean nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,7 @@ class Ranking:
     by: str
     level: Level
     weights: Weights
+    labels: Mapping[str, str]
     found: Sequence[Ranked]
     n_considered: int
     n_reranked: int
