@@ -39,15 +39,19 @@ fuzz: $(VENV)/.all
 	$(BIN)/python tests/fuzz/dicom.py out/fuzz -max_total_time=$(SECONDS)
 	$(BIN)/python tests/fuzz/segments.py out/fuzz-segments -max_total_time=$(SECONDS)
 
+CPP := $(wildcard native/*.h native/*/*.hpp native/*/*.cpp native/*/*/*.hpp)
+
 lint: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(VENV)/.all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
 
 # Measure search, hashing and encoding on a quiet machine (10 minutes), and quote the results. A
 # stopped run goes on with the next measurement. ISOHASH_ISA=avx2 measures search at that level.

@@ -3,6 +3,7 @@
 Everything else about the package stands in pyproject.toml.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -30,6 +31,11 @@ else:
         "-g0",
     ]
 
+# For development: a warning stops the build, which is no longer optional.
+STRICT = os.environ.get("ISOHASH_WERROR") == "1"
+if STRICT:
+    COMPILE_ARGS.append("/WX" if sys.platform == "win32" else "-Werror")
+
 setup(
     ext_modules=[
         Extension(
@@ -42,7 +48,7 @@ setup(
             extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
             language="c++",
             py_limited_api=True,
-            optional=True,
+            optional=not STRICT,
         )
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

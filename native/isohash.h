@@ -2,7 +2,7 @@
  *
  * Rows are `row_bytes` bytes, one after another. For bit codes (metric hamming) a row is whole
  * 64-bit words; for symbol codes it holds symbols of 4 bits, two to the byte, of 8 or of 16 bits.
- * Symbols of 16 bits, and q where the metric is a Lee metric, are at most 32767.
+ * Symbols of 16 bits, and q where the metric is a Lee metric, are less than ISOHASH_LARGEST_Q.
  * Distances are divided by `scale`. Hits are ordered by (distance, position).
  * Every function may be called from several threads at once.
  */
@@ -14,6 +14,15 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Limits; tests compare them, and the numbers below, with those of the Python package. */
+#define ISOHASH_MOST_CODES INT64_C(4294967295)       /* of one search */
+#define ISOHASH_LARGEST_DISTANCE (INT32_MAX / 2 - 1) /* of two codes */
+#define ISOHASH_MOST_THREADS 1024
+#define ISOHASH_LARGEST_Q 32768
+#define ISOHASH_LARGEST_WRAPPED_Q 256 /* of isohash_wrap_symbols */
+#define ISOHASH_SHORTEST_TABLES 4     /* bits of a code in multi-index tables */
+#define ISOHASH_LONGEST_TABLES 64
 
 enum isohash_metric {
     ISOHASH_HAMMING = 0,     /* differing bits */
@@ -54,7 +63,7 @@ struct isohash_scan {
     const uint8_t *queries;
     int64_t n_queries;
     const uint8_t *codes;
-    int64_t n_codes;        /* fewer than 2^32 */
+    int64_t n_codes;        /* at most ISOHASH_MOST_CODES */
     const uint8_t *allowed; /* n_codes bytes, 0 leaves a code out; or null: all of them */
 };
 
@@ -71,10 +80,10 @@ int isohash_topk(const struct isohash_scan *scan, int64_t k, int32_t *distances,
 /* All distances, (n_queries, n_codes). `allowed` is not looked at. */
 int isohash_matrix(const struct isohash_scan *scan, int32_t *distances);
 
-/* The least distance of each query to the allowed codes of each case. Case c owns the codes start[c]
- * to start[c + 1] - 1: `start` (n_cases + 1,) never falls and leads from 0 to n_codes. `least` is
- * (n_queries, n_cases), INT32_MAX where no code of a case is allowed. Beyond it memory is needed
- * for blocks of codes only. */
+/* The least distance of each query to the allowed codes of each case. Case c owns the codes
+ * start[c] to start[c + 1] - 1: `start` (n_cases + 1,) never falls and leads from 0 to n_codes.
+ * `least` is (n_queries, n_cases), INT32_MAX where no code of a case is allowed. Beyond it memory
+ * is needed for blocks of codes only. */
 int isohash_least(const struct isohash_scan *scan, const int64_t *start, int64_t n_cases,
                   int32_t *least);
 
@@ -137,15 +146,16 @@ int64_t isohash_quantise(const struct isohash_projections *in, const uint8_t *wi
 
 /* ---- symbols as they are stored ----
  *
- * Symbol j of a row takes widths[j] bits, 1 to 16, the highest first; rows are padded with zero bits
- * to `row_bytes`, which hold them all. `symbols` has `length` symbols a row, larger bits are lost. */
+ * Symbol j of a row takes widths[j] bits, 1 to 16, the highest first; rows are padded with zero
+ * bits to `row_bytes`, which hold them all. `symbols` has `length` symbols a row, larger bits are
+ * lost. */
 void isohash_pack(const uint16_t *symbols, int64_t n, int64_t length, const uint8_t *widths,
                   int64_t row_bytes, uint8_t *packed);
 void isohash_unpack(const uint8_t *packed, int64_t n, int64_t length, const uint8_t *widths,
                     int64_t row_bytes, uint16_t *symbols);
 
-/* What stored symbols stand for. Group g of a row stores in widths[g] bits, packed as above, which of
- * its 2^widths[g] rows of spans[g] symbols it holds; `values` has these rows, group after group.
+/* What stored symbols stand for. Group g of a row stores in widths[g] bits, packed as above, which
+ * of its 2^widths[g] rows of spans[g] symbols it holds; `values` has these rows, group after group.
  * `symbols` is (n, sum of spans). Returns 0, or 1 where memory ran out. */
 int isohash_symbols(const uint8_t *packed, int64_t n, int64_t row_bytes, const uint8_t *widths,
                     const uint8_t *spans, int64_t n_groups, const uint16_t *values, int32_t threads,

@@ -60,8 +60,7 @@ void threshold_columns(const Row &row, const float *half_widths, int64_t first, 
     }
 }
 
-void threshold_row(const Row &row, const float *half_widths, uint8_t *packed,
-                   Places &borderline) {
+void threshold_row(const Row &row, const float *half_widths, uint8_t *packed, Places &borderline) {
     threshold_columns(row, half_widths, 0, packed, borderline);
 }
 
@@ -82,8 +81,7 @@ inline bool is_borderline(float value, float tolerance) {
            !(std::fabs(value) < largest_wrapped);
 }
 
-void wrap_columns(const Row &row, int64_t first, int32_t q, uint8_t *symbols,
-                  Places &borderline) {
+void wrap_columns(const Row &row, int64_t first, int32_t q, uint8_t *symbols, Places &borderline) {
     const float divisor = static_cast<float>(q), inverse = 1 / divisor;
     for (int64_t j = first; j < row.m; j++) {
         const float value = row.value(j);
@@ -101,9 +99,7 @@ void wrap_row(const Row &row, int32_t q, uint8_t *symbols, Places &borderline) {
 
 constexpr int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
-ISOHASH_AVX2 inline __m256 absolute(__m256 x) {
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-}
+ISOHASH_AVX2 inline __m256 absolute(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 ISOHASH_AVX2 inline __m256 distance_to_whole(__m256 x) {
     return absolute(_mm256_sub_ps(x, _mm256_round_ps(x, nearest)));
 }
@@ -113,12 +109,13 @@ ISOHASH_AVX2 inline __m256 distance_to_whole(__m256 x) {
 ISOHASH_AVX2 inline uint32_t packed_bits(const __m256 passed[4]) {
     __m256i v[4];
     for (int i = 0; i < 4; i++) v[i] = _mm256_castps_si256(passed[i]);
-    const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]),
-                                             _mm256_packs_epi32(v[2], v[3]));
+    const __m256i bytes =
+        _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
     // The low halves of all four lie before their high halves.
     const __m256i high_before_low = _mm256_setr_epi32(4, 0, 5, 1, 6, 2, 7, 3);
-    const __m256i reversed = _mm256_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, //
-                                              3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
+    const __m256i reversed =
+        _mm256_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, //
+                         3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
     return static_cast<uint32_t>(_mm256_movemask_epi8(
         _mm256_shuffle_epi8(_mm256_permutevar8x32_epi32(bytes, high_before_low), reversed)));
 }
@@ -147,7 +144,8 @@ ISOHASH_AVX2 void threshold_row_avx2(const Row &row, const float *half_widths, u
         }
         const uint32_t bits = packed_bits(inside);
         std::memcpy(packed + j / 8, &bits, sizeof bits);
-        const __m256 any = _mm256_or_ps(_mm256_or_ps(near[0], near[1]), _mm256_or_ps(near[2], near[3]));
+        const __m256 any =
+            _mm256_or_ps(_mm256_or_ps(near[0], near[1]), _mm256_or_ps(near[2], near[3]));
         if (_mm256_movemask_ps(any))
             for (int i = 0; i < 4; i++)
                 push_places(_mm256_movemask_ps(near[i]), row.place + j + 8 * i, borderline);
@@ -165,8 +163,7 @@ ISOHASH_AVX2 inline __m256i wrap_8(__m256 values, __m256 q, __m256 inverse) {
     return _mm256_cvttps_epi32(_mm256_sub_ps(rest, _mm256_and_ps(high, q)));
 }
 
-ISOHASH_AVX2 void wrap_row_avx2(const Row &row, int32_t q, uint8_t *symbols,
-                                Places &borderline) {
+ISOHASH_AVX2 void wrap_row_avx2(const Row &row, int32_t q, uint8_t *symbols, Places &borderline) {
     const __m256 divisor = _mm256_set1_ps(static_cast<float>(q));
     const __m256 inverse = _mm256_set1_ps(1 / static_cast<float>(q));
     const __m256 tolerances = _mm256_set1_ps(row.tolerance);
@@ -177,8 +174,8 @@ ISOHASH_AVX2 void wrap_row_avx2(const Row &row, int32_t q, uint8_t *symbols,
         const __m256 fits = _mm256_cmp_ps(absolute(eight), largest, _CMP_LT_OQ);
         const __m256i wrapped =
             _mm256_and_si256(wrap_8(eight, divisor, inverse), _mm256_castps_si256(fits));
-        const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(wrapped),
-                                               _mm256_extracti128_si256(wrapped, 1));
+        const __m128i words =
+            _mm_packus_epi32(_mm256_castsi256_si128(wrapped), _mm256_extracti128_si256(wrapped, 1));
         _mm_storel_epi64(reinterpret_cast<__m128i *>(symbols + j), _mm_packus_epi16(words, words));
         const __m256 near = _mm256_cmp_ps(distance_to_whole(eight), tolerances, _CMP_NGT_UQ);
         const int settle = _mm256_movemask_ps(near) | (~_mm256_movemask_ps(fits) & 0xff);
@@ -198,7 +195,8 @@ inline int64_t reached(const float *thresholds, int width, float value) {
 }
 
 // Whether a value is so near to the threshold below or above it that it may lie on its other side.
-inline bool is_near(const float *thresholds, int64_t n, int64_t count, float value, float tolerance) {
+inline bool is_near(const float *thresholds, int64_t n, int64_t count, float value,
+                    float tolerance) {
     const double v = value, near = tolerance;
     return (count > 0 && !(v - static_cast<double>(thresholds[count - 1]) > near)) ||
            (count < n && !(static_cast<double>(thresholds[count]) - v > near)) ||
@@ -212,7 +210,8 @@ void quantise_row(const Row &row, const uint8_t *widths, const float *thresholds
         const float value = row.value(j);
         const int64_t count = reached(thresholds, widths[j], value);
         indices[j] = static_cast<uint16_t>(count);
-        if (is_near(thresholds, n, count, value, row.tolerance)) borderline.push_back(row.place + j);
+        if (is_near(thresholds, n, count, value, row.tolerance))
+            borderline.push_back(row.place + j);
         thresholds += n;
     }
 }
@@ -301,18 +300,18 @@ int64_t isohash_threshold_turns(const isohash_projections *in, const float *half
                                 uint8_t *packed) {
     const isohash::ThresholdRow encode = isohash::best_threshold_row(in->portable);
     const int64_t row_bytes = (in->m + 7) / 8;
-    return isohash::each_row(
-        *in, [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
-            encode(row, half_widths, packed + i * row_bytes, borderline);
-        });
+    return isohash::each_row(*in,
+                             [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
+                                 encode(row, half_widths, packed + i * row_bytes, borderline);
+                             });
 }
 
 int64_t isohash_wrap_symbols(const isohash_projections *in, int32_t q, uint8_t *symbols) {
     const isohash::WrapRow encode = isohash::best_wrap_row(in->portable);
-    return isohash::each_row(
-        *in, [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
-            encode(row, q, symbols + i * in->m, borderline);
-        });
+    return isohash::each_row(*in,
+                             [&](const isohash::Row &row, int64_t i, isohash::Places &borderline) {
+                                 encode(row, q, symbols + i * in->m, borderline);
+                             });
 }
 
 int64_t isohash_quantise(const isohash_projections *in, const uint8_t *widths,

@@ -1,9 +1,9 @@
 // The AMX level: Hamming distances of large batches as products of matrices of bytes.
 //
-// With a query as bytes y = 2q - 1 (+1 for a set bit, -1 for a clear one) and a code as bytes -x (-1
-// for a set bit, 0 for a clear one), the distance is |q| + sum_i (-x_i) y_i: the accumulators begin
-// with the number of set bits of each query and end with distances. Codes are widened block by
-// block, so memory still holds one bit per bit. What is not a large batch falls to AVX-512.
+// With a query as bytes y = 2q - 1 (+1 for a set bit, -1 for a clear one) and a code as bytes -x
+// (-1 for a set bit, 0 for a clear one), the distance is |q| + sum_i (-x_i) y_i: the accumulators
+// begin with the number of set bits of each query and end with distances. Codes are widened block
+// by block, so memory still holds one bit per bit. What is not a large batch falls to AVX-512.
 
 #include "levels/kernels.hpp"
 
@@ -25,13 +25,13 @@ namespace isohash {
 namespace {
 
 using Vector = __m512i;
-constexpr int64_t side = 16;                           // rows of a tile; numbers in a row
-constexpr int64_t row_of_tile = 64;                    // bytes
+constexpr int64_t side = 16;        // rows of a tile; numbers in a row
+constexpr int64_t row_of_tile = 64; // bytes
 constexpr int64_t tile_bytes = side * row_of_tile;
-constexpr int64_t pair = 2 * side;                     // queries or codes of two tiles
-constexpr int64_t block_target_bytes = 256 << 10;      // of widened codes: an eighth of the cache
-constexpr int64_t chunks_per_slice = 8;                // words of a code between two stores
-constexpr int64_t enough_queries = 64;                 // widening codes must pay
+constexpr int64_t pair = 2 * side;                // queries or codes of two tiles
+constexpr int64_t block_target_bytes = 256 << 10; // of widened codes: an eighth of the cache
+constexpr int64_t chunks_per_slice = 8;           // words of a code between two stores
+constexpr int64_t enough_queries = 64;            // widening codes must pay
 
 // The compiler knows too little about what tile instructions read and write.
 inline void settle_memory() { asm volatile("" : : : "memory"); }
@@ -74,8 +74,8 @@ ISOHASH_AMX void widen_query(const uint64_t *query, int64_t words, int64_t numbe
     for (int64_t word = 0; word < words; word++) {
         const uint64_t bits = word_at(query + word);
         set_bits += __builtin_popcountll(bits);
-        const Vector bytes = _mm512_mask_blend_epi8(bits, _mm512_set1_epi8(-1),
-                                                    _mm512_set1_epi8(1));
+        const Vector bytes =
+            _mm512_mask_blend_epi8(bits, _mm512_set1_epi8(-1), _mm512_set1_epi8(1));
         _mm512_store_si512(place + (1 + word) * tiles * tile_bytes, bytes);
     }
     _mm512_store_si512(place, _mm512_set1_epi32(static_cast<int>(set_bits)));
@@ -102,10 +102,10 @@ ISOHASH_AMX inline Vector four_columns(Vector words_0_to_7, Vector words_8_to_15
 ISOHASH_AMX inline void masks_of_columns(Vector columns, uint64_t masks[8]) {
     const Vector first = _mm512_set1_epi16(0x000f), second = _mm512_set1_epi16(0x00f0);
     const Vector by_4 = _mm512_srli_epi16(columns, 4), by_8 = _mm512_srli_epi16(columns, 8);
-    const Vector low = _mm512_or_si512(_mm512_and_si512(columns, first),
-                                       _mm512_and_si512(by_4, second));
-    const Vector high = _mm512_or_si512(_mm512_and_si512(by_4, first),
-                                        _mm512_and_si512(by_8, second));
+    const Vector low =
+        _mm512_or_si512(_mm512_and_si512(columns, first), _mm512_and_si512(by_4, second));
+    const Vector high =
+        _mm512_or_si512(_mm512_and_si512(by_4, first), _mm512_and_si512(by_8, second));
     alignas(32) uint64_t lows[4], highs[4];
     _mm256_store_si256(reinterpret_cast<__m256i *>(lows), _mm512_cvtepi16_epi8(low));
     _mm256_store_si256(reinterpret_cast<__m256i *>(highs), _mm512_cvtepi16_epi8(high));
@@ -203,7 +203,7 @@ class Products : public BatchKernel {
 
     ISOHASH_AMX void run(const Shape &shape, const uint8_t *prepared, int64_t first, int64_t n,
                          const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
-                            const Interest *, uint64_t *) const override {
+                         const Interest *, uint64_t *) const override {
         const int64_t words = shape.words(), code_tile = words * tile_bytes;
         const Queries queries{prepared + first / group() * group_bytes(shape), group() / side};
         use_full_tiles();

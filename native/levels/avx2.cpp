@@ -48,8 +48,8 @@ ISOHASH_AVX2 inline Vector differing(const uint64_t *a, const uint64_t *b, int64
     while (first < last) {
         Vector bytes = _mm256_setzero_si256();
         for (const int64_t end = std::min(last, first + fit); first < end; first += vector_words)
-            bytes = _mm256_add_epi8(bytes,
-                                    count_bytes(_mm256_xor_si256(load(a + first), load(b + first))));
+            bytes = _mm256_add_epi8(
+                bytes, count_bytes(_mm256_xor_si256(load(a + first), load(b + first))));
         total = _mm256_add_epi64(total, sums_of_8_bytes(bytes));
     }
     return total;
@@ -58,7 +58,8 @@ ISOHASH_AVX2 inline Vector differing(const uint64_t *a, const uint64_t *b, int64
 ISOHASH_AVX2 inline int32_t differing_tail(const uint64_t *a, const uint64_t *b, int64_t first,
                                            int64_t last) {
     int64_t sum = 0;
-    for (; first < last; first++) sum += __builtin_popcountll(word_at(a + first) ^ word_at(b + first));
+    for (; first < last; first++)
+        sum += __builtin_popcountll(word_at(a + first) ^ word_at(b + first));
     return static_cast<int32_t>(sum);
 }
 
@@ -66,8 +67,8 @@ ISOHASH_AVX2 inline int32_t differing_tail(const uint64_t *a, const uint64_t *b,
 ISOHASH_AVX2 inline __m128i four_totals(Vector s0, Vector s1, Vector s2, Vector s3) {
     const Vector s01 = _mm256_or_si256(s0, _mm256_slli_epi64(s1, 32));
     const Vector s23 = _mm256_or_si256(s2, _mm256_slli_epi64(s3, 32));
-    const Vector pairs = _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23),
-                                          _mm256_unpackhi_epi64(s01, s23));
+    const Vector pairs =
+        _mm256_add_epi32(_mm256_unpacklo_epi64(s01, s23), _mm256_unpackhi_epi64(s01, s23));
     return _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
 }
 
@@ -84,8 +85,7 @@ ISOHASH_AVX2 void hamming_64_bits(const uint64_t *query, const uint64_t *codes, 
     int64_t i = 0;
     for (; i + 4 <= m; i += 4) {
         const Vector counts = count_bytes(_mm256_xor_si256(q, load(codes + i)));
-        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i),
-                         low_halves(sums_of_8_bytes(counts)));
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), low_halves(sums_of_8_bytes(counts)));
     }
     for (; i < m; i++) out[i] = differing_tail(query, codes + i, 0, 1);
 }
@@ -93,8 +93,8 @@ ISOHASH_AVX2 void hamming_64_bits(const uint64_t *query, const uint64_t *codes, 
 // Codes of two words: a vector holds two of them.
 ISOHASH_AVX2 void hamming_128_bits(const uint64_t *query, const uint64_t *codes, int64_t m,
                                    int32_t *out) {
-    const Vector q = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i *>(query)));
+    const Vector q =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i *>(query)));
     int64_t i = 0;
     for (; i + 4 <= m; i += 4) {
         const uint64_t *code = codes + 2 * i;
@@ -116,14 +116,14 @@ ISOHASH_AVX2 void hamming_four_codes(const uint64_t *query, const uint64_t *code
     for (; i + 4 <= m; i += 4) {
         const uint64_t *c0 = codes + i * words, *c1 = c0 + words, *c2 = c1 + words,
                        *c3 = c2 + words;
-        __m128i totals = four_totals(differing(query, c0, 0, whole), differing(query, c1, 0, whole),
-                                     differing(query, c2, 0, whole), differing(query, c3, 0, whole));
+        __m128i totals =
+            four_totals(differing(query, c0, 0, whole), differing(query, c1, 0, whole),
+                        differing(query, c2, 0, whole), differing(query, c3, 0, whole));
         if (whole < words)
-            totals = _mm_add_epi32(totals,
-                                   _mm_setr_epi32(differing_tail(query, c0, whole, words),
-                                                  differing_tail(query, c1, whole, words),
-                                                  differing_tail(query, c2, whole, words),
-                                                  differing_tail(query, c3, whole, words)));
+            totals = _mm_add_epi32(totals, _mm_setr_epi32(differing_tail(query, c0, whole, words),
+                                                          differing_tail(query, c1, whole, words),
+                                                          differing_tail(query, c2, whole, words),
+                                                          differing_tail(query, c3, whole, words)));
         _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), totals);
     }
     for (; i < m; i++) out[i] = differing_tail(query, codes + i * words, 0, words);
@@ -250,8 +250,8 @@ ISOHASH_AVX2 inline int32_t symbol_distance(const uint8_t *a, const uint8_t *b, 
     Vector total = _mm256_setzero_si256();
     int64_t j = 0;
     for (; j + vector_bytes <= width; j += vector_bytes)
-        total = _mm256_add_epi32(total,
-                                 sums_of_bytes<sums, two_a_byte>(load(a + j), load(b + j), q));
+        total =
+            _mm256_add_epi32(total, sums_of_bytes<sums, two_a_byte>(load(a + j), load(b + j), q));
     if (j < width) { // equal padding adds nothing under any metric
         alignas(32) uint8_t pads[2][vector_bytes] = {};
         std::memcpy(pads[0], a + j, static_cast<size_t>(width - j));
@@ -315,8 +315,8 @@ ISOHASH_AVX2 int64_t find_below(const int32_t *distances, int64_t start, int64_t
     for (; i + 16 <= m; i += 16) {
         const Vector low = _mm256_cmpgt_epi32(limits, load(distances + i));
         const Vector high = _mm256_cmpgt_epi32(limits, load(distances + i + 8));
-        const unsigned below = static_cast<unsigned>(_mm256_movemask_epi8(_mm256_packs_epi16(
-            _mm256_packs_epi32(low, high), _mm256_setzero_si256())));
+        const unsigned below = static_cast<unsigned>(_mm256_movemask_epi8(
+            _mm256_packs_epi16(_mm256_packs_epi32(low, high), _mm256_setzero_si256())));
         if (below) break;
     }
     while (i < m && distances[i] >= limit) i++;

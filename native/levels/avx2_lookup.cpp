@@ -19,17 +19,15 @@ namespace isohash {
 namespace {
 
 using namespace avx2;
-constexpr int64_t lane = 16;                       // entries of a table, rows of a transpose
-constexpr int64_t set_vectors = 4;                 // vectors of codes that share a table's load
+constexpr int64_t lane = 16;       // entries of a table, rows of a transpose
+constexpr int64_t set_vectors = 4; // vectors of codes that share a table's load
 constexpr int64_t set_rows = set_vectors * vector_bytes;
-constexpr int64_t block_target_bytes = 32 << 10;   // of rearranged codes
-constexpr int64_t positions_per_chunk = 128;       // 16 KB of rearranged codes: half of the cache
+constexpr int64_t block_target_bytes = 32 << 10; // of rearranged codes
+constexpr int64_t positions_per_chunk = 128;     // 16 KB of rearranged codes: half of the cache
 constexpr int64_t table_bytes = lane * lane;
 
 // Bits are looked up four at a time: a byte of them is two symbols of sixteen.
-bool two_a_byte(const Shape &shape) {
-    return shape.symbol_bits <= 4;
-}
+bool two_a_byte(const Shape &shape) { return shape.symbol_bits <= 4; }
 
 int64_t positions_of(const Shape &shape) {
     return two_a_byte(shape) ? 2 * shape.row_bytes : shape.row_bytes;
@@ -127,8 +125,8 @@ ISOHASH_AVX2 inline void widen(WideSums &sums, Vector bytes) {
 
 // Adds (or, at first, writes) 32 sums to 32 distances.
 ISOHASH_AVX2 inline void store_sums(const WideSums &sums, int32_t *out, bool add) {
-    const Vector low = _mm256_unpacklo_epi16(sums.even, sums.odd);   // codes 0-7 and 16-23
-    const Vector high = _mm256_unpackhi_epi16(sums.even, sums.odd);  // codes 8-15 and 24-31
+    const Vector low = _mm256_unpacklo_epi16(sums.even, sums.odd);  // codes 0-7 and 16-23
+    const Vector high = _mm256_unpackhi_epi16(sums.even, sums.odd); // codes 8-15 and 24-31
     const __m128i in_order[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
                                  _mm256_extracti128_si256(low, 1),
                                  _mm256_extracti128_si256(high, 1)};
@@ -214,8 +212,7 @@ class Lookup : public BatchKernel {
     void prepare_queries(const Shape &shape, const uint8_t *queries, int64_t n,
                          uint8_t *out) const override {
         for (int32_t a = 0; a < lane; a++)
-            for (int32_t b = 0; b < lane; b++)
-                *out++ = static_cast<uint8_t>(step_of(shape, a, b));
+            for (int32_t b = 0; b < lane; b++) *out++ = static_cast<uint8_t>(step_of(shape, a, b));
         for (int64_t i = 0; i < n * shape.row_bytes; i++) {
             *out++ = static_cast<uint8_t>(queries[i] << 4);
             if (two_a_byte(shape)) *out++ = queries[i] & 0xf0;
@@ -233,8 +230,8 @@ class Lookup : public BatchKernel {
     }
 
     void run(const Shape &shape, const uint8_t *queries, int64_t first, int64_t n,
-             const uint8_t *block, int64_t m, int32_t *out, int64_t ld,
-             const Interest *, uint64_t *) const override {
+             const uint8_t *block, int64_t m, int32_t *out, int64_t ld, const Interest *,
+             uint64_t *) const override {
         const int64_t positions = positions_of(shape);
         const uint8_t *offsets = queries + table_bytes + first * positions;
         const int64_t per_byte = 255 / std::max(1, largest_step(shape));

@@ -46,8 +46,7 @@ ISOHASH_AVX512 inline int64_t total(Vector v) {
     return words[0] + words[1] + words[2] + words[3] + words[4] + words[5] + words[6] + words[7];
 }
 
-ISOHASH_AVX512 inline int32_t one_code(const uint64_t *query, const uint64_t *code,
-                                       int64_t words) {
+ISOHASH_AVX512 inline int32_t one_code(const uint64_t *query, const uint64_t *code, int64_t words) {
     int64_t sum = 0;
     for (int64_t j = 0; j < words; j++)
         sum += __builtin_popcountll(word_at(query + j) ^ word_at(code + j));
@@ -126,8 +125,8 @@ ISOHASH_AVX512 void hamming_long_codes(const uint64_t *query, const uint64_t *co
             for (int r = 0; r < 4; r++) {
                 _mm_prefetch(ahead + 64 * r, _MM_HINT_T0);
                 const int64_t place = j + r * vector_words;
-                sums[r] = _mm512_add_epi64(sums[r],
-                                           differing(load(query + place), load(code + place)));
+                sums[r] =
+                    _mm512_add_epi64(sums[r], differing(load(query + place), load(code + place)));
             }
         }
         const Vector all = _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]),
@@ -240,13 +239,13 @@ bool machine_has_it() {
 } // namespace
 
 const Level *avx512_level() {
-    static const Level level = {
-        {hamming, avx512_symbols(ISOHASH_LEE), avx512_symbols(ISOHASH_SQUARED_LEE),
-         avx512_symbols(ISOHASH_DIFFERENT), avx512_symbols(ISOHASH_ABSOLUTE),
-         avx512_symbols(ISOHASH_SQUARED)},
-        {avx512_slices(), avx512_squares(), &tiles, avx2_lookup(), nullptr},
-        find_below,
-        least};
+    static const Level level = {{hamming, avx512_symbols(ISOHASH_LEE),
+                                 avx512_symbols(ISOHASH_SQUARED_LEE),
+                                 avx512_symbols(ISOHASH_DIFFERENT),
+                                 avx512_symbols(ISOHASH_ABSOLUTE), avx512_symbols(ISOHASH_SQUARED)},
+                                {avx512_slices(), avx512_squares(), &tiles, avx2_lookup(), nullptr},
+                                find_below,
+                                least};
     return machine_has_it() && avx2_lookup() ? &level : nullptr;
 }
 

@@ -6,8 +6,7 @@
 #include "levels/kernels.hpp"
 #include "levels/simd_x86.hpp"
 
-#define ISOHASH_AVX512                                                                             \
-    ISOHASH_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")
+#define ISOHASH_AVX512 ISOHASH_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")
 
 namespace isohash {
 

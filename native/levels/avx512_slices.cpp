@@ -26,12 +26,12 @@ namespace {
 
 constexpr int64_t block_codes = 512, word_bits = 64;
 constexpr int64_t slice_bytes = 64;
-constexpr int64_t pair_bytes = 2 * slice_bytes;  // a slice and its complement
-constexpr int64_t chunk_bits = 128;              // positions counted at once: 16 KB of slices
-constexpr int64_t state_slices = 16;             // of a sum: up to 65 535
-constexpr int64_t enough_queries = 24;           // that pay for turning the codes
+constexpr int64_t pair_bytes = 2 * slice_bytes; // a slice and its complement
+constexpr int64_t chunk_bits = 128;             // positions counted at once: 16 KB of slices
+constexpr int64_t state_slices = 16;            // of a sum: up to 65 535
+constexpr int64_t enough_queries = 24;          // that pay for turning the codes
 constexpr int64_t mark_words = block_codes / 64;
-constexpr int64_t most_queries = 64;             // counted together
+constexpr int64_t most_queries = 64; // counted together
 
 ISOHASH_SLICES_INLINE Vector load_slice(const void *p) { return _mm512_load_si512(p); }
 ISOHASH_SLICES_INLINE void store_slice(void *p, Vector v) { _mm512_store_si512(p, v); }
@@ -90,8 +90,7 @@ ISOHASH_SLICES void store_slices(const uint8_t rows[64][64], uint8_t *out) {
             uint8_t *place = out + (j / 2 * 16 + 2 * k + j % 2) * pair_bytes;
             const Vector slice = groups[k][j];
             store_slice(place, slice);
-            store_slice(place + slice_bytes,
-                        _mm512_xor_si512(slice, _mm512_set1_epi32(-1)));
+            store_slice(place + slice_bytes, _mm512_xor_si512(slice, _mm512_set1_epi32(-1)));
         }
     }
 }
@@ -139,7 +138,8 @@ template <int levels> struct Adders {
 template <> struct Adders<1> {
     ISOHASH_SLICES_INLINE static Vector run(Vector *sums, const uint8_t *slices,
                                             const uint16_t *offsets) {
-        return full_adder(sums[0], load_slice(slices + offsets[0]), load_slice(slices + offsets[1]));
+        return full_adder(sums[0], load_slice(slices + offsets[0]),
+                          load_slice(slices + offsets[1]));
     }
 };
 
@@ -314,8 +314,8 @@ class Slices : public BatchKernel {
         for (int64_t p = 0; p < n; p += 32, bits += 4, out += 64) {
             uint32_t set;
             std::memcpy(&set, bits, sizeof set);
-            store_slice(out, _mm512_mask_add_epi16(places, set, places,
-                                                   _mm512_set1_epi16(slice_bytes)));
+            store_slice(out,
+                        _mm512_mask_add_epi16(places, set, places, _mm512_set1_epi16(slice_bytes)));
             places = _mm512_add_epi16(places, _mm512_set1_epi16(32 * pair_bytes));
         }
         return out;

@@ -14,7 +14,7 @@
 
 #include "levels/avx512.hpp"
 
-#define ISOHASH_VNNI                                                                            \
+#define ISOHASH_VNNI                                                                               \
     ISOHASH_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vnni,popcnt")
 
 namespace isohash {
@@ -53,7 +53,8 @@ Sums sums_of(const Shape &shape, const uint8_t *row) {
     return all;
 }
 
-template <bool bytes> ISOHASH_VNNI inline Vector add_products(Vector sum, Vector code, Vector query) {
+template <bool bytes>
+ISOHASH_VNNI inline Vector add_products(Vector sum, Vector code, Vector query) {
     return bytes ? _mm512_dpbusd_epi32(sum, code, query) : _mm512_dpwssd_epi32(sum, code, query);
 }
 
@@ -85,8 +86,7 @@ ISOHASH_VNNI void square_tile(const Rows &queries, int64_t query, const Rows &co
             of_codes, _mm256_set_m128i(_mm_set1_epi32(static_cast<int>(of_query[1])),
                                        _mm_set1_epi32(static_cast<int>(of_query[0]))));
         const __m256i products = eight_totals(sums + r * tile);
-        const __m256i distances =
-            _mm256_sub_epi32(constants, _mm256_add_epi32(products, products));
+        const __m256i distances = _mm256_sub_epi32(constants, _mm256_add_epi32(products, products));
         int32_t *row = out + r * ld;
         _mm_storeu_si128(reinterpret_cast<__m128i *>(row), _mm256_castsi256_si128(distances));
         _mm_storeu_si128(reinterpret_cast<__m128i *>(row + ld),

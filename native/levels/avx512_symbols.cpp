@@ -57,10 +57,9 @@ ISOHASH_AVX512 inline Vector different(Vector a, Vector b, Vector) {
 
 template <Sums sums> ISOHASH_AVX512 inline Vector of_both_halves(Vector a, Vector b, Vector q) {
     const Vector low = _mm512_set1_epi8(15);
-    return _mm512_add_epi32(
-        sums(_mm512_and_si512(a, low), _mm512_and_si512(b, low), q),
-        sums(_mm512_and_si512(_mm512_srli_epi16(a, 4), low),
-             _mm512_and_si512(_mm512_srli_epi16(b, 4), low), q));
+    return _mm512_add_epi32(sums(_mm512_and_si512(a, low), _mm512_and_si512(b, low), q),
+                            sums(_mm512_and_si512(_mm512_srli_epi16(a, 4), low),
+                                 _mm512_and_si512(_mm512_srli_epi16(b, 4), low), q));
 }
 
 // ---- symbols of two bytes, up to 32767 ----
@@ -136,8 +135,7 @@ ISOHASH_AVX512 void distances(const Shape &shape, const uint8_t *query, const ui
                                              : _mm512_set1_epi8(static_cast<char>(shape.q));
     for (int64_t i = 0; i < m; i += 8) {
         const uint8_t *rows[8];
-        for (int64_t r = 0; r < 8; r++)
-            rows[r] = codes + std::min(i + r, m - 1) * shape.row_bytes;
+        for (int64_t r = 0; r < 8; r++) rows[r] = codes + std::min(i + r, m - 1) * shape.row_bytes;
         const __m256i eight = eight_codes<sums>(query, rows, shape.row_bytes, q);
         if (i + 8 <= m) {
             store_8(out + i, eight);

@@ -49,9 +49,8 @@ void hamming(const Shape &shape, const uint8_t *query, const uint8_t *codes, int
         int32_t totals[4];
         vst1q_s32(totals, vreinterpretq_s32_u32(four_totals(sums)));
         for (int r = 0; r < 4; r++)
-            out[i + r] = totals[r] + (whole < row ? differing_word(query + whole,
-                                                                   code + r * row + whole)
-                                                  : 0);
+            out[i + r] = totals[r] +
+                         (whole < row ? differing_word(query + whole, code + r * row + whole) : 0);
     }
     for (; i < m; i++) {
         const uint8_t *code = codes + i * row;

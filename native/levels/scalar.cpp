@@ -101,12 +101,11 @@ int64_t find_below(const int32_t *distances, int64_t start, int64_t m, int32_t l
 
 int32_t least(const int32_t *distances, int64_t m) { return least_of(distances, m); }
 
-const Level level = {
-    {hamming, symbols<lee_step>, symbols<squared_lee_step>, symbols<different_step>,
-     symbols<absolute_step>, symbols<squared_step>},
-    {},
-    find_below,
-    least};
+const Level level = {{hamming, symbols<lee_step>, symbols<squared_lee_step>,
+                      symbols<different_step>, symbols<absolute_step>, symbols<squared_step>},
+                     {},
+                     find_below,
+                     least};
 
 } // namespace
 

@@ -17,18 +17,29 @@ struct Kind {
     int32_t q, scale, symbol_bits = 8;
 };
 
-constexpr Kind kinds[] = {{ISOHASH_HAMMING, 2, 1, 1},       {ISOHASH_HAMMING, 2, 2, 1},
-                          {ISOHASH_LEE, 5, 1},           {ISOHASH_LEE, 16, 1},
-                          {ISOHASH_LEE, 255, 1},         {ISOHASH_LEE, 256, 1},
-                          {ISOHASH_SQUARED_LEE, 16, 1},  {ISOHASH_SQUARED_LEE, 17, 1},
-                          {ISOHASH_SQUARED_LEE, 256, 1}, {ISOHASH_DIFFERENT, 10, 1},
+constexpr Kind kinds[] = {{ISOHASH_HAMMING, 2, 1, 1},
+                          {ISOHASH_HAMMING, 2, 2, 1},
+                          {ISOHASH_LEE, 5, 1},
+                          {ISOHASH_LEE, 16, 1},
+                          {ISOHASH_LEE, 255, 1},
+                          {ISOHASH_LEE, 256, 1},
+                          {ISOHASH_SQUARED_LEE, 16, 1},
+                          {ISOHASH_SQUARED_LEE, 17, 1},
+                          {ISOHASH_SQUARED_LEE, 256, 1},
+                          {ISOHASH_DIFFERENT, 10, 1},
                           {ISOHASH_DIFFERENT, 256, 1},
-                          {ISOHASH_LEE, 16, 1, 4},       {ISOHASH_SQUARED_LEE, 16, 1, 4},
-                          {ISOHASH_DIFFERENT, 16, 1, 4}, {ISOHASH_ABSOLUTE, 256, 1},
-                          {ISOHASH_ABSOLUTE, 16, 1, 4},  {ISOHASH_SQUARED, 256, 1},
-                          {ISOHASH_SQUARED, 16, 1},      {ISOHASH_SQUARED, 16, 1, 4},
-                          {ISOHASH_LEE, 4000, 1, 16},    {ISOHASH_SQUARED_LEE, 1001, 1, 16},
-                          {ISOHASH_DIFFERENT, 999, 1, 16}, {ISOHASH_ABSOLUTE, 32768, 1, 16},
+                          {ISOHASH_LEE, 16, 1, 4},
+                          {ISOHASH_SQUARED_LEE, 16, 1, 4},
+                          {ISOHASH_DIFFERENT, 16, 1, 4},
+                          {ISOHASH_ABSOLUTE, 256, 1},
+                          {ISOHASH_ABSOLUTE, 16, 1, 4},
+                          {ISOHASH_SQUARED, 256, 1},
+                          {ISOHASH_SQUARED, 16, 1},
+                          {ISOHASH_SQUARED, 16, 1, 4},
+                          {ISOHASH_LEE, 4000, 1, 16},
+                          {ISOHASH_SQUARED_LEE, 1001, 1, 16},
+                          {ISOHASH_DIFFERENT, 999, 1, 16},
+                          {ISOHASH_ABSOLUTE, 32768, 1, 16},
                           {ISOHASH_SQUARED, 2600, 1, 16}};
 constexpr int64_t widths[] = {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 64, 100, 160};
 
@@ -108,7 +119,8 @@ int64_t failures(int level, const Kind &kind, int64_t width, int64_t n_queries, 
                                     static_cast<const uint8_t *>(allowed.data())}) {
             scan.allowed = mask;
             const Answers expected = answers_of(scan, ISOHASH_SCALAR, 1, k);
-            for (const int threads : {1, 3}) failed += !(answers_of(scan, level, threads, k) == expected);
+            for (const int threads : {1, 3})
+                failed += !(answers_of(scan, level, threads, k) == expected);
         }
     return failed;
 }

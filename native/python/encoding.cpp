@@ -17,8 +17,9 @@ struct ProjectionArgs {
     bool read(PyObject *const *args) {
         int64_t threads, portable;
         if (!products.take(args[0], false) || !read_int(args[1], 1, INT32_MAX, in.m) ||
-            !read_int(args[3], 1, 1024, threads) || !read_int(args[4], 0, 1, portable) ||
-            !tolerances.take(args[2], false) || !borderline.take(args[5], true) || !offsets.take(args[6], false))
+            !read_int(args[3], 1, ISOHASH_MOST_THREADS, threads) ||
+            !read_int(args[4], 0, 1, portable) || !tolerances.take(args[2], false) ||
+            !borderline.take(args[5], true) || !offsets.take(args[6], false))
             return false;
         const int64_t row_bytes = in.m * static_cast<int64_t>(sizeof(float));
         if (products.bytes() % row_bytes || offsets.bytes() != row_bytes)
@@ -64,8 +65,9 @@ PyObject *wrap_symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ProjectionArgs all;
     View symbols;
     int64_t q;
-    if (!has_args(n, n_projection_args + 2) || !all.read(args) || !read_int(args[7], 2, 256, q) ||
-        !symbols.take(args[8], true) || !is_array(symbols, all.in.n * all.in.m, 1))
+    if (!has_args(n, n_projection_args + 2) || !all.read(args) ||
+        !read_int(args[7], 2, ISOHASH_LARGEST_WRAPPED_Q, q) || !symbols.take(args[8], true) ||
+        !is_array(symbols, all.in.n * all.in.m, 1))
         return nullptr;
     int64_t count;
     Py_BEGIN_ALLOW_THREADS
@@ -187,7 +189,7 @@ PyObject *symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
     if (!has_args(n, 7) || !packed.take(args[0], false) ||
         !read_int(args[1], 1, INT32_MAX, row_bytes) || !widths.take(args[2], false) ||
         !spans.take(args[3], false) || !values.take(args[4], false) ||
-        !read_int(args[5], 1, 1024, threads) || !out.take(args[6], true))
+        !read_int(args[5], 1, ISOHASH_MOST_THREADS, threads) || !out.take(args[6], true))
         return nullptr;
     const int64_t rows = packed.bytes() / row_bytes;
     if (!is_array(packed, rows * row_bytes, 1) ||
@@ -195,10 +197,10 @@ PyObject *symbols(PyObject *, PyObject *const *args, Py_ssize_t n) {
         return nullptr;
     int failed;
     Py_BEGIN_ALLOW_THREADS
-    failed = isohash_symbols(packed.as<const uint8_t>(), rows, row_bytes,
-                             widths.as<const uint8_t>(), spans.as<const uint8_t>(), widths.bytes(),
-                             values.as<const uint16_t>(), static_cast<int32_t>(threads),
-                             out.as<uint16_t>());
+    failed =
+        isohash_symbols(packed.as<const uint8_t>(), rows, row_bytes, widths.as<const uint8_t>(),
+                        spans.as<const uint8_t>(), widths.bytes(), values.as<const uint16_t>(),
+                        static_cast<int32_t>(threads), out.as<uint16_t>());
     Py_END_ALLOW_THREADS
     return none_unless(failed);
 }

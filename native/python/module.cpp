@@ -17,8 +17,7 @@ PyObject *level_status(PyObject *, PyObject *const *args, Py_ssize_t n) {
     return PyLong_FromLong(status);
 }
 
-template <Function *function>
-PyMethodDef method(const char *name, const char *doc) {
+template <Function *function> PyMethodDef method(const char *name, const char *doc) {
     // The limited API declares one type for all kinds of methods; METH_FASTCALL tells them apart.
     return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
             METH_FASTCALL, doc};
@@ -56,9 +55,15 @@ int add_constants(PyObject *module) {
 
 PyModuleDef_Slot slots[] = {{Py_mod_exec, reinterpret_cast<void *>(add_constants)}, {0, nullptr}};
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "isohash._native",
-                          "Compiled kernels; see isohash.native.", 0, methods,
-                          slots, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                          "isohash._native",
+                          "Compiled kernels; see isohash.native.",
+                          0,
+                          methods,
+                          slots,
+                          nullptr,
+                          nullptr,
+                          nullptr};
 
 } // namespace
 

@@ -58,8 +58,9 @@ struct ScanArgs {
     bool read(PyObject *const *args) {
         int64_t level, metric, q, scale, threads, symbol_bits;
         if (!read_int(args[0], 0, ISOHASH_N_LEVELS - 1, level) ||
-            !read_int(args[1], 0, ISOHASH_N_METRICS - 1, metric) || !read_int(args[2], 2, 32768, q) ||
-            !read_int(args[3], 1, 2, scale) || !read_int(args[4], 1, 1024, threads) ||
+            !read_int(args[1], 0, ISOHASH_N_METRICS - 1, metric) ||
+            !read_int(args[2], 2, ISOHASH_LARGEST_Q, q) || !read_int(args[3], 1, 2, scale) ||
+            !read_int(args[4], 1, ISOHASH_MOST_THREADS, threads) ||
             !read_int(args[5], 1, 16, symbol_bits) ||
             !read_int(args[6], 1, INT32_MAX, scan.row_bytes) || !queries.take(args[7], false) ||
             !codes.take(args[8], false))
@@ -98,7 +99,7 @@ struct ScanArgs {
         scan.codes = codes.as<const uint8_t>();
         scan.n_queries = queries.bytes() / row;
         scan.n_codes = codes.bytes() / row;
-        return scan.n_codes <= INT64_C(0xffffffff) || refuse("more than 2^32 - 1 codes");
+        return scan.n_codes <= ISOHASH_MOST_CODES || refuse("more than 2^32 - 1 codes");
     }
 };
 

@@ -98,7 +98,7 @@ PyObject *within(PyObject *, PyObject *const *args, Py_ssize_t n) {
     ScanArgs in;
     int64_t radius;
     if (!has_args(n, n_scan_args + 2) || !in.read(args) || !in.read_allowed(args[n_scan_args]) ||
-        !read_int(args[n_scan_args + 1], 0, INT32_MAX / 2 - 1, radius))
+        !read_int(args[n_scan_args + 1], 0, ISOHASH_LARGEST_DISTANCE, radius))
         return nullptr;
     isohash_found *found;
     Py_BEGIN_ALLOW_THREADS
@@ -126,17 +126,17 @@ void free_tables(PyObject *capsule) { isohash_tables_free(tables_in(capsule)); }
 PyObject *tables_build(PyObject *, PyObject *const *args, Py_ssize_t n) {
     View codes;
     int64_t length;
-    if (!has_args(n, 2) || !codes.take(args[0], false) || !read_int(args[1], 4, 64, length))
+    if (!has_args(n, 2) || !codes.take(args[0], false) ||
+        !read_int(args[1], ISOHASH_SHORTEST_TABLES, ISOHASH_LONGEST_TABLES, length))
         return nullptr;
     const int64_t n_codes = codes.bytes() / 8;
-    if (codes.bytes() % 8 || n_codes > INT64_C(0xffffffff)) {
+    if (codes.bytes() % 8 || n_codes > ISOHASH_MOST_CODES) {
         refuse("codes must be fewer than 2^32 whole words");
         return nullptr;
     }
     isohash_tables *tables;
     Py_BEGIN_ALLOW_THREADS
-    tables = isohash_tables_build(codes.as<const uint8_t>(), n_codes,
-                                  static_cast<int32_t>(length));
+    tables = isohash_tables_build(codes.as<const uint8_t>(), n_codes, static_cast<int32_t>(length));
     Py_END_ALLOW_THREADS
     return tables ? PyCapsule_New(tables, tables_name, free_tables) : PyErr_NoMemory();
 }

@@ -1,5 +1,5 @@
-// What becomes of distances: the k nearest are kept, all are written down, the least of each case is,
-// or those within a radius are collected.
+// What becomes of distances: the k nearest are kept, all are written down, the least of each case
+// is, or those within a radius are collected.
 #pragma once
 
 #include <algorithm>
@@ -139,14 +139,11 @@ class Within : public Consumer {
         : first_(queries.first), limit_(limit), find_below_(find_below),
           keys_(static_cast<size_t>(queries.size())) {}
 
-    Interest interest(int64_t) override {
-        return {limit_, std::numeric_limits<int64_t>::max()};
-    }
+    Interest interest(int64_t) override { return {limit_, std::numeric_limits<int64_t>::max()}; }
     void take_marked(int64_t query, const int32_t *distances, const uint64_t *marks, int64_t m,
                      Places places) override {
         std::vector<Key> &keys = keys_[static_cast<size_t>(query - first_)];
-        each_mark(marks, m,
-                  [&](int64_t i) { keys.push_back(key_of(distances[i], places[i])); });
+        each_mark(marks, m, [&](int64_t i) { keys.push_back(key_of(distances[i], places[i])); });
     }
     void take(int64_t query, const int32_t *distances, int64_t m, Places places) override {
         std::vector<Key> &keys = keys_[static_cast<size_t>(query - first_)];

@@ -31,8 +31,7 @@ Range part_of(Range whole, int64_t i, int64_t n) {
 }
 
 Shape shape_of(const isohash_scan &scan) {
-    return {static_cast<isohash_metric>(scan.metric), scan.row_bytes, scan.q,
-            scan.symbol_bits};
+    return {static_cast<isohash_metric>(scan.metric), scan.row_bytes, scan.q, scan.symbol_bits};
 }
 
 const uint8_t *query_row(const isohash_scan &scan, int64_t i) {
@@ -118,7 +117,8 @@ Split split_of(const isohash_scan &scan) {
     const int64_t worth = scan.n_queries * bytes / bytes_worth_a_thread;
     if (scan.n_queries >= threads * queries_worth_a_thread)
         return {std::min(threads, std::max<int64_t>(1, worth)), true};
-    const int64_t code_parts = std::min(threads, std::max<int64_t>(1, bytes / bytes_worth_a_thread));
+    const int64_t code_parts =
+        std::min(threads, std::max<int64_t>(1, bytes / bytes_worth_a_thread));
     return {code_parts, false};
 }
 

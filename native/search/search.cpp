@@ -103,8 +103,7 @@ int isohash_matrix(const isohash_scan *scan, int32_t *distances) {
     }
 }
 
-int isohash_least(const isohash_scan *scan, const int64_t *start, int64_t n_cases,
-                  int32_t *least) {
+int isohash_least(const isohash_scan *scan, const int64_t *start, int64_t n_cases, int32_t *least) {
     try {
         return isohash::least(*scan, start, n_cases, least) ? 0 : 1;
     } catch (const std::bad_alloc &) {

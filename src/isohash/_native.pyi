@@ -1,20 +1,163 @@
-"""The compiled module: see native/python/module.cpp. Arguments are checked there."""
+"""The compiled module: see native/python/module.cpp. Arguments are checked there.
 
-from typing import Any
+Arrays are C-contiguous; those that receive a result are written to.
+"""
+
+from typing import Any, NewType
+
+import numpy as np
+from numpy.typing import NDArray
 
 INTERFACE: int
 
+Rows = NDArray[Any]  # words, or symbols of half a byte, a byte or two
+Tables = NewType("Tables", object)
+
 def level_status(level: int, /) -> int: ...
-def topk(*args: Any) -> None: ...
-def matrix(*args: Any) -> None: ...
-def least(*args: Any) -> None: ...
-def within(*args: Any) -> tuple[bytes, bytes, bytes]: ...
-def tables_build(codes: Any, length: int, /) -> object: ...
-def tables_topk(*args: Any) -> None: ...
-def threshold_turns(*args: Any) -> int: ...
-def wrap_symbols(*args: Any) -> int: ...
-def dots(*args: Any) -> None: ...
-def pack(*args: Any) -> None: ...
-def unpack(*args: Any) -> None: ...
-def symbols(*args: Any) -> None: ...
-def quantise(*args: Any) -> int: ...
+def topk(
+    level: int,
+    metric: int,
+    q: int,
+    scale: int,
+    threads: int,
+    symbol_bits: int,
+    row_bytes: int,
+    queries: Rows,
+    codes: Rows,
+    allowed: NDArray[np.bool_] | None,
+    k: int,
+    distances: NDArray[np.int32],
+    positions: NDArray[np.int64],
+    /,
+) -> None: ...
+def matrix(
+    level: int,
+    metric: int,
+    q: int,
+    scale: int,
+    threads: int,
+    symbol_bits: int,
+    row_bytes: int,
+    queries: Rows,
+    codes: Rows,
+    distances: NDArray[np.int32],
+    /,
+) -> None: ...
+def least(
+    level: int,
+    metric: int,
+    q: int,
+    scale: int,
+    threads: int,
+    symbol_bits: int,
+    row_bytes: int,
+    queries: Rows,
+    codes: Rows,
+    allowed: NDArray[np.bool_] | None,
+    start: NDArray[np.int64],
+    least: NDArray[np.int32],
+    /,
+) -> None: ...
+def within(
+    level: int,
+    metric: int,
+    q: int,
+    scale: int,
+    threads: int,
+    symbol_bits: int,
+    row_bytes: int,
+    queries: Rows,
+    codes: Rows,
+    allowed: NDArray[np.bool_] | None,
+    radius: int,
+    /,
+) -> tuple[bytes, bytes, bytes]: ...
+def tables_build(codes: NDArray[np.uint64], length: int, /) -> Tables: ...
+def tables_topk(
+    level: int,
+    metric: int,
+    q: int,
+    scale: int,
+    threads: int,
+    symbol_bits: int,
+    row_bytes: int,
+    queries: Rows,
+    codes: Rows,
+    tables: Tables,
+    k: int,
+    most: int,
+    distances: NDArray[np.int32],
+    positions: NDArray[np.int64],
+    touched: NDArray[np.int64],
+    /,
+) -> None: ...
+def threshold_turns(
+    products: NDArray[np.float32],
+    columns: int,
+    tolerances: NDArray[np.float32],
+    threads: int,
+    portable: int,
+    borderline: NDArray[np.int64],
+    offsets: NDArray[np.float32],
+    half_widths: NDArray[np.float32],
+    packed: NDArray[np.uint8],
+    /,
+) -> int: ...
+def wrap_symbols(
+    products: NDArray[np.float32],
+    columns: int,
+    tolerances: NDArray[np.float32],
+    threads: int,
+    portable: int,
+    borderline: NDArray[np.int64],
+    offsets: NDArray[np.float32],
+    q: int,
+    symbols: NDArray[np.uint8],
+    /,
+) -> int: ...
+def quantise(
+    products: NDArray[np.float32],
+    columns: int,
+    tolerances: NDArray[np.float32],
+    threads: int,
+    portable: int,
+    borderline: NDArray[np.int64],
+    offsets: NDArray[np.float32],
+    widths: NDArray[np.uint8],
+    thresholds: NDArray[np.float32],
+    indices: NDArray[np.uint16],
+    /,
+) -> int: ...
+def dots(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    columns: int,
+    rows_of_a: NDArray[np.int64],
+    rows_of_b: NDArray[np.int64],
+    out: NDArray[np.float64],
+    /,
+) -> None: ...
+def pack(
+    widths: NDArray[np.uint8],
+    row_bytes: int,
+    packed: NDArray[np.uint8],
+    symbols: NDArray[np.uint16],
+    /,
+) -> None: ...
+def unpack(
+    widths: NDArray[np.uint8],
+    row_bytes: int,
+    packed: NDArray[np.uint8],
+    symbols: NDArray[np.uint16],
+    /,
+) -> None: ...
+def symbols(
+    packed: NDArray[np.uint8],
+    row_bytes: int,
+    widths: NDArray[np.uint8],
+    spans: NDArray[np.uint8],
+    values: NDArray[np.uint16],
+    threads: int,
+    symbols: NDArray[np.uint16],
+    /,
+) -> None: ...

@@ -25,7 +25,7 @@ INTERFACE = 7
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
-# Numbers agree with native/isohash.h.
+# Numbers and limits are those of native/isohash.h: tests/index/test_native.py compares them.
 LEVELS = {"scalar": 0, "avx2": 1, "avx512": 2, "amx": 3, "neon": 4}
 METRICS = {
     "hamming": 0,
@@ -38,7 +38,12 @@ METRICS = {
 ABSENT, READY, WRONG = 0, 1, 2
 
 MAX_CODES = 2**32 - 1
+MAX_DISTANCE = 2**30 - 2  # of two codes: twice it and one more is an int32
+MAX_THREADS = 1024
 LARGEST_WRAPPED_Q = 256  # of `wrap_symbols`
+SHORTEST_TABLES, LONGEST_TABLES = 4, 64  # bits of a code in `Tables`
+
+ScanArgs = tuple[int, int, int, int, int, int, int, NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +61,7 @@ class Scan:
     threads: int
     symbol_bits: int = 1
 
-    def args(self, queries: NDArray[Any], codes: NDArray[Any]) -> tuple[Any, ...]:
+    def args(self, queries: NDArray[Any], codes: NDArray[Any]) -> ScanArgs:
         """The arguments that every search of the extension begins with."""
         row_bytes = codes.shape[1] * codes.itemsize
         return (
@@ -296,8 +301,8 @@ def dots(
     Pair i is row `rows[i]` of `a` and row `columns[i]` of `b`.
     """
     out = np.empty(len(rows), dtype=np.float64)
-    places = [np.ascontiguousarray(x, dtype=np.int64) for x in (rows, columns)]
-    _native.dots(a, b, a.shape[1], *places, out)
+    of_a, of_b = (np.ascontiguousarray(x, dtype=np.int64) for x in (rows, columns))
+    _native.dots(a, b, a.shape[1], of_a, of_b, out)
     return out
 
 

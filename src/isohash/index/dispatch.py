@@ -21,7 +21,6 @@ from isohash.index.layout import Layout
 LEVELS = ("numpy", *native.LEVELS)
 
 # More than any machine has cores; the extension takes no larger number.
-MAX_THREADS = 1024
 
 # Native symbols and circles go up to here; larger ones are searched by NumPy.
 LARGEST_NATIVE_SYMBOL = 2**15 - 1
@@ -87,7 +86,7 @@ def checked_threads(threads: int | None) -> int:
         return native.default_threads()
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
-    return min(int(threads), MAX_THREADS)
+    return min(int(threads), native.MAX_THREADS)
 
 
 def topk(

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.errors import InputError
 from isohash.index.reference import step_distances
 from isohash.records import Codes, bits_per_symbol, pack_symbols
@@ -37,9 +38,6 @@ BYTE_Q = 256
 
 # Rows whose symbols are unpacked at a time.
 UNPACKED_ROWS = 4096
-
-# Distances are int32 everywhere; longer codes than this allows are refused.
-MAX_DISTANCE = np.iinfo(np.int32).max // 2 - 1  # as native/python/searches.cpp has it
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +120,7 @@ def layout_of(length: int, q: int, metric: str | None, top: int | None = None) -
     top = q - 1 if top is None else top
     steps = step_distances(q, metric)[: top + 1]
     name = metric or ("hamming" if q == 2 else "lee")
-    if length * max(2, int(steps.max())) > MAX_DISTANCE:
+    if length * max(2, int(steps.max())) > native.MAX_DISTANCE:
         raise InputError(
             f"{name} distances of {length} symbols (q = {q}) do not fit 32 bits: use shorter codes"
         )

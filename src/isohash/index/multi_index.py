@@ -20,7 +20,7 @@ from isohash.index.flat import FlatIndex, check_same_kind, checked_k
 from isohash.index.layout import layout_of
 from isohash.records import Codes, Hits
 
-SHORTEST, LONGEST = 4, 64
+SHORTEST, LONGEST = native.SHORTEST_TABLES, native.LONGEST_TABLES
 
 # A bucket costs a jump in memory, a scanned code does not: beyond this share of the codes the scan
 # is the cheaper way to the same answer.
