@@ -186,3 +186,20 @@ def test_vectors_that_are_not_kept_are_found_by_code(vectors) -> None:
         assert bare.query("rows:3", k=9).ids == kept.query("rows:3", k=9, rerank=0).ids
         with pytest.raises(InputError, match="--no-embeddings"):
             bare.query("rows:3", rerank=10)
+
+
+def test_candidates_are_looked_for_with_the_whole_query(tmp_path: Path) -> None:
+    rows = np.random.default_rng(5).standard_normal((3000, 24)).astype(np.float32)
+    build_archive(rows, tmp_path / "A", bits=48)
+    with Archive.open(tmp_path / "A") as archive:
+        index, model = archive.contents.index, archive.contents.model
+        found = {"codes": 0, "queries": 0}
+        for at in range(60):
+            exact = np.argsort(np.linalg.norm(rows - rows[at], axis=1), kind="stable")[1:11]
+            for name, encode in (("codes", model.hash.encode), ("queries", model.asking)):
+                near = index.search(encode(rows[at : at + 1]), 31).ids[0]
+                found[name] += len(set(near.tolist()) & set(exact.tolist()))
+            asked = archive.query(f"array:{at}", k=10, rerank=30)
+            candidates = index.search(model.asking(rows[at : at + 1]), 31).ids[0]
+            assert set(asked.ids) <= {f"array:{row}" for row in candidates}
+        assert found["queries"] > found["codes"]  # 600 neighbours looked for

@@ -40,6 +40,16 @@ class HashModel:
         """Whether codes estimate the distance itself; the others count differing symbols."""
         return isinstance(self.hash, PointHash)
 
+    def asking(self, vectors: NDArray[np.floating]) -> Codes:
+        """Queries (n, d) as codes that rank stored ones best, where candidates are looked for.
+
+        Codes that stand for points are asked with the finer codes of `encode_queries`: only the
+        stored side is then as coarse as its bits.
+        """
+        if isinstance(self.hash, PointHash):
+            return self.hash.encode_queries(vectors)
+        return self.hash.encode(vectors)
+
     def measured(self, counts: ArrayLike) -> NDArray[np.float64]:
         """Integer code distances as distances that may be averaged and added over views.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.index.flat import FlatIndex
+from isohash.index.flat import FlatIndex, distances
 from isohash.index.two_stage import CANDIDATES, rerank
 from isohash.records import Codes, Vectors
 from isohash.retrieval.answer import Match
@@ -255,21 +255,26 @@ class VectorsWay:
             codes = model.hash.encode(vector)
         else:
             codes = rows.codes[np.array([self.query.position])]
-        hits = rows.index.search(codes, n or request.k, allowed)
-        positions, counts = hits.ids[0], hits.distances[0].tolist()
         if not n:
-            found = zip(positions.tolist(), counts, model.measured(counts), strict=True)
-            return [_ranked(*one) for one in found]
-        code = dict(zip(positions.tolist(), counts, strict=True))
+            hits = rows.index.search(codes, request.k, allowed)
+            counts = hits.distances[0]
+            return _ranked(hits.ids[0], counts, model.measured(counts))
+        positions = rows.index.search(model.asking(vector), n, allowed).ids[0]
         candidates = np.arange(len(positions))[None]
         best = rerank(vector, candidates, rows.vectors(positions), request.k, positions)
-        pairs = zip(best.ids[0].tolist(), best.distances[0] / model.near, strict=True)
-        return [_ranked(position, code[position], exact) for position, exact in pairs]
+        counts = distances(codes, rows.codes[best.ids[0]])[0]
+        return _ranked(best.ids[0], counts, best.distances[0] / model.near)
 
 
-def _ranked(position: int, count: int, distance: float) -> Ranked:
-    pair = Pair(0, position, 0.0, 0.0, {VIEW: count}, float(distance))
-    return Ranked(position, float(distance), (pair,))
+def _ranked(
+    positions: NDArray[np.int64], counts: NDArray[np.int32], apart: NDArray[np.float64]
+) -> list[Ranked]:
+    """Rows at `apart` with their code distances as the evidence."""
+    told = zip(positions.tolist(), counts.tolist(), apart.tolist(), strict=True)
+    return [
+        Ranked(row, distance, (Pair(0, row, 0.0, 0.0, {VIEW: count}, distance),))
+        for row, count, distance in told
+    ]
 
 
 def read_vectors(found: Found) -> Vectors:
