@@ -116,7 +116,7 @@ def test_few_cells_give_the_very_answer_of_all_of_them(problem: Problem) -> None
 def test_however_few_are_aligned_at_a_time_the_answer_is_the_same(problem: Problem) -> None:
     comparison, question = problem.comparison, problem.question
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ALIGNED_AT_ONCE", 1)
+        patch.setattr(module, "ALIGNED_MORE", 0)
         patch.setattr(module, "KEPT_BYTES", 0)
         fresh = replace(comparison)
         assert fresh.rank(question) == comparison.reference().rank(question)

@@ -31,7 +31,8 @@ from isohash.retrieval.slices import SliceTable
 # A bound is a sum of the very numbers that a total is a sum of, in another order: it may exceed the
 # total by the rounding of some hundred additions, far less than this share.
 ROUNDING = 1e-9
-ALIGNED_AT_ONCE = 64  # cases: the first answer needs little more than its k
+# Cases aligned at first beyond the k that are wanted; then as many again, and so on.
+ALIGNED_MORE = 16
 KEPT_BYTES = 1 << 26  # code distances of aligned cases that are kept for the next question
 
 
@@ -99,11 +100,11 @@ class Comparison:
         order = np.argsort(bounds, kind="stable")
         order = order[: int(np.isfinite(bounds).sum())]
         cases, totals = np.empty(0, dtype=np.int64), np.empty(0)
-        for first in range(0, len(order), ALIGNED_AT_ONCE):
-            more = np.sort(order[first : first + ALIGNED_AT_ONCE])
-            farthest = np.sort(totals)[question.k - 1] if len(totals) >= question.k else np.inf
-            if bounds[order[first]] > farthest:
+        while len(order) > (done := len(cases)):
+            farthest = np.sort(totals)[question.k - 1] if done >= question.k else np.inf
+            if bounds[order[done]] > farthest:
                 break
+            more = np.sort(order[done : 2 * done + question.k + ALIGNED_MORE])
             cases = np.concatenate([cases, more])
             totals = np.concatenate([totals, self.part(more).totals(question.weights)])
         by_position = np.argsort(cases)
