@@ -64,8 +64,10 @@ class Case:
     """One plan of one patient, free of identity. Absent parts are None or empty.
 
     `patient` groups the cases of one patient (a pseudonym); `label` is a known class or family,
-    where there is one. `dose` and `structures` lie on the CT grid. `facts` are plain values known
-    of plan and dose, such as `n_fractions` and `technique`, by which cases can be filtered.
+    where there is one. `dose` and `structures` lie on the CT grid; without a CT
+    structures may lie on another than the dose, and dose is sampled in them by `dvh`. `facts` are
+    plain values known of plan and dose, such as `n_fractions` and `technique`, by which cases can
+    be filtered.
     """
 
     id: str

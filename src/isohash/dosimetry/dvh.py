@@ -1,11 +1,17 @@
 """Cumulative dose-volume histograms of one structure.
 
-How it is sampled. Every voxel of the structure is a box of the grid's spacing and counts with its
-share inside the structure (1 for a bool mask). So a structure ends half a slice beyond its first
-and last slice: the end cap is half a slice. With `supersample` = s each box is split into s x s x s
-equal parts, and the dose is interpolated linearly at their centres; with 1 the dose of the voxel
-centre stands for the box. A dose grid other than the structure's is interpolated at the same
-points; points outside it count with 0 Gy and are reported by `outside_dose_grid`.
+How it is sampled. A structure that was drawn (`structures.Structure`) is sampled within its
+contours: each plane is cut into square cells, finer the smaller or thinner the structure is, and
+each slab into layers; a cell counts with its share inside, at the dose of its centre, interpolated
+linearly on the dose's own grid. So it does not matter how coarse CT and dose grid are.
+
+Of a mask every voxel is a box of the grid's spacing and counts with its share inside the structure
+(1 for a bool mask). So a structure ends half a slice beyond its first and last slice: the end cap
+is half a slice. With `supersample` = s each box is split into s x s x s equal parts, and the dose
+is interpolated linearly at their centres; with 1 the dose of the voxel centre stands for the box.
+
+A dose grid other than the structure's is interpolated at the same points; points outside it count
+with 0 Gy and are reported by `outside_dose_grid`.
 
 How it is stored. `fraction[i]` is the share of the volume that receives at least `dose_gy[i]`;
 the doses are multiples of `bin_gy`. D and V are read by linear interpolation, so their error in
@@ -14,6 +20,7 @@ dose is below one bin. Mean, minimum and maximum are those of the samples, free 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,10 +28,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import sampled
+from isohash.dosimetry.layers import layers
 from isohash.dosimetry.resample import resample
+from isohash.dosimetry.structures import Structure
 from isohash.errors import InputError
 from isohash.records import Volume
 
+FEW_CELLS = 20_000  # enough to tell a hundredth of a structure
 BIN_ROUNDING = 1e-3  # bins: a dose this near below a bin edge is on it (float32 of a decimal)
 
 
@@ -79,17 +90,23 @@ class DVH:
 
 
 def dvh(dose: Volume, mask: Volume, bin_gy: float = 0.05, supersample: int = 1) -> DVH:
-    """Histogram of `dose` (Gy) in the structure `mask` (bool, or the share inside, 0 to 1)."""
+    """Histogram of `dose` (Gy) in a `Structure`, or in a mask (bool, or the share inside, 0 to 1).
+
+    `supersample` is of masks only: a drawn structure chooses its own cells.
+    """
     if not bin_gy > 0:
         raise InputError(f"bin_gy must be positive, got {bin_gy}")
     if supersample < 1:
         raise InputError(f"supersample must be at least 1, got {supersample}")
-    box, shares = _box(mask)
-    samples = _samples(dose, box, shares.shape, supersample)
-    weights = np.repeat(shares[shares > 0].astype(np.float64), supersample**3)
-    values = _by_voxel(samples, supersample)[shares > 0].ravel().astype(np.float64)
+    if isinstance(mask, Structure):
+        values, weights, cc = _drawn(dose, mask)
+    else:
+        values, weights, cc = _voxels(dose, mask, supersample)
+    total = float(weights.sum(dtype=np.float64))
+    if not total > 0:
+        raise InputError("the structure is empty, so it has no dose-volume histogram")
     known = np.isfinite(values)
-    outside = float(weights[~known].sum() / weights.sum())
+    outside = float(weights[~known].sum(dtype=np.float64)) / total
     values = np.where(known, values, 0.0)
     if values.min() < 0:
         raise InputError(f"dose is negative ({values.min():.3f} Gy) inside the structure")
@@ -97,12 +114,57 @@ def dvh(dose: Volume, mask: Volume, bin_gy: float = 0.05, supersample: int = 1) 
     return DVH(
         dose_gy=edges,
         fraction=fraction,
-        volume_cc=float(shares.sum(dtype=np.float64)) * mask.voxel_cc,
+        volume_cc=cc,
         min_gy=float(values.min()),
         mean_gy=float(np.average(values, weights=weights)),
         max_gy=float(values.max()),
         outside_dose_grid=outside,
     )
+
+
+def doses_at(dose: Volume, mask: Volume, percents: Sequence[float]) -> NDArray[np.float64]:
+    """Gy that each of these shares of a volume, in percent, receives at least.
+
+    Of a mask on the dose's grid the voxels are counted; a drawn structure is sampled (see above).
+    """
+    if isinstance(mask, Structure):
+        curve = dvh(dose, mask)
+        return np.array([curve.d(percent) for percent in percents])
+    return np.percentile(dose.array[mask.array], 100.0 - np.asarray(percents, dtype=np.float64))
+
+
+Samples = tuple[NDArray[np.float64], NDArray[np.float64], float]  # Gy or NaN; weights; volume in cc
+
+
+def _drawn(dose: Volume, structure: Structure) -> Samples:
+    """Samples within the contours of a structure."""
+    values, weights = [np.zeros(0)], [np.zeros(0)]
+    for layer in layers(structure.drawing, structure.affine):
+        gy = sampled(dose, layer.affine, layer.shape)
+        inside = layer.weights > 0
+        values.append(gy[:, inside].ravel().astype(np.float64))
+        weights.append(np.tile(layer.weights[inside], len(gy)))
+    return np.concatenate(values), np.concatenate(weights), structure.volume_cc
+
+
+def _voxels(dose: Volume, mask: Volume, supersample: int) -> Samples:
+    """Samples of the voxels of a mask, or of their parts."""
+    box, shares = _box(mask)
+    samples = _samples(dose, box, shares.shape, supersample)
+    values = _by_voxel(samples, supersample)[shares > 0].ravel().astype(np.float64)
+    weights = np.repeat(shares[shares > 0].astype(np.float64), supersample**3)
+    return values, weights, float(shares.sum(dtype=np.float64)) * mask.voxel_cc
+
+
+def share_without_dose(dose: Volume, structure: Structure) -> float:
+    """Share of a structure's volume that lies beyond the dose grid, on coarse cells."""
+    lost = total = 0.0
+    for layer in layers(structure.drawing, structure.affine, FEW_CELLS):
+        gy = sampled(dose, layer.affine, layer.shape)
+        weights = np.broadcast_to(layer.weights, gy.shape)
+        lost += float(weights[np.isnan(gy)].sum())
+        total += float(weights.sum())
+    return lost / total if total > 0 else 0.0
 
 
 def _box(mask: Volume) -> tuple[NDArray[Any], NDArray[Any]]:

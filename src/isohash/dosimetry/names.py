@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isohash.dosimetry.structures import is_empty
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 
@@ -281,6 +282,6 @@ def structures_by_name(case: Case) -> dict[str, Volume]:
     """The case's non-empty structures by canonical name; unknown names stay as they are."""
     found: dict[str, Volume] = {}
     for name, volume in case.structures.items():
-        if volume.array.any():
+        if not is_empty(volume):
             found.setdefault(canonical_name(name) or name, volume)
     return found

@@ -21,20 +21,27 @@ PARALLEL = 1e-5  # sine of the angle below which two grids count as parallel
 
 
 def resample(
-    volume: Volume, affine: NDArray[np.float64], shape: tuple[int, int, int], outside: float = 0.0
+    volume: Volume,
+    affine: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    outside: float = 0.0,
+    overhang: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> NDArray[np.float32]:
-    """Values of `volume` at the voxel centres of the grid (`affine`, `shape`), float32."""
+    """Values of `volume` at the voxel centres of the grid (`affine`, `shape`), float32.
+
+    By `overhang` voxels along each of its axes the volume goes on beyond its outermost centres.
+    """
     to_index: NDArray[Any] = np.linalg.inv(volume.affine) @ affine
     if volume.array.shape == shape and np.allclose(to_index, np.eye(4), rtol=0, atol=SAME):
         return volume.array.astype(np.float32)
     order = parallel_axes(to_index[:3, :3])
     if order is None:
-        return _resample_turned(volume.array, to_index, shape, outside)
+        return _resample_turned(volume.array, to_index, shape, outside, overhang)
     array = volume.array.astype(np.float32, copy=False)
     inside = []
     for target, source in enumerate(order):
         steps = to_index[source, target] * np.arange(shape[target]) + to_index[source, 3]
-        at = _snap(steps, array.shape[source])
+        at = _snap(steps, array.shape[source], overhang[source])
         array = _interpolate(array, at, source)
         inside.append((at >= 0) & (at <= volume.array.shape[source] - 1))
     result = np.ascontiguousarray(array.transpose(order))
@@ -54,9 +61,9 @@ def parallel_axes(matrix: NDArray[Any]) -> tuple[int, int, int] | None:
     return int(order[0]), int(order[1]), int(order[2])
 
 
-def _snap(at: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    at = np.where((at < 0) & (at > -SNAP), 0.0, at)
-    return np.where((at > n - 1) & (at < n - 1 + SNAP), n - 1.0, at)
+def _snap(at: NDArray[np.float64], n: int, overhang: float) -> NDArray[np.float64]:
+    at = np.where((at < 0) & (at > -SNAP - overhang), 0.0, at)
+    return np.where((at > n - 1) & (at < n - 1 + SNAP + overhang), n - 1.0, at)
 
 
 def _interpolate(
@@ -75,7 +82,11 @@ def _interpolate(
 
 
 def _resample_turned(
-    array: NDArray[Any], to_index: NDArray[Any], shape: tuple[int, int, int], outside: float
+    array: NDArray[Any],
+    to_index: NDArray[Any],
+    shape: tuple[int, int, int],
+    outside: float,
+    overhang: tuple[float, float, float],
 ) -> NDArray[np.float32]:
     from scipy import ndimage  # 0.8 s to import, and turned grids are rare
 
@@ -85,7 +96,8 @@ def _resample_turned(
     for k in range(shape[0]):
         points = np.stack([np.full(j.shape, float(k)), j, i, np.ones(j.shape)])
         at = np.tensordot(to_index[:3], points, axes=1)
-        at = np.stack([_snap(steps, n) for steps, n in zip(at, source.shape, strict=True)])
+        ends = zip(at, source.shape, overhang, strict=True)
+        at = np.stack([_snap(steps, n, beyond) for steps, n, beyond in ends])
         ndimage.map_coordinates(
             source, at, output=result[k], order=1, mode="constant", cval=outside, prefilter=False
         )

@@ -72,7 +72,7 @@ def test_the_breast_plan_is_read_on_its_dose_grid(plan):
     assert case.ct is None  # one slice only
     assert case.dose.array.shape == (98, 129, 194)
     assert case.dose.array.max() == pytest.approx(14.680764)
-    assert "structure ROI 2 (organ) left out: it holds no voxel of the grid" in case.warnings
+    assert "structure ROI 2 (organ) left out: it is empty: it has no contours" in case.warnings
     assert len(case.structures) == 9
 
 

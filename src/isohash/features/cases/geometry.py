@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dvh import doses_at
 from isohash.dosimetry.names import is_target, structures_by_name
+from isohash.dosimetry.structures import Structure, cropped
 from isohash.errors import InputError
-from isohash.records import Case
+from isohash.records import Case, Volume
 
 SIGNATURE = 7  # entries of `target_signature` per structure
 GRID_MM = 3.0  # distances are measured on about this grid: finer costs time and changes little
@@ -151,16 +153,21 @@ def dvh_features(case: Case, settings: GeometrySettings) -> Vector:
     found = structures_by_name(case)
     for i, name in enumerate(settings.structures):
         if case.dose is not None and name in found:
-            inside = case.dose.array[found[name].array]
-            out[i] = np.percentile(inside, 100.0 - np.asarray(settings.dose_volumes))
+            out[i] = doses_at(case.dose, found[name], settings.dose_volumes)
     return out.ravel()
 
 
 @dataclass(frozen=True, eq=False)
 class _Box:
-    """The structures asked for and all targets, cut to the smallest box that holds them."""
+    """The structures asked for and all targets in the smallest box that holds them.
+
+    Each mask is cut to a box of its own and begins at its `corners` entry: thirty masks of a
+    clinical CT in one common box would be hundreds of megabytes.
+    """
 
     masks: Mapping[str, Mask]
+    corners: Mapping[str, NDArray[np.int64]]
+    shape: tuple[int, ...]
     treated: tuple[str, ...]  # the planning targets, whatever their dose levels are called
     affine: NDArray[np.float64]  # (4, 4), of the box
     spacing_mm: tuple[float, ...]
@@ -175,15 +182,17 @@ class _Box:
         if not volumes:
             return None
         grid = next(iter(volumes.values()))
-        if any(v.array.shape != grid.array.shape for v in volumes.values()):
+        if len({_shape(volume) for volume in volumes.values()}) > 1:
             raise InputError(f"case {case.id}: its structures lie on different grids")
-        ends = np.array([_bounds(volume.array) for volume in volumes.values()])  # (n, 3, 2)
-        low, high = ends[:, :, 0].min(axis=0), ends[:, :, 1].max(axis=0)
-        cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        parts = {name: cropped(volume) for name, volume in volumes.items()}
+        low = np.min([corner for corner, _ in parts.values()], axis=0)
+        high = np.max([corner + mask.shape for corner, mask in parts.values()], axis=0)
         affine = grid.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ low
-        masks = {name: volume.array[cut].astype(bool) for name, volume in volumes.items()}
-        return cls(masks, treated, affine, grid.spacing_mm)
+        masks = {name: mask for name, (_, mask) in parts.items()}
+        corners = {name: corner - low for name, (corner, _) in parts.items()}
+        shape = tuple((high - low).tolist())
+        return cls(masks, corners, shape, treated, affine, grid.spacing_mm)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -215,12 +224,15 @@ class _Box:
 
         One empty cell surrounds the box, so that what touches its side still has a surface there.
         """
-        mask, steps = self.masks[name], self.steps
-        cells = [-(-n // s) for n, s in zip(mask.shape, steps, strict=True)]
-        padded = np.zeros([n * s for n, s in zip(cells, steps, strict=True)], dtype=bool)
-        padded[tuple(slice(n) for n in mask.shape)] = mask
-        split = [part for pair in zip(cells, steps, strict=True) for part in pair]
-        share = padded.reshape(split).mean(axis=(1, 3, 5))
+        steps, corner = np.array(self.steps), self.corners[name]
+        n_cells = -(-np.array(self.shape) // steps)
+        first, last = corner // steps, -(-(corner + self.masks[name].shape) // steps)
+        padded = np.zeros((last - first) * steps, dtype=bool)
+        inner = corner - first * steps
+        padded[tuple(map(slice, inner, inner + self.masks[name].shape))] = self.masks[name]
+        split = np.stack([last - first, steps], axis=1).ravel()
+        share = np.zeros(n_cells)
+        share[tuple(map(slice, first, last))] = padded.reshape(split).mean(axis=(1, 3, 5))
         inside: Mask = share >= 0.5
         return np.pad(inside if inside.any() else share > 0, 1)
 
@@ -230,12 +242,17 @@ class _Box:
 
     def voxels(self, name: str) -> tuple[NDArray[np.int64], ...]:
         """Indices (k, j, i) of the voxels inside."""
-        return np.nonzero(self.masks[name])
+        inside = np.nonzero(self.masks[name])
+        return tuple(at + first for at, first in zip(inside, self.corners[name], strict=True))
 
     def points_mm(self, name: str) -> NDArray[np.float64]:
         """Patient coordinates (n, 3) = (x, y, z) of the voxels inside."""
         index = np.stack(self.voxels(name), axis=1)
         return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+
+def _shape(volume: Volume) -> tuple[int, ...]:
+    return volume.shape if isinstance(volume, Structure) else volume.array.shape
 
 
 def _treated(names: Iterable[str]) -> tuple[str, ...]:

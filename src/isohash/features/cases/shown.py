@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.dvh import dvh
 from isohash.dosimetry.names import canonical_name
+from isohash.dosimetry.structures import is_empty
 from isohash.features.cases.slices import CaseSlices, display_ct
 from isohash.records import Case, Volume
 
@@ -65,7 +66,7 @@ def _with_dvh(case: Case) -> dict[str, Volume]:
     """The structures to draw DVHs of, by the names under which cases can be compared."""
     named: dict[str, Volume] = {}
     for name in sorted(case.structures if case.dose is not None else ()):
-        if case.structures[name].array.any():
+        if not is_empty(case.structures[name]):
             named.setdefault(canonical_name(name) or name, case.structures[name])
     return named
 

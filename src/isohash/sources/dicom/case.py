@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from isohash.dosimetry.dose import PlacedDose, peak_gy
+from isohash.dosimetry.dvh import share_without_dose
 from isohash.dosimetry.names import canonical_name
-from isohash.dosimetry.resample import resample
+from isohash.dosimetry.structures import Structure
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.dicom.elements import read_dataset
@@ -23,7 +24,7 @@ from isohash.sources.identity.naming import Naming
 LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
 TURN = 1e-9  # voxels per voxel: less is no turn between two grids
 LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in PTV1
-BEYOND = 0.01  # share of the dose grid outside the CT from which it is worth a warning
+BEYOND = 0.01  # share outside a grid from which it is worth a warning
 
 
 def read_files(name: str, files: CaseFiles, naming: Naming | None = None) -> Case:
@@ -31,23 +32,20 @@ def read_files(name: str, files: CaseFiles, naming: Naming | None = None) -> Cas
     warnings = list(files.warnings)
     plan = read_plan(files.plan) if files.plan is not None else Plan()
     warnings += plan.warnings
-    check_beams(plan, files.doses)
     ct, ladder = read_ct(files.ct) if files.ct else (None, None)
-    dose, reach = _dose_on(ct, files.doses, warnings)
-    grid = ct or dose
-    assert grid is not None
-    structures: dict[str, Volume] = {}
+    dose = _dose(ct, plan, files.doses, warnings)
+    structures: dict[str, Structure] = {}
     if files.structures is not None:
         frame = None if BY_POSITION in warnings else files.frame_uid or None
         typed = TypedNames(naming or Naming(), name, _headers(files))
-        structures = read_structures(files.structures, grid, frame, typed, warnings, ladder)
-    if reach is not None:
-        warnings += _uncovered(structures, reach)
+        structures = read_structures(files.structures, ct, dose, frame, typed, warnings, ladder)
+    if dose is not None:
+        warnings += _uncovered(structures, dose)
     prescription = plan.prescription_gy
     if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
         warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
     if dose is not None and prescription is not None:
-        warnings += _implausible(float(dose.array.max()), prescription, plan.n_fractions)
+        warnings += _implausible(peak_gy(dose), prescription, plan.n_fractions)
     return Case(
         id=name,
         ct=ct,
@@ -56,7 +54,7 @@ def read_files(name: str, files: CaseFiles, naming: Naming | None = None) -> Cas
         prescription_gy=prescription,
         warnings=tuple(warnings),
         patient=files.patient,
-        facts=_facts(files, plan),
+        facts=_facts(files, plan, dose is not None),
     )
 
 
@@ -66,13 +64,27 @@ def _headers(files: CaseFiles) -> list[Dataset]:
     return [read_dataset(file.path, stop_before_pixels=True) for file in some]
 
 
-def _facts(files: CaseFiles, plan: Plan) -> dict[str, str | int | float]:
+def _dose(
+    ct: Volume | None, plan: Plan, files: Sequence[Instance], warnings: list[str]
+) -> Volume | None:
+    """The plan's dose; one that cannot be used leaves its CT a case that says so."""
+    try:
+        check_beams(plan, files)
+        return _dose_on(ct, files, warnings)
+    except InputError as error:
+        if ct is None:
+            raise InputError(f"{files[0].path}: {error}") from error
+        warnings.append(f"the dose beside this CT cannot be used: {error}")
+        return None
+
+
+def _facts(files: CaseFiles, plan: Plan, dosed: bool) -> dict[str, str | int | float]:
     """What is known of plan and dose; days are shifted by the patient's own secret number."""
     days = {
         "imaged_on": min((file.day for file in files.ct if file.day), default=""),
         "planned_on": "" if files.plan is None else files.plan.day,
-        "dose_type": files.doses[0].dose_type if files.doses else "",
-        "dose_of": files.doses[0].summation if files.doses else "",
+        "dose_type": files.doses[0].dose_type if dosed else "",
+        "dose_of": files.doses[0].summation if dosed else "",
     }
     return {**plan.facts, **{name: fact for name, fact in days.items() if fact}}
 
@@ -88,29 +100,20 @@ def _implausible(highest_gy: float, prescription_gy: float, n_fractions: int | N
     return [told]
 
 
-def _dose_on(
-    ct: Volume | None, files: Sequence[Instance], warnings: list[str]
-) -> tuple[Volume | None, Volume | None]:
-    """The summed dose on the CT grid (or its own), and where on that grid dose is known."""
+def _dose_on(ct: Volume | None, files: Sequence[Instance], warnings: list[str]) -> Volume | None:
+    """The summed dose on the CT's grid, or its own."""
     if not files:
-        return None, None
+        return None
     doses = [read_dose(file) for file in files]
     if ct is None:
-        return _sum_on_own_grid(doses), None
-    shape = (ct.array.shape[0], ct.array.shape[1], ct.array.shape[2])
-    total: NDArray[np.float32] | None = None
-    known = np.ones(shape, dtype=bool)
-    for dose in doses:
-        values = resample(dose, ct.affine, shape, outside=np.nan)
-        known &= np.isfinite(values)
-        np.nan_to_num(values, copy=False)
-        total = values if total is None else np.add(total, values, out=total)
-    assert total is not None
-    if not known.any():
-        raise InputError(f"{files[0].path}: the dose grid lies wholly outside the CT")
-    if (beyond := max(_share_beyond(dose, ct) for dose in doses)) > BEYOND:
-        warnings.append(f"{100 * beyond:.0f} % of the dose grid lies outside the CT")
-    return Volume(total, ct.affine), Volume(known, ct.affine)
+        return _sum_on_own_grid(doses)
+    beyond = [_share_beyond(dose, ct) for dose in doses]
+    if max(beyond) > 1.0 - 1e-9:
+        raise InputError("the dose grid lies wholly outside the CT")
+    if max(beyond) > BEYOND:
+        warnings.append(f"{100 * max(beyond):.0f} % of the dose grid lies outside the CT")
+    z, y, x = ct.array.shape
+    return PlacedDose(doses, ct.affine, (z, y, x))
 
 
 def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
@@ -142,17 +145,16 @@ def _share_beyond(dose: Volume, ct: Volume) -> float:
     return 1.0 - np.count_nonzero(held & inside) / n_held if n_held else 0.0
 
 
-def _uncovered(structures: dict[str, Volume], known: Volume) -> list[str]:
+def _uncovered(structures: Mapping[str, Structure], dose: Volume) -> list[str]:
     """Structures of which more than a hundredth lies outside the dose grid."""
     notes = []
-    for name, mask in structures.items():
-        share = 1.0 - float(known.array[mask.array].mean())
-        if share > BEYOND:
+    for name, structure in structures.items():
+        if (share := share_without_dose(dose, structure)) > BEYOND:
             notes.append(f"{100 * share:.0f} % of {name} lies outside the dose grid (counted 0 Gy)")
     return notes
 
 
-def _prescription_from_names(structures: dict[str, Volume]) -> float | None:
+def _prescription_from_names(structures: Mapping[str, Structure]) -> float | None:
     """The highest level among targets called PTV_70 or alike."""
     levels = []
     for name in structures:

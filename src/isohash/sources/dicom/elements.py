@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
@@ -171,11 +172,14 @@ def _tag(keyword: str) -> BaseTag:
 def _plain_text(dataset: Dataset, keyword: str) -> str | None:
     """Text of an element as it lies in the file, which spares the parser most of its time.
 
-    None if that will not do: the element is absent, empty, no text, or not ASCII.
+    None if that will not do: the element is absent, empty, no text, or not ASCII. Values beyond 64
+    kB do not fit a short type in an explicit file, and are written as of unknown type (CP-1066).
     """
     tag = _tag(keyword)
     raw = dataset.get_item(tag) if tag in dataset else None
-    if not isinstance(raw, RawDataElement) or raw.VR not in PLAIN or not raw.value:
+    if not isinstance(raw, RawDataElement) or not raw.value:
+        return None
+    if (dictionary_VR(tag) if raw.VR == "UN" else raw.VR) not in PLAIN:
         return None
     try:
         return raw.value.decode("ascii").strip(" \0") or None

@@ -85,9 +85,7 @@ def check_beams(plan: Plan, doses: Sequence[Instance]) -> None:
     missing = plan.beams - frozenset().union(*(dose.beams for dose in doses))
     if missing:
         listing = ", ".join(map(str, sorted(missing)))
-        raise InputError(
-            f"{doses[0].path.parent}: dose of beam {listing} is missing from the sum of beam doses"
-        )
+        raise InputError(f"the dose of beam {listing} is missing from the sum of beam doses")
 
 
 def technique(dataset: Dataset, delivering: frozenset[int]) -> str | None:

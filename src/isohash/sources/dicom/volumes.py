@@ -47,9 +47,8 @@ def read_ct(slices: Sequence[Instance]) -> tuple[Volume, Ladder]:
 
 
 def read_dose(instance: Instance) -> Volume:
-    """One dose grid in Gy, float32, on its own grid."""
-    volume: Volume = _in_file(instance, _read_dose)
-    return volume
+    """One dose grid in Gy, float32, on its own grid; errors do not name the file."""
+    return _read_dose(instance)
 
 
 def _in_file(instance: Instance, read: Any) -> Any:

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import PlacedDose
+from isohash.dosimetry.drawing import Drawing
+from isohash.dosimetry.drawing import Plane as ContourPlane
+from isohash.dosimetry.structures import Structure
 from isohash.records import Case, Volume
 from isohash.sources.dicom.geometry import Plane
 from isohash.sources.dicom.link import CaseFiles
-from isohash.sources.dicom.packed import PackedMask
 from isohash.sources.dicom.scan import Instance
 
 _SETS = ("refers_to", "images", "beams")
@@ -72,7 +75,7 @@ def files_from_json(fields: dict[str, Any]) -> CaseFiles:
 
 
 def case_to_message(case: Case) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    """Header and blobs: CT and dose as they are, masks as bits."""
+    """Header and blobs: CT as it is, dose on its own grids, structures as contours and bits."""
     blobs: list[NDArray[Any]] = []
     header: dict[str, Any] = {
         "id": case.id,
@@ -108,20 +111,67 @@ def case_from_message(header: dict[str, Any], blobs: list[bytearray]) -> Case:
 def _volume_to(volume: Volume | None, blobs: list[NDArray[Any]]) -> dict[str, Any] | None:
     if volume is None:
         return None
-    about = {"blob": len(blobs), "affine": volume.affine.tolist()}
-    if isinstance(volume, PackedMask):
-        blobs.append(volume.bits)
-        return {**about, "shape": list(volume.shape), "dtype": "bits"}
-    array = np.ascontiguousarray(volume.array)
-    blobs.append(array)
-    return {**about, "shape": list(array.shape), "dtype": array.dtype.str}
+    about = {"affine": volume.affine.tolist()}
+    if isinstance(volume, Structure):
+        return {**about, "kind": "structure", **_structure_to(volume, blobs)}
+    if isinstance(volume, PlacedDose):
+        parts = [_volume_to(part, blobs) for part in volume.parts]
+        return {**about, "kind": "placed", "shape": volume.shape, "parts": parts}
+    return {**about, "kind": "plain", "array": _array_to(volume.array, blobs)}
 
 
 def _volume_from(item: dict[str, Any] | None, blobs: list[bytearray]) -> Volume | None:
     if item is None:
         return None
-    shape, affine, blob = tuple(item["shape"]), np.array(item["affine"]), blobs[item["blob"]]
-    if item["dtype"] == "bits":
-        return PackedMask(np.frombuffer(blob, np.uint8), shape, affine)
-    array: NDArray[Any] = np.frombuffer(blob, np.dtype(item["dtype"]))
-    return Volume(array.reshape(shape), affine)
+    affine = np.array(item["affine"])
+    if item["kind"] == "structure":
+        return _structure_from(item, affine, blobs)
+    if item["kind"] == "placed":
+        parts = [part for one in item["parts"] if (part := _volume_from(one, blobs)) is not None]
+        return PlacedDose(parts, affine, tuple(item["shape"]))
+    return Volume(_array_from(item["array"], blobs), affine)
+
+
+def _structure_to(structure: Structure, blobs: list[NDArray[Any]]) -> dict[str, Any]:
+    """The mask, and all rings of all planes one after another."""
+    planes = structure.drawing.planes
+    rings = [ring for plane in planes for ring in plane.rings]
+    points = np.concatenate(rings) if rings else np.zeros((0, 2))
+    arrays: dict[str, NDArray[Any]] = {
+        "bits": structure.bits,
+        "points": points.astype(np.float32),
+        "sizes": np.array([len(ring) for ring in rings], dtype=np.int32),
+        "groups": np.array([group for p in planes for group in p.groups], dtype=np.int32),
+        "counts": np.array([len(plane.rings) for plane in planes], dtype=np.int32),
+        "slabs": np.array([(plane.low, plane.high) for plane in planes]).reshape(-1, 2),
+    }
+    return {
+        "shape": structure.shape,
+        "box": [(side.start, side.stop) for side in structure.box],
+        **{name: _array_to(array, blobs) for name, array in arrays.items()},
+    }
+
+
+def _structure_from(
+    item: dict[str, Any], affine: NDArray[np.float64], blobs: list[bytearray]
+) -> Structure:
+    names = ("bits", "points", "sizes", "groups", "counts", "slabs")
+    bits, points, sizes, groups, counts, slabs = (_array_from(item[n], blobs) for n in names)
+    rings = np.split(points.astype(np.float64), np.cumsum(sizes)[:-1]) if len(sizes) else []
+    ends = np.cumsum(counts)
+    planes = [
+        ContourPlane(low, high, tuple(rings[end - n : end]), tuple(groups[end - n : end].tolist()))
+        for (low, high), n, end in zip(slabs.tolist(), counts.tolist(), ends.tolist(), strict=True)
+    ]
+    z, y, x = (slice(start, stop) for start, stop in item["box"])
+    return Structure(bits, (z, y, x), tuple(item["shape"]), affine, Drawing(tuple(planes)))
+
+
+def _array_to(array: NDArray[Any], blobs: list[NDArray[Any]]) -> dict[str, Any]:
+    blobs.append(np.ascontiguousarray(array))
+    return {"blob": len(blobs) - 1, "shape": array.shape, "dtype": array.dtype.str}
+
+
+def _array_from(item: dict[str, Any], blobs: list[bytearray]) -> NDArray[Any]:
+    array: NDArray[Any] = np.frombuffer(blobs[item["blob"]], np.dtype(item["dtype"]))
+    return array.reshape(item["shape"])

@@ -1,0 +1,60 @@
+"""A planned dose: grids of its own, added, and looked at on another grid where need be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.dosimetry.resample import resample
+from isohash.records import Volume
+
+# A plane of dose stands for a slab, as a plane of contours does: half a plane beyond the outermost.
+# Within its plane a dose ends at the outermost pixel centres.
+OVERHANG = (0.5, 0.0, 0.0)
+
+
+class PlacedDose(Volume):
+    """Doses in Gy on grids of their own, whose sum is seen on one other grid, that of the CT.
+
+    `array` is interpolated when it is first asked for: it is many times larger than the dose grids
+    themselves. Samples at other points are taken from these, not from what the CT's grid makes of
+    them. Where one of the doses says nothing there is no sum: `array` is then what the others say.
+    """
+
+    parts: tuple[Volume, ...]
+    shape: tuple[int, int, int]
+
+    def __init__(
+        self, parts: Sequence[Volume], affine: NDArray[np.float64], shape: tuple[int, int, int]
+    ) -> None:
+        for name, part in (("parts", tuple(parts)), ("affine", affine), ("shape", shape)):
+            object.__setattr__(self, name, part)
+
+    @cached_property
+    def array(self) -> NDArray[np.float32]:
+        """The sum on the grid, (z, y, x) in Gy; 0 beyond the dose grids."""
+        total = resample(self.parts[0], self.affine, self.shape)
+        for part in self.parts[1:]:
+            total += resample(part, self.affine, self.shape)
+        return total
+
+
+def sampled(
+    dose: Volume, affine: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """Dose in Gy at the points of any grid, from the dose's own grids; NaN where one ends."""
+    parts = dose.parts if isinstance(dose, PlacedDose) else (dose,)
+    total = resample(parts[0], affine, shape, np.nan, OVERHANG)
+    for part in parts[1:]:
+        total += resample(part, affine, shape, np.nan, OVERHANG)
+    return total
+
+
+def peak_gy(dose: Volume) -> float:
+    """The highest dose, without looking at it on another grid where there is one dose only."""
+    if isinstance(dose, PlacedDose) and len(dose.parts) == 1:
+        return float(dose.parts[0].array.max())
+    return float(dose.array.max())

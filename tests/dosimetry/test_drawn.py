@@ -1,0 +1,251 @@
+"""Structures as they were drawn: volumes and DVHs do not depend on how coarse the grids are."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import polygon_oracle as oracle
+from isohash.dosimetry.dose import PlacedDose
+from isohash.dosimetry.drawing import draw
+from isohash.dosimetry.dvh import dvh, share_without_dose
+from isohash.dosimetry.structures import Structure
+from isohash.records import Volume
+
+PRESCRIBED = 60.0
+WITHIN_GY = 0.01 * PRESCRIBED
+
+
+def circle(r, cx=0.0, cy=0.0, n=48):
+    t = 2 * np.pi * np.arange(n) / n
+    return np.column_stack([cx + r * np.cos(t), cy + r * np.sin(t)])
+
+
+def points(z, ring):
+    return np.column_stack([ring, np.full(len(ring), z)])
+
+
+def grid(spacing, half_mm):
+    """A grid (z, y, x) about the origin, off it by a share of a voxel."""
+    shape = tuple(int(2 * half / mm) + 2 for half, mm in zip(half_mm, spacing, strict=True))
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0], [0, 1, 2]] = spacing
+    affine[:3, 3] = [
+        -half + 0.3 * mm for half, mm in zip(half_mm[::-1], spacing[::-1], strict=True)
+    ]
+    affine[3, 3] = 1
+    return affine, shape
+
+
+def fall_off(affine, shape, width):
+    """60 Gy about the z axis, falling off over `width` mm at 12 mm."""
+    z, y, x = np.meshgrid(
+        *(
+            affine[i, 3] + affine[i, 2 - i] * np.arange(n)
+            for i, n in zip((2, 1, 0), shape, strict=True)
+        ),
+        indexing="ij",
+    )
+    gy = PRESCRIBED / (1 + np.exp((np.hypot(x, y) - 12) / width)) * (1 + 0.002 * z)
+    return Volume(gy.astype(np.float32), affine)
+
+
+def check(planes, step, ct_mm, dose_mm, width, side_mm):
+    contours = [points(z, ring) for z, rings in planes for ring in rings]
+    height = max(abs(z) for z, _ in planes) + 2 * step
+    reach = max(np.abs(ring).max() for _, rings in planes for ring in rings)
+    affine, shape = grid(ct_mm, (height, reach + 8, reach + 8))
+    dose_affine, dose_shape = grid(dose_mm, (height + 4, reach + 12, reach + 12))
+    dose = fall_off(dose_affine, dose_shape, width)
+    structure = Structure.of(draw(contours, affine, step), affine, shape)
+    curve = dvh(PlacedDose([dose], affine, shape), structure, bin_gy=0.02)
+    cc = oracle.polygon_cc(planes, step)
+    close = max(0.02 * cc, 0.02)
+    assert curve.volume_cc == pytest.approx(cc, abs=0.2 * close)
+    mask_cc = structure.array.sum() * structure.voxel_cc
+    assert mask_cc == pytest.approx(cc, abs=max(close, 0.51 * structure.voxel_cc))
+    first = (dose_affine[2, 3], dose_affine[1, 3], dose_affine[0, 3])
+    values = oracle.sampled(planes, step, (dose.array, first, dose_mm), side_mm)
+    assert curve.mean_gy == pytest.approx(values.mean(), abs=WITHIN_GY)
+    for percent in (2, 50, 95):
+        assert curve.d(percent) == pytest.approx(oracle.d(values, percent), abs=WITHIN_GY), percent
+
+
+SPACING = st.sampled_from([1.0, 1.25, 2.0, 2.5, 3.0, 4.0])
+GRID = st.tuples(SPACING, SPACING, SPACING)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.floats(0.9, 3.0),
+    st.floats(-14, 14),
+    st.floats(-14, 14),
+    st.integers(1, 8),
+    st.sampled_from([1.0, 2.0, 3.0]),
+    GRID,
+    GRID,
+)
+def test_thin_and_small_structures_keep_volume_and_dose_on_any_grid(
+    radius, cx, cy, n_planes, step, ct_mm, dose_mm
+):
+    """Nerves and small organs of 0.003 to 0.7 cc in a steep fall-off."""
+    planes = [(step * k, [circle(radius, cx, cy)]) for k in range(n_planes)]
+    check(planes, step, ct_mm, dose_mm, 2.0, radius / 12)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(8, 18), st.floats(1.0, 3.0), st.sampled_from([2.0, 3.0]), GRID, GRID)
+def test_thin_shells_keep_volume_and_dose_on_any_grid(radius, width, step, ct_mm, dose_mm):
+    planes = [(step * k, [circle(radius), circle(radius - width)]) for k in range(-1, 2)]
+    check(planes, step, ct_mm, dose_mm, 2.0, width / 5)
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None)
+@given(st.floats(15, 60), st.floats(1.0, 30.0), st.sampled_from([2.0, 3.0, 5.0]), GRID, GRID)
+def test_large_structures_keep_volume_and_dose_on_any_grid(radius, cx, step, ct_mm, dose_mm):
+    planes = [(step * k, [circle(radius, cx)]) for k in range(-8, 9)]
+    check(planes, step, ct_mm, dose_mm, 2.0, 0.5)
+
+
+# What lies outside
+
+
+def drawn(rings_by_z, affine, shape, step=3.0, **how):
+    contours = [points(z, ring) for z, rings in rings_by_z for ring in rings]
+    return Structure.of(draw(contours, affine, step, **how), affine, shape)
+
+
+AFFINE, SHAPE = grid((3.0, 2.0, 2.0), (30.0, 40.0, 40.0))
+
+
+def test_what_lies_outside_the_dose_counts_as_no_dose_and_is_told():
+    """A circle of 10 mm whose centre lies on the border of the dose grid, within its plane."""
+    planes = [(3.0 * k, [circle(10.0, n=200)]) for k in range(4)]
+    structure = drawn(planes, AFFINE, SHAPE)
+    affine = np.array([[0, 0, 2.0, 0.0], [0, 2.0, 0, -20], [3.0, 0, 0, 0], [0, 0, 0, 1]])
+    dose = Volume(np.full((4, 21, 12), 5.0, np.float32), affine)  # x from 0, z on all four planes
+    assert share_without_dose(dose, structure) == pytest.approx(0.5, abs=0.02)
+    curve = dvh(dose, structure)
+    assert curve.outside_dose_grid == pytest.approx(0.5, abs=0.02)
+    assert curve.mean_gy == pytest.approx(2.5, abs=0.1)
+    assert share_without_dose(Volume(dose.array[:2], affine), structure) > 0.7
+
+
+def test_what_lies_outside_the_grid_is_in_no_mask_but_in_the_volume():
+    structure = drawn([(0.0, [circle(30.0, 40.0, n=400)])], AFFINE, SHAPE)
+    right = AFFINE[0, 3] + 2.0 * (SHAPE[2] - 0.5)  # mm
+    beyond = right - 40.0
+    cut = 30**2 * np.arccos(beyond / 30) - beyond * np.sqrt(30**2 - beyond**2)
+    assert structure.volume_cc == pytest.approx(np.pi * 30**2 * 3e-3, rel=1e-3)
+    kept = structure.array.sum() * structure.voxel_cc
+    assert kept == pytest.approx((np.pi * 30**2 - cut) * 3e-3, rel=5e-3)
+
+
+def test_a_sum_of_doses_is_sampled_on_their_own_grids():
+    structure = drawn([(0.0, [circle(4.0)]), (3.0, [circle(4.0)])], AFFINE, SHAPE)
+    parts = [fall_off(*grid(mm, (30.0, 40.0, 40.0)), 3.0) for mm in ((3, 2, 2), (4, 3, 2.5))]
+    placed = PlacedDose(parts, AFFINE, SHAPE)
+    both = dvh(placed, structure).mean_gy
+    assert both == pytest.approx(sum(dvh(part, structure).mean_gy for part in parts), rel=1e-5)
+    at = structure.array
+    assert placed.array[at].mean() == pytest.approx(both, rel=0.02)
+
+
+# How contours of one plane belong together
+
+
+def cc(rings, **how):
+    return drawn([(0.0, rings), (3.0, rings)], AFFINE, SHAPE, **how).volume_cc
+
+
+def notes(rings):
+    return draw([points(0.0, ring) for ring in rings], AFFINE, 3.0).notes
+
+
+DISC = np.pi * 100 * 6e-3  # cc of two slabs of 3 mm
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 47), st.booleans(), st.floats(0, 0.02), st.integers(2, 4))
+def test_a_copy_of_a_contour_is_no_hole(start, turned, jitter, n):
+    ring = circle(10.0)
+    copy = np.roll(ring[::-1] if turned else ring, start, axis=0)
+    copies = [copy + jitter * np.sin(np.arange(96).reshape(48, 2) + k) for k in range(n - 1)]
+    assert cc([ring, *copies]) == pytest.approx(DISC, rel=0.01)
+    assert notes([ring, *copies]) == (f"{n - 1} contour(s) that are given twice count once",)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(1.0, 18.5), st.floats(0, 6))
+def test_contours_that_overlap_in_part_are_one_region(apart, turn):
+    shift = apart * np.array([np.cos(turn), np.sin(turn)])
+    rings = [circle(10.0, n=200), circle(10.0, n=200) + shift]
+    lens = 2 * 100 * np.arccos(apart / 20) - apart / 2 * np.sqrt(400 - apart**2)
+    assert cc(rings) == pytest.approx((200 * np.pi - lens) * 6e-3, rel=0.01)
+    assert "overlap in part" in notes(rings)[0]
+
+
+@pytest.mark.parametrize("reach", [1.0, 5.0, 9.0])
+def test_holes_and_islands_stay_what_they_are(reach):
+    rings = [circle(10.0, n=200), circle(reach, n=200), circle(reach / 2, n=200)]
+    expected = np.pi * (100 - reach**2 + reach**2 / 4) * 6e-3
+    assert cc(rings) == pytest.approx(expected, rel=2e-3)
+    assert cc(rings[::-1]) == pytest.approx(expected, rel=2e-3)
+    assert notes(rings) == ()
+
+
+def test_a_hole_that_touches_the_border_or_crosses_it_by_rounding_stays_a_hole():
+    hole = circle(4.0, 6.02, n=200)  # its right end lies 0.02 mm outside
+    assert cc([circle(10.0, n=200), hole]) == pytest.approx(np.pi * 84 * 6e-3, rel=3e-3)
+
+
+def test_contours_of_the_xor_type_are_combined_by_that_rule_alone():
+    rings = [circle(10.0), circle(10.0)]
+    assert cc(rings, even_odd=True) == 0
+    assert cc([*rings, circle(5.0)], even_odd=True) == pytest.approx(DISC / 4, rel=0.01)
+
+
+def test_many_holes_and_two_overlapping_pieces_in_one_plane():
+    holes = [circle(1.0, x, y, n=12) for x in (-5, 0, 5) for y in (-5, 0, 5)]
+    pieces = [circle(3.0, 20.0, n=60), circle(3.0, 23.0, n=60)]
+    lens = 2 * 9 * np.arccos(3 / 6) - 1.5 * np.sqrt(36 - 9)
+    area = np.pi * (100 - 9 + 18) - lens
+    assert cc([circle(10.0, n=60), *holes, *pieces]) == pytest.approx(area * 6e-3, rel=0.02)
+
+
+# How planes belong together
+
+
+@pytest.mark.parametrize("apart", [0.02, 0.1, 0.3])
+def test_planes_written_twice_a_little_apart_are_one(apart):
+    levels = [3.0 * k + shift for k in range(8) for shift in (0.0, apart)]
+    structure = drawn([(z, [circle(10.0)]) for z in levels], AFFINE, SHAPE)
+    assert structure.volume_cc == pytest.approx(8 / 2 * DISC * 1.0, rel=0.02)
+
+
+def test_planes_half_way_between_slices_fill_as_many_slices():
+    centre = AFFINE[2, 3] + 3.0 * 5
+    levels = [centre + 3.0 * k + 1.5 for k in range(6)]
+    structure = drawn([(z, [circle(10.0, n=200)]) for z in levels], AFFINE, SHAPE)
+    assert structure.array.sum() * structure.voxel_cc == pytest.approx(3 * DISC, rel=0.01)
+    first, *_, last = (n for n in structure.array.sum(axis=(1, 2)) if n)
+    assert min(first, last) < 0.3 * max(first, last)  # one of the two halves, not half of both
+
+
+def test_a_thin_structure_is_whole_along_its_length():
+    """A nerve of a fifth of a voxel keeps its volume, spread evenly over its slices."""
+    levels = [AFFINE[2, 3] + 3.0 * k for k in range(18)]
+    structure = drawn([(z, [circle(0.5, 0.4, 0.4)]) for z in levels], AFFINE, SHAPE)
+    held = np.flatnonzero(structure.array.any(axis=(1, 2)))
+    assert structure.array.sum() == pytest.approx(18 * np.pi * 0.25 / 4, abs=0.6)
+    assert np.diff(held).max() <= 6
+    assert structure.shares.array.sum() * structure.voxel_cc == pytest.approx(
+        structure.volume_cc, rel=0.01
+    )
+
+
+def test_one_voxel_is_the_least_that_a_structure_holds():
+    structure = drawn([(0.0, [circle(0.05, n=8)])], AFFINE, SHAPE)
+    assert structure.array.sum() == 1
+    assert 0 < structure.volume_cc < 1e-4
