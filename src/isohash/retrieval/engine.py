@@ -26,7 +26,6 @@ from isohash.retrieval.contents import Contents
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.items import Items
 from isohash.retrieval.request import Options, Request
-from isohash.retrieval.ways.vectors import VectorRows
 from isohash.retrieval.ways.way import Way, choose
 
 Item = Case | Entry | str | Path | ArrayLike
@@ -163,6 +162,8 @@ class Archive:
 def _contents(store: CaseStore) -> Contents:
     kind = store.recipe.get("kind")
     if kind == "vectors":
+        from isohash.retrieval.ways.vectors import VectorRows  # what cases do without
+
         return VectorRows(store)
     if kind in KINDS:
         return Items(store)

@@ -19,7 +19,6 @@ from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.entry import Entry, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.models import codes_name
-from isohash.retrieval.naming import naming_of
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.ranked import Pair
 from isohash.retrieval.reranking import Embedded
@@ -27,8 +26,6 @@ from isohash.retrieval.slices import SliceTable
 from isohash.retrieval.ways.images import ImagesWay
 from isohash.retrieval.ways.plan import MADE_BEFORE, PlanColumn, PlanWay
 from isohash.retrieval.ways.way import Way
-from isohash.sources.identity.naming import Naming
-from isohash.sources.reading import find, sole_case
 
 OTHER_KEY = (
     "the pseudonyms of this archive were made with another key ($ISOHASH_KEY_FILE): "
@@ -86,12 +83,7 @@ class Items:
             return item
         if isinstance(item, str) and item in self.store:
             return self.entry(item)
-        naming = naming_of(self.recipe.settings.aliases)
-        if isinstance(item, str | Path):
-            item = self._read(item, naming)
-        if isinstance(item, Case):
-            item = naming.let_out(item)
-        return query_entry(self.pipeline.code(item), pictures)
+        return query_entry(self.pipeline.code(self._read(item)), pictures)
 
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""
@@ -177,16 +169,22 @@ class Items:
             return MADE_BEFORE
         return str(self.recipe.plan.get("missing", NO_ENCODER))
 
-    def _read(self, path: str | Path, naming: Naming) -> Case:
-        if not Path(path).exists():
-            raise InputError(f"{path} is neither a path nor the id of a case in this archive")
-        findings = find(path, naming=naming)
-        if findings.holds != self.pipeline.kind.name:
+    def _read(self, item: Any) -> Any:
+        """The item at a path, or the one given, under the names that this archive knows."""
+        from isohash.retrieval.naming import naming_of  # not needed to ask with a stored item
+        from isohash.sources.reading import find, sole_case
+
+        naming, kind = naming_of(self.recipe.settings.aliases), self.pipeline.kind
+        if not isinstance(item, str | Path):
+            return naming.let_out(item) if isinstance(item, Case) else item
+        if not Path(item).exists():
+            raise InputError(f"{item} is neither a path nor the id of a case in this archive")
+        findings = find(item, naming=naming)
+        if findings.holds != kind.name:
             raise InputError(
-                f"{path} holds {findings.holds}, this archive {self.pipeline.kind.name}; "
-                "ask with one of those"
+                f"{item} holds {findings.holds}, this archive {kind.name}; ask with one of those"
             )
-        case = sole_case(findings, path)
+        case = naming.let_out(sole_case(findings, item))
         if findings.key and findings.key != self.recipe.get("key", findings.key):
             case = replace(case, warnings=(*case.warnings, OTHER_KEY))
         return case
