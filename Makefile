@@ -29,7 +29,7 @@ test: $(VENV)/.all
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.all
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz,typing]"
 	$(BIN)/python -m pytest -m "slow or browser"
 
 # Coverage-guided fuzzing of the DICOM and the segment reader, each for a fixed time.

@@ -1,15 +1,52 @@
 """isohash: find the past cases most like a new one by kernel hashing, exactly and in milliseconds.
 
 Public names are loaded on first use, so that `import isohash` stays light: no torch, no
-scikit-learn, no matplotlib until something needs them.
+scikit-learn, no matplotlib until something needs them. docs/python.md lists them.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
+    from isohash.dosimetry.dvh import dvh as dvh
+    from isohash.errors import InputError as InputError
+    from isohash.evaluation.kit.metrics import dice as dice
+    from isohash.evaluation.kit.metrics import jaccard as jaccard
+    from isohash.evaluation.kit.metrics import precision_recall as precision_recall
+    from isohash.features.encoders.encoders import load_encoder as load_encoder
+    from isohash.hashing.adaptive_hasher import make_hasher as make_hasher
+    from isohash.hashing.calibration import Calibration as Calibration
+    from isohash.hashing.kernel_hasher import KernelHasher as KernelHasher
+    from isohash.hashing.lee_hasher import LeeHasher as LeeHasher
+    from isohash.hashing.resolution import bits_planner as bits_planner
+    from isohash.index.flat import FlatIndex as FlatIndex
+    from isohash.index.multi_index import MultiIndex as MultiIndex
+    from isohash.index.prefix import PrefixIndex as PrefixIndex
+    from isohash.index.two_stage import TwoStageIndex as TwoStageIndex
+    from isohash.kernels.learning.learner import KernelLearner as KernelLearner
+    from isohash.kernels.learning.mean_field import solve_mean_field as solve_mean_field
+    from isohash.kernels.machines.selection import SelectedFeatureSVM as SelectedFeatureSVM
+    from isohash.kernels.machines.svm import RandomFeatureSVM as RandomFeatureSVM
+    from isohash.kernels.radial import RadialKernel as RadialKernel
+    from isohash.records import Case as Case
+    from isohash.records import Codes as Codes
+    from isohash.records import Hits as Hits
+    from isohash.records import Vectors as Vectors
+    from isohash.records import Volume as Volume
+    from isohash.retrieval.answer import Answer as Answer
+    from isohash.retrieval.answer import Match as Match
+    from isohash.retrieval.engine import Archive as Archive
+    from isohash.retrieval.engine import Session as Session
+    from isohash.sources.dicom.writer import write_dicom as write_dicom
+    from isohash.sources.reading import read_case as read_case
+    from isohash.sources.reading import read_cases as read_cases
+
+    __version__: str
 
 _HOMES = {
+    "Answer": "isohash.retrieval.answer",
     "Archive": "isohash.retrieval.engine",
     "Calibration": "isohash.hashing.calibration",
     "Case": "isohash.records",
@@ -20,33 +57,43 @@ _HOMES = {
     "KernelHasher": "isohash.hashing.kernel_hasher",
     "KernelLearner": "isohash.kernels.learning.learner",
     "LeeHasher": "isohash.hashing.lee_hasher",
+    "Match": "isohash.retrieval.answer",
+    "MultiIndex": "isohash.index.multi_index",
+    "PrefixIndex": "isohash.index.prefix",
     "RadialKernel": "isohash.kernels.radial",
     "RandomFeatureSVM": "isohash.kernels.machines.svm",
+    "SelectedFeatureSVM": "isohash.kernels.machines.selection",
+    "Session": "isohash.retrieval.engine",
     "TwoStageIndex": "isohash.index.two_stage",
+    "Vectors": "isohash.records",
     "Volume": "isohash.records",
+    "bits_planner": "isohash.hashing.resolution",
     "dice": "isohash.evaluation.kit.metrics",
     "dvh": "isohash.dosimetry.dvh",
     "jaccard": "isohash.evaluation.kit.metrics",
+    "load_encoder": "isohash.features.encoders.encoders",
     "make_hasher": "isohash.hashing.adaptive_hasher",
     "precision_recall": "isohash.evaluation.kit.metrics",
     "read_case": "isohash.sources.reading",
     "read_cases": "isohash.sources.reading",
     "solve_mean_field": "isohash.kernels.learning.mean_field",
+    "write_dicom": "isohash.sources.dicom.writer",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
 
+if not TYPE_CHECKING:  # so that a checker finds a misspelt name
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from its home module on first use."""
-    if name == "__version__":
-        return _version()
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'isohash' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        """Load a public name from its home module on first use."""
+        if name == "__version__":
+            return _version()
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'isohash' has no attribute {name!r}")
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def _version() -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ class Estimate:
     high: NDArray[np.float64]
     beyond_range: NDArray[np.bool_]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter((self.estimate, self.low, self.high, self.beyond_range))
 
 

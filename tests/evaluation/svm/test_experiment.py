@@ -116,7 +116,9 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
     }  # fmt: skip
     told = json.loads((tmp_path / "out" / "svm.json").read_text())
     assert told["data_digests"]["kather"] == read_table("kather", data_dir).digest
-    assert read_csv(tmp_path / "out" / "svm.csv") == summary(rows)
+    written = read_csv(tmp_path / "out" / "svm.csv")
+    known = [{name: v for name, v in row.items() if v is not None} for row in written]
+    assert known == summary(rows)
     assert len((out / "svm-runs.csv").read_text().splitlines()) == len(rows) + 1
 
 
