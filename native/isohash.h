@@ -166,6 +166,26 @@ int isohash_symbols(const uint8_t *packed, int64_t n, int64_t row_bytes, const u
 void isohash_dots(const float *a, const float *b, int64_t d, const int64_t *rows,
                   const int64_t *columns, int64_t n, double *out);
 
+/* ---- sums of decision trees ----
+ *
+ * Rows of `features` bins, a byte each. Node i of a tree sends a row to the node left[i], or to the
+ * one behind it where the row's bin of feature[i] exceeds cut[i]; a leaf has left[i] = i and cut[i] =
+ * 255. Children lie behind their parents, `left` counts from the tree's first node. The nodes of
+ * tree t begin at starts[t]; starts has n_trees + 1 entries.
+ * out[i] = base + the values of the leaves that row i reaches, in whole numbers: the order of the
+ * sum changes nothing. Returns 1 where memory ran out, else 0. */
+struct isohash_trees {
+    int64_t n_trees, features;
+    const int64_t *starts;
+    const uint8_t *feature, *cut;
+    const uint16_t *left;
+    const int32_t *values;
+    int32_t base;
+};
+
+int isohash_sum_trees(const struct isohash_trees *in, const uint8_t *bins, int64_t n,
+                      int32_t threads, int32_t *out);
+
 #ifdef __cplusplus
 }
 #endif

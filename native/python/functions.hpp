@@ -11,5 +11,7 @@ using Function = PyObject *(PyObject *, PyObject *const *, Py_ssize_t);
 Function topk, matrix, least, within, tables_build, tables_topk;
 // encoding.cpp
 Function threshold_turns, wrap_symbols, quantise, pack, unpack, symbols, dots;
+// trees.cpp
+Function sum_trees;
 
 } // namespace isohash_module

@@ -43,11 +43,13 @@ PyMethodDef methods[] = {
     method<tables_build>("tables_build", "tables_build(codes, length) -> tables"),
     method<tables_topk>("tables_topk",
                         "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
+    method<sum_trees>("sum_trees", "sum_trees(starts, feature, cut, left, values, base, features, "
+                                   "bins, threads, out)"),
     {nullptr, nullptr, 0, nullptr},
 };
 
 // Which arguments the functions take: isohash/native.py uses no other build than its own.
-constexpr long interface_number = 7;
+constexpr long interface_number = 8;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

@@ -161,3 +161,16 @@ def symbols(
     symbols: NDArray[np.uint16],
     /,
 ) -> None: ...
+def sum_trees(
+    starts: NDArray[np.int64],
+    feature: NDArray[np.uint8],
+    cut: NDArray[np.uint8],
+    left: NDArray[np.uint16],
+    values: NDArray[np.int32],
+    base: int,
+    columns: int,
+    bins: NDArray[np.uint8],
+    threads: int,
+    out: NDArray[np.int32],
+    /,
+) -> None: ...

@@ -21,7 +21,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/python/module.cpp; an extension left over from another version is not used.
-INTERFACE = 7
+INTERFACE = 8
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 
@@ -303,6 +303,25 @@ def dots(
     out = np.empty(len(rows), dtype=np.float64)
     of_a, of_b = (np.ascontiguousarray(x, dtype=np.int64) for x in (rows, columns))
     _native.dots(a, b, a.shape[1], of_a, of_b, out)
+    return out
+
+
+def sum_trees(
+    starts: NDArray[np.int64],
+    nodes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16], NDArray[np.int32]],
+    base: int,
+    bins: NDArray[np.uint8],
+    threads: int | None = None,
+) -> NDArray[np.int32]:
+    """`base` and the values of the leaves that every row of bins (n, features) reaches, (n,).
+
+    `nodes` are feature, cut, left child and value, the nodes of tree t beginning at `starts[t]`;
+    see `features.encoders.trees`.
+    """
+    out = np.empty(len(bins), dtype=np.int32)
+    rows = np.ascontiguousarray(bins, dtype=np.uint8)
+    n_threads = threads or default_threads()
+    _native.sum_trees(starts, *nodes, base, rows.shape[1], rows, n_threads, out)
     return out
 
 

@@ -75,7 +75,7 @@ def signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float
     if mask.all():
         return np.full(mask.shape, -np.inf)
     # what is nearest outside an inner voxel touches the mask, so a tight box suffices
-    cut = tuple(slice(max(0, a - 1), b + 1) for a, b in _bounds(mask))
+    cut = tuple(slice(max(0, a - 1), b + 1) for a, b in bounds(mask))
     inside = ndimage.distance_transform_edt(mask[cut], sampling=spacing_mm)
     half = 0.5 * float(min(spacing_mm))
     signed: NDArray[np.float64] = outside - half
@@ -259,13 +259,3 @@ def _treated(names: Iterable[str]) -> tuple[str, ...]:
     """The planning targets among the names; where there is none, whatever target there is."""
     targets = sorted(name for name in names if is_target(name))
     return tuple(name for name in targets if name.startswith("PTV")) or tuple(targets)
-
-
-def _bounds(mask: NDArray[Any]) -> list[tuple[int, int]]:
-    """First and one past the last index along each axis; the mask is not empty."""
-    bounds = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        inside = np.flatnonzero(mask.any(axis=others))
-        bounds.append((int(inside[0]), int(inside[-1]) + 1))
-    return bounds

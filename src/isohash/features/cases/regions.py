@@ -107,3 +107,12 @@ def _largest_labelled(mask: Mask) -> Mask:
     sizes[0] = 0
     found: Mask = labels == sizes.argmax()
     return found
+
+
+def bounds(mask: Mask) -> list[tuple[int, int]]:
+    """First and one past the last index along each axis; the mask is not empty."""
+    found = []
+    for axis in range(mask.ndim):
+        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        found.append((int(inside[0]), int(inside[-1]) + 1))
+    return found

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.features.cases.canonical import Canonical, canonical
 from isohash.features.cases.regions import largest_region
 from isohash.records import Case, Volume
 
@@ -32,9 +33,6 @@ ImageKind = Literal["ct", "dose"]
 AIR_HU = -1024.0  # outside the scanned field, and the lowest value kept
 MAX_HU = 30000.0
 MAX_CGY = 65535.0
-# Axes within half a degree of the patient's count as aligned: at 250 mm from the centre the
-# error is then at most 2.2 mm, half a pixel of the default grid.
-ALIGNED_COSINE = float(np.cos(np.deg2rad(0.5)))
 COARSE_MM = 4.0  # the body is found on about this grid: fine enough for a bounding box
 BLOCK = 16  # slices resampled at a time: the intermediate arrays stay in the cache
 
@@ -126,13 +124,13 @@ class CaseSlices:
 
         A bool volume becomes the fraction of each pixel inside: its outline is the level 0.5.
         """
-        canonical = _canonical(volume)
-        rows = np.searchsorted(-canonical.z_mm, -self.z_mm)
-        if len(rows) and (rows.max() >= len(canonical.z_mm)):
+        seen = canonical(volume)
+        rows = np.searchsorted(-seen.z_mm, -self.z_mm)
+        if len(rows) and (rows.max() >= len(seen.z_mm)):
             raise InputError("the volume does not reach all slices: is it on the CT's grid?")
-        if not np.allclose(canonical.z_mm[rows], self.z_mm, atol=1e-3):
+        if not np.allclose(seen.z_mm[rows], self.z_mm, atol=1e-3):
             raise InputError("the volume's slices lie elsewhere: is it on the CT's grid?")
-        return _resample(canonical, rows, self.corner_mm, self.settings, background)
+        return _resample(seen, rows, self.corner_mm, self.settings, background)
 
 
 def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices:
@@ -146,8 +144,8 @@ def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices
         raise InputError(f"case {case.id} has neither CT nor dose: nothing to compare")
     _check_same_grid(case)
     try:
-        ct = None if case.ct is None else _canonical(case.ct)
-        dose = None if case.dose is None else _canonical(case.dose)
+        ct = None if case.ct is None else canonical(case.ct)
+        dose = None if case.dose is None else canonical(case.dose)
         return _slices(ct, dose, settings)
     except InputError as error:
         raise InputError(f"case {case.id}: {error}") from error
@@ -175,47 +173,6 @@ def display_ct(view: CaseSlices, window: tuple[float, float] = (-160.0, 240.0)) 
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class _Canonical:
-    """A view of a volume with axes (z down, y back, x left) and where its voxels lie, in mm."""
-
-    array: NDArray[Any]
-    index: NDArray[np.int64]  # of each slice in the volume as given
-    z_mm: NDArray[np.float64]
-    first_mm: tuple[float, float]  # (x, y) of voxel [0, 0]
-    step_mm: tuple[float, float]  # (x, y), both positive
-
-
-def _canonical(volume: Volume) -> _Canonical:
-    columns = volume.affine[:3, :3]
-    cosines = columns / np.linalg.norm(columns, axis=0)
-    axes = np.abs(cosines).argmax(axis=1)  # the array axis along patient x, y, z
-    aligned = np.abs(cosines[np.arange(3), axes]).min()
-    if aligned < ALIGNED_COSINE or len(set(axes.tolist())) < 3:
-        angle = np.rad2deg(np.arccos(min(1.0, float(aligned))))
-        raise InputError(
-            f"the volume is oblique ({angle:.1f} degrees off the patient's axes): "
-            "resample it to axial slices first"
-        )
-    steps = columns[np.arange(3), axes]
-    wanted = np.array([1.0, 1.0, -1.0])  # left, back, feet
-    flip = steps * wanted < 0
-    corner = np.zeros(3)  # the array index that becomes [0, 0, 0]
-    corner[axes[flip]] = np.array(volume.array.shape)[axes[flip]] - 1
-    origin = columns @ corner + volume.affine[:3, 3]
-    z, y, x = (int(axes[i]) for i in (2, 1, 0))
-    array = volume.array.transpose(z, y, x)
-    array = array[tuple(slice(None, None, -1 if flip[i] else 1) for i in (2, 1, 0))]
-    index = np.arange(len(array))
-    return _Canonical(
-        array=array,
-        index=index[::-1] if flip[2] else index,
-        z_mm=origin[2] - abs(steps[2]) * index,
-        first_mm=(float(origin[0]), float(origin[1])),
-        step_mm=(float(abs(steps[0])), float(abs(steps[1]))),
-    )
-
-
 def _check_same_grid(case: Case) -> None:
     if case.ct is None or case.dose is None:
         return
@@ -227,7 +184,7 @@ def _check_same_grid(case: Case) -> None:
         )
 
 
-def _slices(ct: _Canonical | None, dose: _Canonical | None, settings: SliceSettings) -> CaseSlices:
+def _slices(ct: Canonical | None, dose: Canonical | None, settings: SliceSettings) -> CaseSlices:
     grid = ct if ct is not None else dose
     assert grid is not None  # case_slices has refused the empty case
     has_dose = np.zeros(len(grid.array), dtype=bool)
@@ -252,7 +209,7 @@ def _max_cgy(array: NDArray[Any]) -> NDArray[np.float64]:
     return np.rint(100.0 * array.max(axis=(1, 2)).astype(np.float64))
 
 
-def _body(ct: _Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+def _body(ct: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """The largest connected region above `body_hu` on a coarse grid; the in-plane strides.
 
     A square opening first: couch shells and mask rims are one or two coarse pixels thick, so
@@ -279,7 +236,7 @@ def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return out
 
 
-def _dosed(dose: _Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+def _dosed(dose: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
     """Where there is no CT: the voxels above the dose that makes a slice count."""
     return np.rint(100.0 * dose.array) > np.rint(100.0 * settings.min_dose_gy), (1, 1)
 
@@ -287,7 +244,7 @@ def _dosed(dose: _Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_]
 def _corner(
     body: NDArray[np.bool_],
     step: tuple[int, int],
-    grid: _Canonical,
+    grid: Canonical,
     settings: SliceSettings,
 ) -> tuple[float, float]:
     """Patient (x, y) of pixel [0, 0] when the body's median centre is the image's centre."""
@@ -310,7 +267,7 @@ def _corner(
 
 
 def _resample(
-    grid: _Canonical,
+    grid: Canonical,
     rows: NDArray[np.int64],
     corner_mm: tuple[float, float],
     settings: SliceSettings,

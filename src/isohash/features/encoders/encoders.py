@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.features.encoders.case_encoders import CaseEncoder
+from isohash.features.encoders.dose_model import DoseModel
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoder_file import content_of, parse_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
@@ -65,7 +66,7 @@ OfImages = PcaEncoder | OnnxEncoder | DownsampledEncoder
 OF_IMAGES: dict[str, type[OfImages]] = {
     one.KIND: one for one in (PcaEncoder, OnnxEncoder, DownsampledEncoder)
 }
-OF_CASES = {one.KIND: one.__name__ for one in (CaseEncoder, PlanEncoder)}
+OF_CASES = {one.KIND: one.__name__ for one in (CaseEncoder, PlanEncoder, DoseModel)}
 Kind = TypeVar("Kind", bound=Readable)
 
 
@@ -81,7 +82,7 @@ def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encode
     """The encoder in a file that any encoder's `save` wrote.
 
     Encoders of images need no `kind`; those of whole cases do: `CaseEncoder`, `PlanEncoder`,
-    `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or another kind.
+    `DoseModel`, `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or another kind.
     """
     data = content_of(path)
     return encoder_from_bytes(data, str(path)) if kind is None else kind.from_bytes(data, str(path))

@@ -1,0 +1,76 @@
+// Sums of trees from Python: a tree that could lead out of its nodes is refused.
+
+#include "python/functions.hpp"
+
+namespace isohash_module {
+namespace {
+
+struct TreesArgs {
+    isohash_trees trees{};
+    View starts, feature, cut, left, values;
+
+    // starts, feature, cut, left, values, base, features
+    bool read(PyObject *const *args) {
+        int64_t base;
+        if (!starts.take(args[0], false) || !feature.take(args[1], false) ||
+            !cut.take(args[2], false) || !left.take(args[3], false) ||
+            !values.take(args[4], false) || !read_int(args[5], INT32_MIN, INT32_MAX, base) ||
+            !read_int(args[6], 1, 255, trees.features))
+            return false;
+        trees.n_trees = starts.bytes() / 8 - 1;
+        trees.starts = starts.as<const int64_t>();
+        trees.feature = feature.as<const uint8_t>();
+        trees.cut = cut.as<const uint8_t>();
+        trees.left = left.as<const uint16_t>();
+        trees.values = values.as<const int32_t>();
+        trees.base = static_cast<int32_t>(base);
+        return sizes_fit() && stay_inside();
+    }
+
+  private:
+    bool sizes_fit() const {
+        const int64_t n = feature.bytes();
+        if (trees.n_trees < 0 || trees.starts[0] != 0 || trees.starts[trees.n_trees] != n)
+            return refuse("the trees do not fill their nodes");
+        return is_array(cut, n, 1) && is_array(left, n, 2) && is_array(values, n, 4);
+    }
+
+    bool stay_inside() const {
+        for (int64_t t = 0; t < trees.n_trees; t++) {
+            const int64_t first = trees.starts[t], size = trees.starts[t + 1] - first;
+            if (size < 1 || size > 65535) return refuse("a tree has 1 to 65535 nodes");
+            for (int64_t i = 0; i < size; i++)
+                if (!is_sound(first + i, i, size)) return refuse("a tree leads out of its nodes");
+        }
+        return true;
+    }
+
+    bool is_sound(int64_t node, int64_t i, int64_t size) const {
+        if (trees.feature[node] >= trees.features) return false;
+        const int64_t next = trees.left[node];
+        return next == i ? trees.cut[node] == 255 : next > i && next + 1 < size;
+    }
+};
+
+} // namespace
+
+// sum_trees(starts, feature, cut, left, values, base, features, bins, threads, out)
+PyObject *sum_trees(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    TreesArgs all;
+    View bins, out;
+    int64_t threads;
+    if (!has_args(n, 10) || !all.read(args) || !bins.take(args[7], false) ||
+        !read_int(args[8], 1, 1024, threads) || !out.take(args[9], true))
+        return nullptr;
+    const int64_t rows = out.bytes() / 4;
+    if (!is_array(bins, rows * all.trees.features, 1) || !is_array(out, rows, 4)) return nullptr;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = isohash_sum_trees(&all.trees, bins.as<const uint8_t>(), rows,
+                               static_cast<int32_t>(threads), out.as<int32_t>());
+    Py_END_ALLOW_THREADS
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+} // namespace isohash_module

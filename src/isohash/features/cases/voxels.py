@@ -1,0 +1,200 @@
+"""What is measured of every cell of an anatomy: numbers that say what dose it may get.
+
+| feature | unit | meaning |
+|---|---|---|
+| `distance LEVEL` | mm | to the surface of a dose level, negative inside |
+| `distance target` | mm | to that of all targets |
+| `distance ORGAN` | mm | the same of an organ |
+| `flat target`, `flat highest` | mm | to the targets, to the highest level within the slice |
+| `above`, `below` | mm | below the first, above the last slice of the targets |
+| `above highest`, `below highest` | mm | the same of the highest level |
+| `left`, `back`, `down` | mm | from the middle of all targets |
+| `aside` | mm | from the patient's midline |
+| `skin` | mm | to the body's surface, within the slice |
+| `density` | of water | |
+| `prescribed`, `prescribed near` | of the prescription | of the cell, of the nearest target |
+| `treated area` | cm2 | of the targets in the cell's slice |
+| `volume LEVEL` | cc | of each dose level; 0 where the case has none |
+| `open LEVEL` | of the level's mean | dose of fields open to each level |
+| `plan` | of the prescription | dose of the crude plan |
+
+Levels are dose levels as shares of the highest prescription: 0.8 takes whatever target is nearest
+to 80 %. What a case lacks is NaN. Doses are relative, so that a plan of 60 Gy is like one of 70.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.features.cases.anatomy import Anatomy, Field, Mask
+from isohash.features.cases.beams import BeamSettings, Fields, fields_of
+from isohash.features.cases.crude_plan import PlanningGoals, crude_dose
+from isohash.features.cases.geometry import signed_distance
+
+MIDLINE = ("SpinalCord", "Brainstem", "Bone_Mandible")
+
+
+@dataclass(frozen=True)
+class VoxelSettings:
+    """Which dose levels (shares of the prescription, falling) and organs have features."""
+
+    levels: tuple[float, ...]
+    organs: tuple[str, ...]
+    beams: BeamSettings = field(default_factory=BeamSettings)
+    goals: PlanningGoals = field(default_factory=PlanningGoals)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The features in order."""
+        levels = [f"{level:g}" for level in self.levels]
+        return (
+            *(f"distance {level}" for level in levels),
+            "distance target",
+            *(f"distance {organ}" for organ in self.organs),
+            "flat target", "flat highest", "above", "below", "above highest", "below highest",
+            "left", "back", "down", "aside", "skin", "density", "prescribed", "prescribed near",
+            "treated area",
+            *(f"volume {level}" for level in levels),
+            *(f"open {level}" for level in levels),
+            "plan",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Voxels:
+    """The features `values` (n, features) of the cells that get dose; `cells` are their indices."""
+
+    anatomy: Anatomy
+    cells: tuple[NDArray[np.int64], ...]
+    values: Field
+
+    def filled(self, doses: Field) -> Field:
+        """Values of the cells on the anatomy's grid, 0 elsewhere."""
+        grid = np.zeros(self.anatomy.body.shape, np.float32)
+        grid[self.cells] = doses
+        return grid
+
+
+def voxels_of(anatomy: Anatomy, settings: VoxelSettings) -> Voxels:
+    """The features of all cells of `Anatomy.reached`."""
+    fields = fields_of(anatomy, settings.beams)
+    levels = by_share(anatomy, settings.levels)
+    found = dict(_measured(anatomy, fields, levels, settings))
+    values = np.stack([found[name] for name in settings.names], axis=1)
+    return Voxels(anatomy, fields.cells, values)
+
+
+def by_share(anatomy: Anatomy, levels: Sequence[float]) -> dict[float, Mask | None]:
+    """The anatomy's targets by the nearest of `levels`, None where it has none there."""
+    found: dict[float, Mask | None] = dict.fromkeys(levels)
+    for level in anatomy.levels:
+        share = level.gy / anatomy.prescription_gy
+        nearest = min(levels, key=lambda own: abs(own - share))
+        before = found[nearest]
+        found[nearest] = level.mask if before is None else before | level.mask
+    return found
+
+
+def _measured(
+    anatomy: Anatomy,
+    fields: Fields,
+    levels: Mapping[float, Mask | None],
+    settings: VoxelSettings,
+) -> Iterator[tuple[str, Field]]:
+    cells = fields.cells
+    to_target = _distance(anatomy.target, anatomy)[cells]
+    yield "distance target", to_target
+    for level, mask in levels.items():
+        yield f"distance {level:g}", _to(mask, anatomy, cells)
+        yield f"volume {level:g}", _same(0.0 if mask is None else _cc(mask, anatomy), cells)
+        yield f"open {level:g}", _open(mask, fields)
+    for organ in settings.organs:
+        yield f"distance {organ}", _to(anatomy.organs.get(organ), anatomy, cells)
+    yield from _places(anatomy, cells)
+    near_gy = _nearest_gy(anatomy)[cells]
+    whole = np.float32(anatomy.prescription_gy)
+    yield "prescribed near", near_gy / whole
+    yield "prescribed", anatomy.prescribed[cells] / whole
+    yield "density", anatomy.density[cells]
+    yield "plan", crude_dose(anatomy, fields, near_gy, to_target, settings.goals) / whole
+
+
+def _to(mask: Mask | None, anatomy: Anatomy, cells: Any) -> Field:
+    if mask is None or not mask.any():
+        return _same(np.nan, cells)
+    return _distance(mask, anatomy)[cells]
+
+
+def _distance(mask: Mask, anatomy: Anatomy) -> Field:
+    return signed_distance(mask, anatomy.spacing_mm).astype(np.float32)
+
+
+def _same(value: float, cells: Sequence[NDArray[np.int64]]) -> Field:
+    return np.full(len(cells[0]), value, np.float32)
+
+
+def _cc(mask: Mask, anatomy: Anatomy) -> float:
+    return float(mask.sum()) * float(np.prod(anatomy.spacing_mm)) / 1000.0
+
+
+def _open(mask: Mask | None, fields: Fields) -> Field:
+    """Dose of fields open to a mask, relative to its mean in there."""
+    inside = None if mask is None else mask[fields.cells]
+    if inside is None or not inside.any():
+        return _same(np.nan, fields.cells)
+    dose = fields.dose(fields.aimed_at(inside))
+    return dose / dose[inside].mean()
+
+
+def _places(anatomy: Anatomy, cells: Sequence[NDArray[np.int64]]) -> Iterator[tuple[str, Field]]:
+    """Where each cell lies about the targets, the midline and the skin."""
+    mm, target, highest = anatomy.spacing_mm, anatomy.target, anatomy.levels[0].mask
+    place = [(at * own).astype(np.float32) for at, own in zip(cells, mm, strict=True)]
+    centre = [float(at.mean()) * own for at, own in zip(np.nonzero(target), mm, strict=True)]
+    for name, at, middle in zip(("down", "back", "left"), place, centre, strict=True):
+        yield name, at - np.float32(middle)
+    yield "aside", np.abs(place[2] - np.float32(_midline(anatomy)))
+    for suffix, mask in (("", target), (" highest", highest)):
+        slices = np.flatnonzero(mask.any(axis=(1, 2)))
+        yield f"above{suffix}", place[0] - np.float32(slices[0] * mm[0])
+        yield f"below{suffix}", np.float32(slices[-1] * mm[0]) - place[0]
+    yield "flat target", _flat_distance(~target, mm)[cells[0], cells[1], cells[2]]
+    yield "flat highest", _flat_distance(~highest, mm)[cells[0], cells[1], cells[2]]
+    skin = np.pad(anatomy.body, ((0, 0), (1, 1), (1, 1)))
+    yield "skin", _flat_distance(skin, mm)[cells[0], cells[1] + 1, cells[2] + 1]
+    areas = target.sum(axis=(1, 2)) * (mm[1] * mm[2] / 100.0)
+    yield "treated area", areas.astype(np.float32)[cells[0]]
+
+
+def _midline(anatomy: Anatomy) -> float:
+    """X in mm of the mean of the middle organs' centres, else of the body's."""
+    masks = [anatomy.organs[name] for name in MIDLINE if name in anatomy.organs]
+    masks = [mask for mask in masks if mask.any()] or [anatomy.body]
+    return float(np.mean([np.nonzero(mask)[2].mean() for mask in masks])) * anatomy.spacing_mm[2]
+
+
+def _flat_distance(mask: Mask, mm: Sequence[float]) -> Field:
+    """Distance in mm within each slice to the nearest cell outside the mask, NaN without one."""
+    from scipy import ndimage
+
+    out = np.full(mask.shape, np.nan, np.float32)
+    for at in np.flatnonzero(~mask.all(axis=(1, 2))):
+        out[at] = ndimage.distance_transform_edt(mask[at], sampling=mm[1:])
+    return out
+
+
+def _nearest_gy(anatomy: Anatomy) -> Field:
+    """What the target nearest to each cell is prescribed."""
+    from scipy import ndimage
+
+    at = ndimage.distance_transform_edt(
+        ~anatomy.target, anatomy.spacing_mm, return_distances=False, return_indices=True
+    )
+    nearest: Field = anatomy.prescribed[tuple(at)]
+    return nearest
