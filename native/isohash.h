@@ -186,6 +186,20 @@ struct isohash_trees {
 int isohash_sum_trees(const struct isohash_trees *in, const uint8_t *bins, int64_t n,
                       int32_t threads, int32_t *out);
 
+/* How many of a column's rising thresholds each value lies above: bins[row * stride + column]. The
+ * thresholds of column j are those from offsets[j] to offsets[j + 1], at most 254; `values` has
+ * `columns` floats a row. NaN has bin 255. */
+void isohash_bins(const float *values, int64_t n, int64_t columns, const double *thresholds,
+                  const int64_t *offsets, int64_t stride, uint8_t *bins);
+
+/* ---- distances on a grid ----
+ *
+ * out[cell] = the distance from each cell of a grid (planes, rows, columns) to the nearest marked
+ * one, cells being `steps` apart along the axes; infinite where none is. With `flat` every plane
+ * is a grid of its own. Returns 1 where memory ran out, else 0. */
+int isohash_distances(const uint8_t *marked, const int64_t *shape, const double *steps,
+                      int32_t flat, double *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,8 @@
 // Sums of decision trees over rows of binned features.
 
 #include <algorithm>
+#include <cmath>
+#include <new>
 #include <vector>
 
 #include "isohash.h"
@@ -68,6 +70,17 @@ std::vector<Node> nodes_of(const isohash_trees *in) {
 
 } // namespace
 } // namespace isohash
+
+void isohash_bins(const float *values, int64_t n, int64_t columns, const double *thresholds,
+                  const int64_t *offsets, int64_t stride, uint8_t *bins) {
+    for (int64_t row = 0; row < n; row++, values += columns, bins += stride)
+        for (int64_t j = 0; j < columns; j++) {
+            const double *const first = thresholds + offsets[j], *const end = thresholds + offsets[j + 1];
+            bins[j] = std::isnan(values[j])
+                          ? 255
+                          : static_cast<uint8_t>(std::lower_bound(first, end, values[j]) - first);
+        }
+}
 
 int isohash_sum_trees(const isohash_trees *in, const uint8_t *bins, int64_t n, int32_t threads,
                       int32_t *out) try {

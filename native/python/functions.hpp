@@ -12,6 +12,6 @@ Function topk, matrix, least, within, tables_build, tables_topk;
 // encoding.cpp
 Function threshold_turns, wrap_symbols, quantise, pack, unpack, symbols, dots;
 // trees.cpp
-Function sum_trees;
+Function sum_trees, bins, distances;
 
 } // namespace isohash_module

@@ -45,6 +45,8 @@ PyMethodDef methods[] = {
                         "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
     method<sum_trees>("sum_trees", "sum_trees(starts, feature, cut, left, values, base, features, "
                                    "bins, threads, out)"),
+    method<bins>("bins", "bins(values, thresholds, offsets, stride, bins)"),
+    method<distances>("distances", "distances(marked, shape, steps, flat, out)"),
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -73,4 +73,53 @@ PyObject *sum_trees(PyObject *, PyObject *const *args, Py_ssize_t n) {
     Py_RETURN_NONE;
 }
 
+// bins(values, thresholds, offsets, stride, bins)
+PyObject *bins(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    View values, thresholds, offsets, out;
+    int64_t stride;
+    if (!has_args(n, 5) || !values.take(args[0], false) || !thresholds.take(args[1], false) ||
+        !offsets.take(args[2], false) || !read_int(args[3], 1, 255, stride) ||
+        !out.take(args[4], true))
+        return nullptr;
+    const int64_t columns = offsets.bytes() / 8 - 1, rows = out.bytes() / stride;
+    const int64_t *ends = offsets.as<const int64_t>();
+    bool rising = columns >= 1 && columns <= stride && ends[0] == 0;
+    for (int64_t j = 0; rising && j < columns; j++)
+        rising = ends[j] <= ends[j + 1] && ends[j + 1] - ends[j] <= 254;
+    if (!rising) return refuse("offsets must rise by at most 254"), nullptr;
+    if (!is_array(thresholds, ends[columns], sizeof(double)) || !is_array(out, rows * stride, 1) ||
+        !is_array(values, rows * columns, sizeof(float)))
+        return nullptr;
+    Py_BEGIN_ALLOW_THREADS
+    isohash_bins(values.as<const float>(), rows, columns, thresholds.as<const double>(), ends,
+                 stride, out.as<uint8_t>());
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+// distances(marked, shape, steps, flat, out)
+PyObject *distances(PyObject *, PyObject *const *args, Py_ssize_t n) {
+    View marked, shape, steps, out;
+    int64_t flat;
+    if (!has_args(n, 5) || !marked.take(args[0], false) || !shape.take(args[1], false) ||
+        !steps.take(args[2], false) || !read_int(args[3], 0, 1, flat) || !out.take(args[4], true) ||
+        !is_array(shape, 3, sizeof(int64_t)) || !is_array(steps, 3, sizeof(double)))
+        return nullptr;
+    const int64_t *size = shape.as<const int64_t>();
+    if (size[0] < 1 || size[1] < 1 || size[2] < 1)
+        return refuse("a grid has at least one cell along each axis"), nullptr;
+    const int64_t cells = marked.bytes();
+    if (size[0] > cells || size[1] > cells || size[2] > cells ||
+        size[0] * size[1] > cells || size[0] * size[1] * size[2] != cells)
+        return refuse("the grid does not fit its shape"), nullptr;
+    if (!is_array(out, cells, sizeof(double))) return nullptr;
+    int failed;
+    Py_BEGIN_ALLOW_THREADS
+    failed = isohash_distances(marked.as<const uint8_t>(), size, steps.as<const double>(),
+                               static_cast<int32_t>(flat), out.as<double>());
+    Py_END_ALLOW_THREADS
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 } // namespace isohash_module

@@ -174,3 +174,19 @@ def sum_trees(
     out: NDArray[np.int32],
     /,
 ) -> None: ...
+def bins(
+    values: NDArray[np.float32],
+    thresholds: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    stride: int,
+    bins: NDArray[np.uint8],
+    /,
+) -> None: ...
+def distances(
+    marked: NDArray[np.bool_],
+    shape: NDArray[np.int64],
+    steps: NDArray[np.float64],
+    flat: int,
+    out: NDArray[np.float64],
+    /,
+) -> None: ...

@@ -325,6 +325,35 @@ def sum_trees(
     return out
 
 
+def bins(
+    values: NDArray[np.float32],
+    thresholds: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    stride: int,
+) -> NDArray[np.uint8]:
+    """How many of its column's rising thresholds each value (n, m) lies above, 255 for NaN.
+
+    Column j has `thresholds[offsets[j] : offsets[j + 1]]`. The result is (n, stride); its columns
+    from m on are not set.
+    """
+    out = np.empty((len(values), stride), dtype=np.uint8)
+    _native.bins(np.ascontiguousarray(values, np.float32), thresholds, offsets, stride, out)
+    return out
+
+
+def distances(
+    marked: NDArray[np.bool_], steps: NDArray[np.float64], flat: bool = False
+) -> NDArray[np.float64]:
+    """Distance of each cell of a grid (z, y, x) to the nearest marked one; infinite without one.
+
+    Cells are `steps` (3,) apart. With `flat` every slice is a grid of its own.
+    """
+    out = np.empty(marked.shape, dtype=np.float64)
+    shape = np.array(marked.shape, dtype=np.int64)
+    _native.distances(np.ascontiguousarray(marked), shape, steps, int(flat), out)
+    return out
+
+
 def _doubtful(
     encode: Callable[..., int],
     products: NDArray[np.float32],

@@ -124,19 +124,19 @@ def test_hot_spots_are_put_back(fitted: FittedDose) -> None:
 
 def test_an_anatomy_of_other_organs_is_refused(fitted: FittedDose) -> None:
     anatomy = anatomy_of(phantom(0, 20))
-    known = fitted.model.known
-    assert known.refusal(anatomy) is None
-    assert known.unlike(anatomy) == ()
+    scope = fitted.model.scope
+    assert scope.refusal(anatomy) is None
+    assert scope.unlike(anatomy) == ()
     heart = replace(anatomy, organs={"Heart": anatomy.organs["SpinalCord"]})
-    assert "most have " in (known.refusal(heart) or "")
+    assert "most have " in (scope.refusal(heart) or "")
     cord = replace(anatomy, organs={"SpinalCord": anatomy.organs["SpinalCord"]})
-    assert known.refusal(cord) is not None
+    assert scope.refusal(cord) is not None
 
 
 def test_what_lies_beyond_the_cases_seen_is_named(fitted: FittedDose) -> None:
     anatomy = anatomy_of(phantom(0, 20))
     levels = tuple(replace(level, gy=level.gy / 2) for level in anatomy.levels)
-    told = fitted.model.known.unlike(replace(anatomy, levels=levels))
+    told = fitted.model.scope.unlike(replace(anatomy, levels=levels))
     assert any("prescription of 35 Gy" in sentence for sentence in told)
 
 

@@ -8,7 +8,7 @@ a research volume of 4 mm stays as it is, and a clinical CT of 1 mm is treated o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
 from isohash.features.cases.canonical import Canonical, canonical
+from isohash.features.cases.distance import distance_in_slice
 from isohash.features.cases.regions import bounds, largest_region
-from isohash.records import Case
+from isohash.records import Case, Volume
 
 CELL_MM = 4.75  # in the slice; OpenKBP's coarsest voxels stay whole
 SLICE_MM = 3.5
@@ -106,11 +107,8 @@ def anatomy_of(case: Case, prescription_gy: float | None = None) -> Anatomy:
     found = structures_by_name(case)
     prescribed = prescribed_targets(case, prescription_gy)
     ct = canonical(case.ct)
-    seen = {name: canonical(volume).array for name, volume in found.items()}
-    if any(mask.shape != ct.array.shape for mask in seen.values()):
-        raise InputError(f"case {case.id}: CT and structures lie on different grids")
-    grid = _Grid.around(ct, [seen[name] for name in prescribed])
-    masks = {name: grid.mask(mask) for name, mask in seen.items()}
+    grid = _Grid.around(ct, (_seen(found[name], ct, case.id) for name in prescribed))
+    masks = {name: grid.mask(_seen(volume, ct, case.id)) for name, volume in found.items()}
     target = np.any([masks[name] for name in prescribed], axis=0)
     hu = grid.mean(ct.array)
     body = (masks["BODY"] if "BODY" in masks else _body(hu, grid.mm)) | target
@@ -124,6 +122,14 @@ def anatomy_of(case: Case, prescription_gy: float | None = None) -> Anatomy:
     affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [one.start for one in cut]
     return Anatomy(case.id, affine, body[cut], density, levels, organs)
+
+
+def _seen(structure: Volume, ct: Canonical, case_id: str) -> Mask:
+    """A structure's mask in the CT's view. One at a time: thirty of them may not fit in memory."""
+    mask: Mask = canonical(structure).array
+    if mask.shape != ct.array.shape:
+        raise InputError(f"case {case_id}: CT and structures lie on different grids")
+    return mask
 
 
 def prescribed_targets(case: Case, prescription_gy: float | None = None) -> dict[str, float]:
@@ -165,7 +171,7 @@ class _Grid:
     affine: NDArray[np.float64]
 
     @classmethod
-    def around(cls, ct: Canonical, targets: list[Mask]) -> _Grid:
+    def around(cls, ct: Canonical, targets: Iterable[Mask]) -> _Grid:
         """The slices of the targets and `REACH_MM` beyond, on cells near the wanted size."""
         mm = np.linalg.norm(ct.affine[:3, :3], axis=0)
         steps = np.maximum(1, np.array([SLICE_MM, CELL_MM, CELL_MM]) / mm).astype(int)
@@ -220,9 +226,8 @@ def _body(hu: Field, mm: tuple[float, float, float]) -> Mask:
 
     margin = [(0, 0), *((round(OPENING_MM / step) + 1,) * 2 for step in mm[1:])]
     core = np.pad(largest_region(hu > BODY_HU), margin)
-    near = [ndimage.distance_transform_edt(~own, mm[1:]) <= OPENING_MM for own in core]
-    closed = [ndimage.distance_transform_edt(own, mm[1:]) > OPENING_MM for own in near]
-    body = core | np.array(closed)
+    near = distance_in_slice(core, mm) <= OPENING_MM
+    body = core | (distance_in_slice(~near, mm) > OPENING_MM)
     body |= ~_outside(body)
     frame = tuple(slice(before, -after or None) for before, after in margin)
     skin = ndimage.binary_dilation(body, _IN_PLANE)[frame] & (hu > SKIN_HU)

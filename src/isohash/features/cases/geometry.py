@@ -28,6 +28,7 @@ from isohash.dosimetry.dvh import doses_at
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.dosimetry.structures import Structure, cropped
 from isohash.errors import InputError
+from isohash.features.cases.distance import signed_distance
 from isohash.records import Case, Volume
 
 SIGNATURE = 7  # entries of `target_signature` per structure
@@ -59,28 +60,6 @@ class GeometrySettings:
     def structures(self) -> tuple[str, ...]:
         """Targets, then organs."""
         return self.targets + self.organs
-
-
-def signed_distance(mask: Mask, spacing_mm: Sequence[float]) -> NDArray[np.float64]:
-    """Distance in mm to the mask's surface: positive outside, negative inside.
-
-    The surface lies half-way between voxels inside and outside along the axes, so the distance
-    never is 0. An empty mask is infinitely far away.
-    """
-    from scipy import ndimage  # slow to import, and not needed to answer a query by images
-
-    if not mask.any():
-        return np.full(mask.shape, np.inf)
-    outside = ndimage.distance_transform_edt(~mask, sampling=spacing_mm)
-    if mask.all():
-        return np.full(mask.shape, -np.inf)
-    # what is nearest outside an inner voxel touches the mask, so a tight box suffices
-    cut = tuple(slice(max(0, a - 1), b + 1) for a, b in bounds(mask))
-    inside = ndimage.distance_transform_edt(mask[cut], sampling=spacing_mm)
-    half = 0.5 * float(min(spacing_mm))
-    signed: NDArray[np.float64] = outside - half
-    signed[cut] = np.where(mask[cut], half - inside, signed[cut])
-    return signed
 
 
 def overlap_volume_histograms(case: Case, settings: GeometrySettings) -> Vector:

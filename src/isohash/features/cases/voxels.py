@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
 from isohash.features.cases.beams import BeamSettings, Fields, fields_of
 from isohash.features.cases.crude_plan import PlanningGoals, crude_dose
-from isohash.features.cases.geometry import signed_distance
+from isohash.features.cases.distance import distance_in_slice, signed_distance
 
 MIDLINE = ("SpinalCord", "Brainstem", "Bone_Mandible")
 
@@ -117,12 +117,26 @@ def _measured(
     for organ in settings.organs:
         yield f"distance {organ}", _to(anatomy.organs.get(organ), anatomy, cells)
     yield from _places(anatomy, cells)
-    near_gy = _nearest_gy(anatomy)[cells]
+    near_gy = _nearest_gy(anatomy, cells)
     whole = np.float32(anatomy.prescription_gy)
     yield "prescribed near", near_gy / whole
     yield "prescribed", anatomy.prescribed[cells] / whole
     yield "density", anatomy.density[cells]
     yield "plan", crude_dose(anatomy, fields, near_gy, to_target, settings.goals) / whole
+
+
+def _in_slice(mask: Mask, mm: Sequence[float]) -> Field:
+    """Distance within the slice, NaN in slices that the mask does not reach."""
+    distance = distance_in_slice(mask, mm).astype(np.float32)
+    distance[np.isinf(distance)] = np.nan
+    return distance
+
+
+def _nearest_gy(anatomy: Anatomy, cells: Any) -> Field:
+    """What the target nearest to each cell is prescribed, the higher of two as near."""
+    apart = [_distance(level.mask, anatomy)[cells] for level in anatomy.levels]
+    doses = np.array([level.gy for level in anatomy.levels], np.float32)
+    return doses[np.argmin(apart, axis=0)]
 
 
 def _to(mask: Mask | None, anatomy: Anatomy, cells: Any) -> Field:
@@ -164,10 +178,10 @@ def _places(anatomy: Anatomy, cells: Sequence[NDArray[np.int64]]) -> Iterator[tu
         slices = np.flatnonzero(mask.any(axis=(1, 2)))
         yield f"above{suffix}", place[0] - np.float32(slices[0] * mm[0])
         yield f"below{suffix}", np.float32(slices[-1] * mm[0]) - place[0]
-    yield "flat target", _flat_distance(~target, mm)[cells[0], cells[1], cells[2]]
-    yield "flat highest", _flat_distance(~highest, mm)[cells[0], cells[1], cells[2]]
-    skin = np.pad(anatomy.body, ((0, 0), (1, 1), (1, 1)))
-    yield "skin", _flat_distance(skin, mm)[cells[0], cells[1] + 1, cells[2] + 1]
+    yield "flat target", _in_slice(target, mm)[cells[0], cells[1], cells[2]]
+    yield "flat highest", _in_slice(highest, mm)[cells[0], cells[1], cells[2]]
+    outside = np.pad(~anatomy.body, ((0, 0), (1, 1), (1, 1)), constant_values=True)
+    yield "skin", _in_slice(outside, mm)[cells[0], cells[1] + 1, cells[2] + 1]
     areas = target.sum(axis=(1, 2)) * (mm[1] * mm[2] / 100.0)
     yield "treated area", areas.astype(np.float32)[cells[0]]
 
@@ -177,24 +191,3 @@ def _midline(anatomy: Anatomy) -> float:
     masks = [anatomy.organs[name] for name in MIDLINE if name in anatomy.organs]
     masks = [mask for mask in masks if mask.any()] or [anatomy.body]
     return float(np.mean([np.nonzero(mask)[2].mean() for mask in masks])) * anatomy.spacing_mm[2]
-
-
-def _flat_distance(mask: Mask, mm: Sequence[float]) -> Field:
-    """Distance in mm within each slice to the nearest cell outside the mask, NaN without one."""
-    from scipy import ndimage
-
-    out = np.full(mask.shape, np.nan, np.float32)
-    for at in np.flatnonzero(~mask.all(axis=(1, 2))):
-        out[at] = ndimage.distance_transform_edt(mask[at], sampling=mm[1:])
-    return out
-
-
-def _nearest_gy(anatomy: Anatomy) -> Field:
-    """What the target nearest to each cell is prescribed."""
-    from scipy import ndimage
-
-    at = ndimage.distance_transform_edt(
-        ~anatomy.target, anatomy.spacing_mm, return_distances=False, return_indices=True
-    )
-    nearest: Field = anatomy.prescribed[tuple(at)]
-    return nearest

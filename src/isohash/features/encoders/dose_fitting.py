@@ -24,7 +24,7 @@ from isohash.features.encoders.dose_model import (
     DoseModel,
     level_rows,
 )
-from isohash.features.encoders.known import FEWEST, Known, has_organs, measures
+from isohash.features.encoders.scope import FEWEST, Scope, has_organs, measures
 from isohash.features.encoders.tree_fitting import fit_trees
 from isohash.features.encoders.trees import BoostedTrees, BoostingSettings
 from isohash.progress import Progress, tell
@@ -136,14 +136,14 @@ def fit_dose_models(
     tell(progress, n_folds, n_folds + 1, "learning doses from all plans")
     trees.append(_grown(samples, boosting))
     hot = _hot(samples, left_out, len(settings.levels))
-    known = Known(
+    scope = Scope(
         settings.organs,
         np.array([s.organs for s in samples]),
         np.array([s.measures for s in samples]),
     )
     missed = [np.abs(p - s.share).mean() for p, s in zip(left_out, samples, strict=True)]
     about: dict[str, Any] = {"plans": len(samples), "error_share": float(np.mean(missed))}
-    models = [DoseModel(name, settings, one, hot, known, about) for one in trees]
+    models = [DoseModel(name, settings, one, hot, scope, about) for one in trees]
     of = {sample.id: int(k) for sample, k in zip(samples, fold, strict=True)}
     return FittedDose(models[-1], tuple(models[:-1]), of)
 

@@ -5,7 +5,7 @@ prescription. Afterwards the dose outside the targets is smoothed, and the hotte
 target is corrected by what left-out predictions missed there: a mean of many plans has no hot
 spots, a plan has.
 
-The model knows what it was fitted to (`Known`): it refuses anatomies of which it has seen nothing
+The model knows what it was fitted to (`Scope`): it refuses anatomies of which it has seen nothing
 alike, and says where others reach beyond what it has seen.
 """
 
@@ -24,7 +24,7 @@ from isohash.features.cases.beams import BeamSettings
 from isohash.features.cases.crude_plan import PlanningGoals
 from isohash.features.cases.voxels import Voxels, VoxelSettings, voxels_of
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
-from isohash.features.encoders.known import Known
+from isohash.features.encoders.scope import Scope
 from isohash.features.encoders.trees import BoostedTrees
 from isohash.records import Volume
 
@@ -60,7 +60,7 @@ class DoseModel(KeptEncoder):
     voxels: VoxelSettings
     trees: BoostedTrees
     hot: NDArray[np.float64]
-    known: Known
+    scope: Scope
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def predict(self, anatomy: Anatomy) -> PredictedDose:
@@ -85,20 +85,20 @@ class DoseModel(KeptEncoder):
 
     @property
     def _header(self) -> EncoderHeader:
-        settings = {**self.about, "voxels": _plain(self.voxels), "known": list(self.known.names)}
+        settings = {**self.about, "voxels": _plain(self.voxels), "scope": list(self.scope.names)}
         return EncoderHeader(self.KIND, self.name, self.trees.n_features, 0, settings)
 
     @property
     def _tensors(self) -> dict[str, NDArray[Any]]:
-        return {**self.trees.arrays, **self.known.arrays, "hot": self.hot}
+        return {**self.trees.arrays, **self.scope.arrays, "hot": self.hot}
 
     @classmethod
     def of(cls, header: EncoderHeader, tensors: Tensors) -> Self:
         """The model with this header and these tensors."""
         about = dict(header.settings)
         voxels = _settings(about.pop("voxels"))
-        known = Known.of(about.pop("known"), tensors)
-        return cls(header.name, voxels, BoostedTrees.of(tensors), tensors["hot"], known, about)
+        scope = Scope.of(about.pop("scope"), tensors)
+        return cls(header.name, voxels, BoostedTrees.of(tensors), tensors["hot"], scope, about)
 
 
 def smoothed_outside(share: Field, voxels: Voxels) -> Field:

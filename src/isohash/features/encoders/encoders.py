@@ -82,7 +82,8 @@ def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encode
     """The encoder in a file that any encoder's `save` wrote.
 
     Encoders of images need no `kind`; those of whole cases do: `CaseEncoder`, `PlanEncoder`,
-    `DoseModel`, `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or another kind.
+    `DoseModel`, `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or
+    another kind.
     """
     data = content_of(path)
     return encoder_from_bytes(data, str(path)) if kind is None else kind.from_bytes(data, str(path))

@@ -32,7 +32,7 @@ MEASURES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Scope:
     """Of the n cases behind a model: `organs` (n, len(names)) and `measures` (n, MEASURES)."""
 
     names: tuple[str, ...]
@@ -42,13 +42,13 @@ class Known:
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """As named arrays, to be saved."""
-        return {"known.organs": self.organs.astype(np.uint8), "known.measures": self.measures}
+        return {"scope.organs": self.organs.astype(np.uint8), "scope.measures": self.measures}
 
     @classmethod
-    def of(cls, names: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Known:
+    def of(cls, names: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Scope:
         """What `arrays` named."""
-        organs = arrays["known.organs"].astype(bool)
-        return cls(tuple(names), organs, arrays["known.measures"])
+        organs = arrays["scope.organs"].astype(bool)
+        return cls(tuple(names), organs, arrays["scope.measures"])
 
     def refusal(self, anatomy: Anatomy) -> str | None:
         """Why no dose can be foretold for an anatomy, None where it can."""
