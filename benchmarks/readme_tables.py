@@ -156,6 +156,25 @@ def hashes(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin(command, found)
 
 
+def archive_size(found: dict[str, Any]) -> str:
+    lines = [
+        "| cases | stored slices | first question, s | another alpha, s | with a filter, s "
+        "| private memory, MB | mapped codes, MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['cases']:,} | {row['cases'] * found['slices']:,} | {row['first_s']:.2f} "
+        f"| {row['alpha_s']:.2f} | {row['filter_s']:.2f} | {row['private_mb']:.0f} "
+        f"| {row['codes_mb']:.0f} |"
+        for row in found["rows"]
+    ]
+    about = (
+        f"The {found['k']} nearest by CT and dose, by code, to a case of {found['slices']} slices; "
+        f"{found['bits']} stored bits per slice and view; processor seconds. "
+    )
+    return "\n".join(lines) + "\n\n" + about + origin("python benchmarks/archive_size.py", found)
+
+
 def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     where = found["machine"]
     told = found["seed"] if seed is None else seed
@@ -180,6 +199,7 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
         "search-avx2": ("search-avx2", all_searches),
         "encode": ("encode", encode),
         "hash": ("hash", hashes),
+        "archive-size": ("archive-size", archive_size),
     },
 }
 
