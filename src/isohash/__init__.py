@@ -37,8 +37,10 @@ if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
     from isohash.records import Volume as Volume
     from isohash.retrieval.answer import Answer as Answer
     from isohash.retrieval.answer import Match as Match
+    from isohash.retrieval.building.indexing import build_archive as build_archive
     from isohash.retrieval.engine import Archive as Archive
     from isohash.retrieval.engine import Session as Session
+    from isohash.retrieval.request import Request as Request
     from isohash.sources.dicom.writer import write_dicom as write_dicom
     from isohash.sources.reading import read_case as read_case
     from isohash.sources.reading import read_cases as read_cases
@@ -62,12 +64,14 @@ _HOMES = {
     "PrefixIndex": "isohash.index.prefix",
     "RadialKernel": "isohash.kernels.radial",
     "RandomFeatureSVM": "isohash.kernels.machines.svm",
+    "Request": "isohash.retrieval.request",
     "SelectedFeatureSVM": "isohash.kernels.machines.selection",
     "Session": "isohash.retrieval.engine",
     "TwoStageIndex": "isohash.index.two_stage",
     "Vectors": "isohash.records",
     "Volume": "isohash.records",
     "bits_planner": "isohash.hashing.resolution",
+    "build_archive": "isohash.retrieval.building.indexing",
     "dice": "isohash.evaluation.kit.metrics",
     "dvh": "isohash.dosimetry.dvh",
     "jaccard": "isohash.evaluation.kit.metrics",

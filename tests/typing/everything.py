@@ -17,6 +17,8 @@ labels: NDArray[np.int64] = np.zeros(100, np.int64)
 
 
 def retrieval(path: Path) -> float:
+    report = isohash.build_archive(X, path, bits=64)
+    assert_type(report.n_cases, int)
     archive = Archive.open(path)
     assert_type(archive, Archive)
     answer = archive.query("a case", 5, by="joint", alpha=0.5)
@@ -25,6 +27,7 @@ def retrieval(path: Path) -> float:
     session = archive.session("a case")
     assert_type(session, Session)
     assert_type(session.ask(k=3), Answer)
+    assert_type(session.ask(isohash.Request(k=3, by="ct")), Answer)
     assert_type(len(archive), int)
     ids: list[str] = list(archive)
     return answer.matches[0].distance if "a case" in archive and ids else 0.0
