@@ -117,6 +117,14 @@ def test_kernels_read_and_write_only_what_is_theirs(tmp_path: Path) -> None:
 
 
 @needs_gcc
+def test_threads_write_no_place_that_another_uses(tmp_path: Path) -> None:
+    program = compile_selftest(tmp_path / "selftest", "g++", "-O1", "-g1", "-fsanitize=thread")
+    done = run(program, "threads")
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    assert "scalar: 0 failed" in done.stdout
+
+
+@needs_gcc
 def test_the_module_reads_and_writes_only_what_is_its_own(tmp_path: Path) -> None:
     folder = build(tmp_path, " ".join(SANITIZERS), LDFLAGS="-fsanitize=address,undefined")
     runtime = run("g++", "-print-file-name=libasan.so").stdout.strip()

@@ -25,7 +25,7 @@ from isohash.records import Codes
 NO_DISTANCE = numpy_scan.NONE
 
 # Bytes of codes, as they lie while they are searched, that are unpacked at a time.
-UNPACKED_BYTES = 16 << 20
+UNPACKED_BYTES = 8 << 20
 
 
 def least_per_case(
