@@ -23,7 +23,14 @@ pytest.importorskip("matplotlib")
 
 DICE = DiceSettings(encoder="pca", n_database=40, n_queries=10, k=5)
 SMALL = SliceFigures(
-    DICE, violin_bits=(1, 32, 512), scatter_bits=(64,), ks=(1, 5, 20), n_pairs=100, range_pairs=500
+    DICE,
+    violin_bits=(1, 32, 512),
+    scatter_bits=(64,),
+    ks=(1, 5, 20),
+    n_pairs=100,
+    range_pairs=500,
+    kernel_particles=20,
+    kernel_steps=60,
 )
 
 

@@ -40,8 +40,11 @@ def data_dir(tmp_path, rng):
     return tmp_path / "data"
 
 
-def test_every_kernel_is_scored_and_everything_is_written(data_dir, tmp_path, monkeypatch):
+def test_every_kernel_is_scored_and_everything_is_written(
+    data_dir, tmp_path, monkeypatch, draw_no_more
+):
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr(kernel_costs, "SGD_CHUNKS", 2)
     calls, out = [], tmp_path / "out"
     rows = run(out, data_dir, settings=TINY, progress=lambda *c: calls.append(c))
     assert calls[-1] == (6, 6, "done")
@@ -70,6 +73,7 @@ def test_every_kernel_is_scored_and_everything_is_written(data_dir, tmp_path, mo
         (kernel_costs, "costs"), (kernel_mixture, "two_widths"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, measured_again)
+    draw_no_more()
     assert run(out, data_dir, settings=TINY) == rows
 
 

@@ -122,8 +122,11 @@ def test_every_method_is_measured_for_every_seed_and_size(data_dir, tmp_path):
     assert len((out / "svm-runs.csv").read_text().splitlines()) == len(rows) + 1
 
 
-def test_an_interrupted_experiment_goes_on_where_it_was(data_dir, tmp_path, monkeypatch):
+def test_an_interrupted_experiment_goes_on_where_it_was(
+    data_dir, tmp_path, monkeypatch, draw_no_more
+):
     pytest.importorskip("matplotlib")
+    draw_no_more()
     settings = replace(TINY, n_features=(10,))
     other = replace(settings, methods=replace(METHODS, C=2.0))
     one = run(tmp_path, data_dir, settings=replace(settings, n_seeds=1), workers=1)

@@ -13,6 +13,7 @@ from isohash.dosimetry.bands import conformal_factor, coverage, nearest_bands
 from isohash.dosimetry.plan_scores import dose_score, dvh_metrics, dvh_score
 from isohash.dosimetry.rigid import TARGETS, dose_at, rigid_between
 from isohash.errors import InputError
+from isohash.evaluation.validity import scores
 from isohash.evaluation.validity import study as validity
 from isohash.evaluation.validity.distances import (
     ANATOMY,
@@ -34,6 +35,7 @@ from isohash.evaluation.validity.scores import (
 )
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.records import Volume
+from isohash.sources.phantom import phantom_case
 from oracle import aligned, reach_of
 from small_cases import as_findings, phantom
 
@@ -252,14 +254,18 @@ def test_a_case_that_cannot_take_part_says_what_it_lacks():
         prepare(replace(phantom(0, 0), structures=cord), "", ENCODERS)
 
 
-def test_a_small_study_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    members = [(f, m) for f in range(3) for m in range(5)]
+def test_a_small_study_goes_on_where_it_stopped(tmp_path, monkeypatch, draw_no_more):
+    small = partial(phantom_case, shape=(16, 40, 40))
+    members = [(f, m) for f in range(3) for m in range(4)]
     sources = {
-        "past": as_findings({f"{f}{m}": partial(phantom, f, m) for f, m in members}),
-        "new": as_findings({f"new {f}": partial(phantom, f, 6) for f in range(3)}),
+        "past": as_findings({f"{f}{m}": partial(small, f, m) for f, m in members}),
+        "new": as_findings({f"new {f}": partial(small, f, 6) for f in range(3)}),
     }
     monkeypatch.setattr(validity, "find", sources.__getitem__)
-    settings = validity.ValiditySettings(k=4, n_bootstrap=10, fit_cases=4, fit_slices=64, dim=8)
+    monkeypatch.setattr(scores, "MEAN_GRID_MM", 15.0)
+    settings = validity.ValiditySettings(
+        k=4, n_random=2, n_bootstrap=5, fit_cases=4, fit_slices=64, dim=8
+    )
     tables = validity.run_validity("past", "new", tmp_path, settings)
     r = {row["way"]: row["r_plan"] for row in tables["correlation"] if row["split"] == "validation"}
     assert r["plan"] > 0.8
@@ -271,7 +277,8 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path, monkeypatch):
         assert {f"{name}.csv", f"{name}.json"} <= names
     assert {"correlation.png", "scatter.png", "alpha.png", "nearest.png", "coverage.png"} <= names
     about = json.loads((tmp_path / "nearest.json").read_text())
-    assert about["patients"] == {"leave one out": 15, "validation": 3}
+    assert about["patients"] == {"leave one out": 12, "validation": 3}
+    draw_no_more()
     monkeypatch.setattr(validity, "prepare", None)  # everything is there already
     monkeypatch.setattr(validity, "image_tables", None)
     assert validity.run_validity("past", "new", tmp_path, settings) == tables

@@ -60,6 +60,8 @@ class MnistSettings:
     digits: DigitSettings = field(default_factory=DigitSettings)
     n_pairs: int = 600
     range_pairs: int = 100_000
+    kernel_particles: int = 500  # of the kernel trained for alignment, and its steps
+    kernel_steps: int = 2000
     range_bits: int = 1024
     scatter_bits: tuple[int, ...] = (128, 512, 4096)
     curve_queries: int = 2000

@@ -8,7 +8,7 @@ the code can only say "at least so far".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ RANGE_METRIC = (
 )
 
 Row = dict[str, Any]
+Kernels = Mapping[str, RadialKernel | None]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -70,10 +71,15 @@ def shown_name(view: str) -> str:
     return {"ct": "CT slices", "dose": "dose slices", "mnist": "MNIST digits"}.get(view, view)
 
 
-def chosen_kernels(X: NDArray[np.float32], seed: int) -> dict[str, RadialKernel | None]:
+def trained_kernel(X: NDArray[np.float32], seed: int, n_particles: int, n_steps: int) -> list[Row]:
+    """One row with the particles of a kernel trained for alignment, to be kept."""
+    learner = KernelLearner("alignment", n_particles, seed, n_steps=n_steps)
+    return [{"particles": learner.fit(X[:LEARNED_FROM]).kernel.particles.tolist()}]
+
+
+def chosen_kernels(trained: RadialKernel) -> Kernels:
     """The kernels by name; None lets `KernelHasher` tune the bandwidth."""
-    learner = KernelLearner("alignment", random_state=seed).fit(X[:LEARNED_FROM])
-    return {"untrained": UNTRAINED, "tuned": None, "trained": learner.kernel}
+    return {"untrained": UNTRAINED, "tuned": None, "trained": trained}
 
 
 def drawn_hash(
@@ -105,11 +111,13 @@ def scatter(
     return PairSample(r, differing / a.length)
 
 
-def scatter_panels(view: View, lengths: Sequence[int], n_pairs: int, seed: int) -> list[Row]:
+def scatter_panels(
+    view: View, kernels: Kernels, lengths: Sequence[int], n_pairs: int, seed: int
+) -> list[Row]:
     """One panel per kernel and code length: the pairs, their code distances, the closed form."""
     pairs = sample_pairs(view.base, n_pairs, np.random.default_rng(seed))
     panels = []
-    for name, kernel in chosen_kernels(view.base, seed).items():
+    for name, kernel in kernels.items():
         for bits in lengths:
             drawn = drawn_hash(view.base, kernel, bits, seed)
             panels.append({"view": view.name, "kernel": name, "bits": bits})
@@ -163,7 +171,9 @@ def _draw_panel(axes: Any, panel: Row) -> None:
     axes.text(0.97, 0.05, told, transform=axes.transAxes, ha="right", va="bottom", size=7.5)
 
 
-def range_panels(view: View, bits: int, n_pairs: int, n_neighbours: int, seed: int) -> list[Row]:
+def range_panels(
+    view: View, kernels: Kernels, bits: int, n_pairs: int, n_neighbours: int, seed: int
+) -> list[Row]:
     """Which distances occur, of random pairs and of neighbours, and what each kernel sees of them.
 
     One panel per kernel: the closed form on a grid of distances, beside both histograms.
@@ -181,7 +191,7 @@ def range_panels(view: View, bits: int, n_pairs: int, n_neighbours: int, seed: i
         "neighbours": [float(v) / len(near) for v in np.histogram(near, edges)[0]],
     }
     panels = []
-    for name, kernel in chosen_kernels(view.base, seed).items():
+    for name, kernel in kernels.items():
         drawn = drawn_hash(view.base, kernel, bits, seed)
         seen: Row = {"view": view.name, "kernel": name, "bits": bits}
         seen["beyond_range"] = round(range_of_view(drawn, random), 4)

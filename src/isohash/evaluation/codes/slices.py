@@ -46,6 +46,8 @@ class SliceFigures:
     ks: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 350, 500)
     n_pairs: int = 600
     range_pairs: int = 100_000
+    kernel_particles: int = 500  # of the kernel trained for alignment, and its steps
+    kernel_steps: int = 2000
 
     @property
     def seed(self) -> int:

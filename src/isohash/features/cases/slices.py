@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.features.cases.body import Strides, body_of, centre_mm
 from isohash.features.cases.canonical import Canonical, canonical
-from isohash.features.cases.regions import largest_region
+from isohash.features.cases.pixels import Square, resampled
 from isohash.records import Case, Volume
 
 ImageKind = Literal["ct", "dose"]
@@ -33,8 +34,6 @@ ImageKind = Literal["ct", "dose"]
 AIR_HU = -1024.0  # outside the scanned field, and the lowest value kept
 MAX_HU = 30000.0
 MAX_CGY = 65535.0
-COARSE_MM = 4.0  # the body is found on about this grid: fine enough for a bounding box
-BLOCK = 16  # slices resampled at a time: the intermediate arrays stay in the cache
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,15 @@ class SliceSettings:
             raise InputError(f"hu_window must be (low, high) with low < high, got {(low, high)}")
         if not self.dose_scale_gy > 0:
             raise InputError(f"dose_scale_gy must be positive, got {self.dose_scale_gy}")
+
+    def square(self, corner_mm: tuple[float, float]) -> Square:
+        """The pixels with that corner."""
+        return Square(self.size, self.pixel_mm, corner_mm)
+
+    def around(self, centre_mm: tuple[float, float]) -> Square:
+        """The pixels about that centre."""
+        half = self.pixel_mm * (self.size - 1) / 2.0
+        return self.square((centre_mm[0] - half, centre_mm[1] - half))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -124,13 +132,13 @@ class CaseSlices:
 
         A bool volume becomes the fraction of each pixel inside: its outline is the level 0.5.
         """
-        seen = canonical(volume)
-        rows = np.searchsorted(-seen.z_mm, -self.z_mm)
-        if len(rows) and (rows.max() >= len(seen.z_mm)):
+        grid = canonical(volume)
+        rows = np.searchsorted(-grid.z_mm, -self.z_mm)
+        if len(rows) and (rows.max() >= len(grid.z_mm)):
             raise InputError("the volume does not reach all slices: is it on the CT's grid?")
-        if not np.allclose(seen.z_mm[rows], self.z_mm, atol=1e-3):
+        if not np.allclose(grid.z_mm[rows], self.z_mm, atol=1e-3):
             raise InputError("the volume's slices lie elsewhere: is it on the CT's grid?")
-        return _resample(seen, rows, self.corner_mm, self.settings, background)
+        return resampled(grid, rows, self.settings.square(self.corner_mm), background)
 
 
 def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices:
@@ -190,17 +198,17 @@ def _slices(ct: Canonical | None, dose: Canonical | None, settings: SliceSetting
     has_dose = np.zeros(len(grid.array), dtype=bool)
     if dose is not None:
         has_dose = _max_cgy(dose.array) > np.rint(100.0 * settings.min_dose_gy)
-    body, step = _body(ct, settings) if ct is not None else _dosed(grid, settings)
+    body, step = _dosed(grid, settings) if ct is None else body_of(ct, settings.body_hu)
     rows = np.flatnonzero(body.any(axis=(1, 2)) | has_dose)
-    corner = _corner(body, step, grid, settings)
+    square = settings.around(centre_mm(body, step, grid))
     return CaseSlices(
         settings=settings,
         slice_index=grid.index[rows],
         z_mm=grid.z_mm[rows],
         has_dose=has_dose[rows],
-        hu=None if ct is None else _as_hu(_resample(ct, rows, corner, settings, AIR_HU)),
-        dose_cgy=None if dose is None else _as_cgy(_resample(dose, rows, corner, settings, 0.0)),
-        corner_mm=corner,
+        hu=None if ct is None else _as_hu(resampled(ct, rows, square, AIR_HU)),
+        dose_cgy=None if dose is None else _as_cgy(resampled(dose, rows, square, 0.0)),
+        corner_mm=square.corner_mm,
     )
 
 
@@ -209,112 +217,9 @@ def _max_cgy(array: NDArray[Any]) -> NDArray[np.float64]:
     return np.rint(100.0 * array.max(axis=(1, 2)).astype(np.float64))
 
 
-def _body(ct: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """The largest connected region above `body_hu` on a coarse grid; the in-plane strides.
-
-    A square opening first: couch shells and mask rims are one or two coarse pixels thick, so
-    they vanish or come apart from the body.
-    """
-    step_y, step_x = (max(1, round(COARSE_MM / mm)) for mm in (ct.step_mm[1], ct.step_mm[0]))
-    above = ct.array[:, ::step_y, ::step_x] > settings.body_hu
-    cores = _shrunk(above)
-    if not cores.any():
-        cores = above  # a body thinner than the opening, as in tiny phantoms
-    return largest_region(cores), (step_y, step_x)
-
-
-def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels whose four neighbours in the slice are set too (outside counts as unset)."""
-    out = np.zeros_like(mask)
-    out[:, 1:-1, 1:-1] = (
-        mask[:, 1:-1, 1:-1]
-        & mask[:, :-2, 1:-1]
-        & mask[:, 2:, 1:-1]
-        & mask[:, 1:-1, :-2]
-        & mask[:, 1:-1, 2:]
-    )
-    return out
-
-
-def _dosed(dose: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+def _dosed(dose: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_], Strides]:
     """Where there is no CT: the voxels above the dose that makes a slice count."""
     return np.rint(100.0 * dose.array) > np.rint(100.0 * settings.min_dose_gy), (1, 1)
-
-
-def _corner(
-    body: NDArray[np.bool_],
-    step: tuple[int, int],
-    grid: Canonical,
-    settings: SliceSettings,
-) -> tuple[float, float]:
-    """Patient (x, y) of pixel [0, 0] when the body's median centre is the image's centre."""
-    centre = []
-    for axis, stride, first, mm in (
-        (2, step[1], grid.first_mm[0], grid.step_mm[0]),
-        (1, step[0], grid.first_mm[1], grid.step_mm[1]),
-    ):
-        profile: NDArray[np.bool_] = np.any(body, axis=3 - axis)  # (z, x) or (z, y)
-        profile = profile[np.any(profile, axis=1)]
-        middle = (grid.array.shape[axis] - 1) / 2.0
-        if len(profile):
-            low = profile.argmax(axis=1)
-            high = profile.shape[1] - 1 - profile[:, ::-1].argmax(axis=1)
-            # not np.median, which imports numpy.ma: a twentieth of a query from a cold start
-            middle = stride * float(np.quantile(low + high, 0.5)) / 2.0
-        centre.append(first + mm * middle)
-    half = settings.pixel_mm * (settings.size - 1) / 2.0
-    return centre[0] - half, centre[1] - half
-
-
-def _resample(
-    grid: Canonical,
-    rows: NDArray[np.int64],
-    corner_mm: tuple[float, float],
-    settings: SliceSettings,
-    background: float,
-) -> NDArray[np.float32]:
-    """Slices `rows` on the canonical pixels, `background` outside the source; float32."""
-    columns, lines = (
-        _taps(grid.first_mm[i], grid.step_mm[i], grid.array.shape[2 - i], corner_mm[i], settings)
-        for i in (0, 1)
-    )
-    out = np.empty((len(rows), settings.size, settings.size), dtype=np.float32)
-    for start in range(0, len(rows), BLOCK):
-        block = grid.array[rows[start : start + BLOCK]].astype(np.float32)
-        if not np.isfinite(block).all():
-            raise InputError("the volume holds NaN or infinite values")
-        if background:
-            block -= np.float32(background)
-        out[start : start + BLOCK] = _filtered(_filtered(block, lines, 1), columns, 2)
-    if background:
-        out += np.float32(background)
-    return out
-
-
-Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
-
-
-def _taps(first: float, step: float, n: int, corner: float, settings: SliceSettings) -> Taps:
-    """Which source pixels (size, t) make each output pixel, and with which weights (size, t)."""
-    at = (corner + settings.pixel_mm * np.arange(settings.size) - first) / step
-    half_width = max(1.0, settings.pixel_mm / step)
-    index = np.ceil(at - half_width)[:, None] + np.arange(int(np.ceil(2 * half_width)))
-    weight = np.maximum(0.0, 1.0 - np.abs(index - at[:, None]) / half_width)
-    weight /= weight.sum(axis=1, keepdims=True)
-    weight[(index < 0) | (index > n - 1)] = 0.0  # outside: the background, which is 0 here
-    return np.clip(index, 0, n - 1).astype(np.int64), weight.astype(np.float32)
-
-
-def _filtered(block: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.float32]:
-    index, weight = taps
-    shape = (-1, 1) if axis == 1 else (-1,)
-    out = block.take(index[:, 0], axis=axis)
-    out *= weight[:, 0].reshape(shape)
-    for t in range(1, index.shape[1]):
-        part = block.take(index[:, t], axis=axis)
-        part *= weight[:, t].reshape(shape)
-        out += part
-    return out
 
 
 def _as_hu(values: NDArray[np.float32]) -> NDArray[np.int16]:

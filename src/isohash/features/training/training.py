@@ -48,6 +48,8 @@ def train_autoencoder(
     where its last epoch ended; a checkpoint of other images or settings is refused. `about` is
     kept in the encoder's file. Raises MissingExtra without torch.
     """
+    from isohash.features.training.devices import device_of
+    from isohash.features.training.samples import Samples
     from isohash.features.training.trainer import Trainer
 
     images = np.asarray(images)
@@ -59,7 +61,9 @@ def train_autoencoder(
             f"size, size), got {images.shape} and {len(groups)} groups for {network.image_shape}"
         )
     settings = settings or TrainingSettings()
-    trainer = Trainer(images, groups, network, settings, progress, objective, second, labels)
+    device = device_of(settings.device)
+    samples = Samples(images, groups, second, labels, network, settings, device)
+    trainer = Trainer(samples, network, settings, progress, objective)
     state = trainer.run(None if checkpoint is None else Path(checkpoint))
     return trainer.result(state, name, about or {})
 
