@@ -154,19 +154,6 @@ def test_estimates_invert_the_closed_form_and_stay_in_order(rng) -> None:
         assert (found.estimate <= found.high).all()
 
 
-def test_ties_end_where_the_interval_of_their_first_ends() -> None:
-    calibration = Calibration.of(CosineHash.draw(RadialKernel([1.0]), 3, 1000, 0))
-    distances = np.array([10, 11, 12, 60, 62, 200, 400, 500])
-    groups = calibration.ties(distances)
-    np.testing.assert_array_equal(groups, [0, 0, 0, 1, 1, 2, 3, 3])
-    high = calibration.estimate(distances[:1]).high[0]
-    along = np.arange(10, 60)
-    tied = calibration.ties(along) == 0
-    np.testing.assert_array_equal(tied, calibration.estimate(along).estimate <= high)
-    with pytest.raises(InputError, match="ascending"):
-        calibration.ties([3, 1])
-
-
 @pytest.mark.parametrize("fitted", [False, True])
 def test_a_calibration_survives_json(rng, fitted) -> None:
     X = rng.standard_normal((500, 4))

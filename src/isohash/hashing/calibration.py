@@ -130,24 +130,6 @@ class Calibration:
         code = np.interp(np.asarray(distance, np.float64), self.estimates, self.distances)
         return np.asarray(code * code if self.squared else code)
 
-    def ties(self, distances: ArrayLike) -> NDArray[np.int64]:
-        """Group numbers of one query's ascending code distances (k,): equal numbers are ties.
-
-        A group goes on as long as the estimate lies within the interval of its first result: so
-        far the code cannot tell which of them is nearer. Everything beyond range is one group.
-        """
-        code = np.asarray(distances, dtype=np.float64)
-        if code.ndim != 1 or (np.diff(code) < 0).any():
-            raise InputError("ties need the ascending code distances of one query, shape (k,)")
-        found = self.estimate(code)
-        groups = np.zeros(len(code), dtype=np.int64)
-        first = 0
-        for i in range(1, len(code)):
-            tied = found.estimate[i] <= found.high[first]
-            first = first if tied else i
-            groups[i] = groups[i - 1] + (not tied)
-        return groups
-
     def to_json(self) -> str:
         """The table as JSON; `from_json` reads it."""
         arrays = {k: v.tolist() for k, v in asdict(self).items() if isinstance(v, np.ndarray)}

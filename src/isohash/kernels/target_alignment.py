@@ -91,11 +91,6 @@ class Alignment:
         return total / len(pairs)
 
 
-def mean_alignment(xi: NDArray[np.float64], pairs: Pairs) -> float:
-    """E[y y' K] over the pairs: between -1 and 1, larger is better."""
-    return -Alignment(math.inf).value(xi, pairs)
-
-
 class LabelledPairs:
     """Draws balanced pairs of distinct rows of `points` (n, d) with `labels` (n,).
 

@@ -12,7 +12,6 @@ head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,20 +79,6 @@ SUBSITES = (  # primary tumours: centre beside the midline, half axes
 )
 SIDES = ((1.0,), (-1.0,), (1.0, -1.0))  # necks treated: left, right, both
 LEVELS = ((70, 56), (70, 63, 56), (66, 54), (60, 54), (70, 59))  # primary, (high neck,) neck
-
-
-def phantom_cases(
-    n_families: int = 6,
-    per_family: int = 10,
-    seed: int = 0,
-    shape: tuple[int, int, int] = (64, 128, 128),
-) -> Iterator[Case]:
-    """Families one after the other; ids are `phantom-FF-MM`, `Case.label` is `family-FF`."""
-    if n_families < 1 or per_family < 1:
-        raise InputError(f"phantoms need at least one family and member, got {n_families} families")
-    for family in range(n_families):
-        for member in range(per_family):
-            yield phantom_case(family, member, seed, shape)
 
 
 def phantom_case(

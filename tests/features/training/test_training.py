@@ -17,7 +17,7 @@ from isohash.features.encoders.pca import fit_pca
 from isohash.features.training.augmentation import Augmentation
 from isohash.features.training.settings import TrainingSettings
 from isohash.features.training.training import train_autoencoder, train_encoder, training_images
-from isohash.sources.phantom import phantom_cases
+from isohash.sources.phantom import phantom_case
 
 torch = pytest.importorskip("torch")
 
@@ -323,7 +323,7 @@ def test_half_weights_halve_the_file_and_hardly_change_the_embedding(rng):
 
 
 def test_training_images_are_the_dosed_slices_of_every_case():
-    cases = list(phantom_cases(2, 2, 0))
+    cases = [phantom_case(family, member) for family in (0, 1) for member in (0, 1)]
     settings = SliceSettings(size=16, pixel_mm=32.0)
     images, patients = training_images(cases, "dose", settings)
     views = [case_slices(case, settings) for case in cases]
@@ -335,7 +335,7 @@ def test_training_images_are_the_dosed_slices_of_every_case():
 
 
 def test_an_encoder_trained_on_cases_keeps_its_slice_settings(tmp_path):
-    cases = list(phantom_cases(2, 2, 0))
+    cases = [phantom_case(family, member) for family in (0, 1) for member in (0, 1)]
     settings = SliceSettings(size=16, pixel_mm=32.0)
     trained = train_encoder(cases, "ct", TINY, dataclasses.replace(BRIEF, max_epochs=1), settings)
     assert trained.encoder.name == "ct-shallow"

@@ -15,7 +15,8 @@ from isohash.kernels.learning.diagnostics import effective_sample_size, settled
 from isohash.kernels.learning.isometry import Isometry, NeighbourPairs
 from isohash.kernels.learning.multiplier import smallest_feasible
 from isohash.kernels.learning.pseudo_labels import cluster_labels
-from isohash.kernels.target_alignment import LabelledPairs, mean_alignment
+from isohash.kernels.target_alignment import LabelledPairs
+from kernel_oracles import mean_alignment
 
 QUICK = {"n_particles": 40, "n_steps": 200, "batch_size": 50, "record_every": 20}
 

@@ -16,13 +16,20 @@ from isohash.kernels.machines.importance import (
     ImportanceSampledSVM,
     alignment_scores,
     best_distribution,
-    project_on_simplex,
     select_features,
 )
 from isohash.kernels.radial import RadialKernel
 from isohash.kernels.random_features import RandomFeatures
 
 VECTORS = arrays(np.float64, st.integers(1, 12), elements=st.floats(-10, 10))
+
+
+def project_on_simplex(v: np.ndarray) -> np.ndarray:
+    """The nearest point with non-negative entries that sum to 1 (Held, Wolfe and Crowder 1974)."""
+    v = v - v.max()
+    falling = np.sort(v)[::-1]
+    excess = (np.cumsum(falling) - 1.0) / np.arange(1, len(v) + 1)
+    return np.maximum(v - excess[falling > excess][-1], 0.0)
 
 
 @given(VECTORS)

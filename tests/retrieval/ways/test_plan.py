@@ -13,7 +13,7 @@ from isohash.archive.store import CaseStore
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.features.cases.measures import measure
-from isohash.features.training.train_shipped import OPENKBP_GEOMETRY
+from isohash.features.encoders.shipped import OPENKBP_GEOMETRY
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.building.plan_fitting import OWN_CASES, choose_plan_encoder
 from isohash.retrieval.engine import Archive

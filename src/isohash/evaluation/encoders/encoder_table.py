@@ -107,7 +107,7 @@ def run_table(
 
 def shipped_plan() -> TrainingSettings:
     """The budget of the shipped encoders."""
-    from isohash.features.training.train_shipped import SHIPPED_TRAINING
+    from isohash.features.training.settings import SHIPPED_TRAINING
 
     return SHIPPED_TRAINING
 

@@ -22,11 +22,11 @@ from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import write_results
 from isohash.features.cases.geometry import dvh_features
 from isohash.features.encoders.networks import AutoencoderSettings, Variant
+from isohash.features.encoders.shipped import OPENKBP_GEOMETRY
 from isohash.features.encoders.volumes import VolumeSettings, case_volume, target_kind
 from isohash.features.training.augmentation import Augmentation
 from isohash.features.training.objectives import OBJECTIVES, Siamese, objective_named
 from isohash.features.training.settings import Training, TrainingSettings
-from isohash.features.training.train_shipped import OPENKBP_GEOMETRY
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
 from isohash.progress import Progress, tell

@@ -1,4 +1,4 @@
-"""The encoders that come with the package; `train_shipped` made them.
+"""The encoders that come with the package; benchmarks/train_shipped.py made them.
 
 The model card beside the weights gives data, losses and limits.
 """
@@ -11,10 +11,25 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from isohash.errors import InputError
+from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
 from isohash.features.encoders.plan import PlanEncoder
 
 PLAN = "plan"
+
+# What the shipped plan encoder measures, and whose doses it predicts.
+OPENKBP_GEOMETRY = GeometrySettings(
+    targets=("PTV_56", "PTV_63", "PTV_70"),
+    organs=(
+        "Bone_Mandible",
+        "Brainstem",
+        "Esophagus",
+        "Larynx",
+        "Parotid_L",
+        "Parotid_R",
+        "SpinalCord",
+    ),
+)
 
 
 def shipped_names() -> tuple[str, ...]:

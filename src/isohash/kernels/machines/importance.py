@@ -21,13 +21,6 @@ SMALLEST_WEIGHT = float(np.finfo(np.float64).eps)
 BLOCK_ROWS = 256
 
 
-def project_on_simplex(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The nearest point with non-negative entries that sum to 1 (by sorting)."""
-    v = v - v.max()  # shifts change nothing, and large values would swallow the 1
-    falling = np.sort(v)[::-1]
-    return np.maximum(v - _threshold(falling, np.cumsum(falling)), 0.0)
-
-
 def _threshold(falling: NDArray[np.float64], sums: NDArray[np.float64]) -> float:
     """What the projection takes from every entry, for sorted entries and their running sums."""
     excess = (sums - 1.0) / np.arange(1, len(falling) + 1)
