@@ -22,7 +22,7 @@ from isohash.archive.segments import (
     CHUNK,
     DTYPES,
     SMALL,
-    Plan,
+    Draft,
     Segment,
     array_bytes,
     lay_out,
@@ -39,8 +39,8 @@ stored_arrays = st.sampled_from(sorted(DTYPES)).flatmap(
 
 def write(path: Path, arrays: list[np.ndarray], kind: str = "file", **extra) -> Segment:
     blocks = lay_out([(f"block {i}", a.dtype, a.shape) for i, a in enumerate(arrays)])
-    plan = Plan(1, kind, blocks, {"name": "x", **extra})
-    write_segment(path, plan, [[array_bytes(a)] for a in arrays])
+    draft = Draft(1, kind, blocks, {"name": "x", **extra})
+    write_segment(path, draft, [[array_bytes(a)] for a in arrays])
     return Segment(path)
 
 

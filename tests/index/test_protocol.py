@@ -16,7 +16,7 @@ from isohash.errors import InputError
 from isohash.index.flat import FlatIndex
 from isohash.index.multi_index import MultiIndex
 from isohash.index.prefix import PrefixIndex
-from isohash.index.protocol import Found, Index
+from isohash.index.protocol import Index, Neighbours
 from isohash.index.two_stage import TwoStageIndex
 from isohash.records import Codes, Hits
 
@@ -79,7 +79,7 @@ def engine(request: pytest.FixtureRequest, rng: np.random.Generator) -> Engine:
     return ENGINES[request.param](rng)
 
 
-def assert_same(found: Found, ids: np.ndarray, distances: np.ndarray) -> None:
+def assert_same(found: Neighbours, ids: np.ndarray, distances: np.ndarray) -> None:
     assert_same_hits(Hits(found.ids, found.distances), Hits(ids, distances))
 
 
@@ -130,7 +130,7 @@ def test_queries_are_answered_each_on_its_own(engine: Engine) -> None:
     ],
 )
 def test_bad_questions_are_refused(
-    engine: Engine, call: Callable[[Engine], Found], message: str | None
+    engine: Engine, call: Callable[[Engine], Neighbours], message: str | None
 ) -> None:
     with pytest.raises(InputError, match=message):
         call(engine)

@@ -18,7 +18,7 @@ from typing import Any
 
 from isohash.archive import files
 from isohash.archive.files import DamagedArchive
-from isohash.archive.state import Entry, Record, State
+from isohash.archive.state import LogEntry, Record, State
 from isohash.errors import InputError
 
 NAME = "catalogue.sqlite"
@@ -52,7 +52,7 @@ def read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str, list
     """State, copy of the recipe, sums of the state row; ValueError unless all is as written."""
     found = connection.execute("SELECT * FROM state").fetchall()
     rows = _trusted_rows if sealed else _checked_rows
-    entries, entries_total = rows(connection, "segments", "sequence", Entry)
+    entries, entries_total = rows(connection, "segments", "sequence", LogEntry)
     records, records_total = rows(connection, "cases", "position", Record)
     if len(found) != 1:
         raise ValueError(f"it has {len(found)} state rows")

@@ -31,7 +31,7 @@ class Rows:
     first: int = 0
 
 
-class Run(NamedTuple):
+class RowRange(NamedTuple):
     """Consecutive rows of one block."""
 
     segment: int
@@ -91,7 +91,7 @@ def _column(name: str, places: NDArray[np.int64], open_segment: Opener, first: i
     return Rows(_joined(arrays), case, start, first)
 
 
-def merge(places: ArrayLike) -> list[Run]:
+def merge(places: ArrayLike) -> list[RowRange]:
     """Join places that follow each other in one block."""
     table = np.asarray(places, dtype=np.int64).reshape(-1, 4)
     if not len(table):
@@ -101,10 +101,10 @@ def merge(places: ArrayLike) -> list[Run]:
     begins = np.flatnonzero(np.concatenate([[True], ~(same_block & follows)]))
     runs = table[begins].copy()
     runs[:, 3] = np.add.reduceat(table[:, 3], begins)
-    return [Run(*run) for run in runs.tolist()]
+    return [RowRange(*run) for run in runs.tolist()]
 
 
-def _arrays(name: str, runs: list[Run], open_segment: Opener) -> Iterator[NDArray[Any]]:
+def _arrays(name: str, runs: list[RowRange], open_segment: Opener) -> Iterator[NDArray[Any]]:
     """The rows of each run; all must have one dtype and one shape of row."""
     kind = None
     for run in runs:

@@ -17,12 +17,12 @@ import numpy as np
 
 from isohash import whole_files
 from isohash.archive import folder
-from isohash.archive.columns import Opener, Run, merge
+from isohash.archive.columns import Opener, RowRange, merge
 from isohash.archive.segments import (
     CHUNK,
     CONTENT,
+    Draft,
     Pieces,
-    Plan,
     Segment,
     array_bytes,
     lay_out,
@@ -30,7 +30,7 @@ from isohash.archive.segments import (
 )
 from isohash.archive.state import (
     Change,
-    Entry,
+    LogEntry,
     Record,
     State,
     encode_records,
@@ -48,7 +48,7 @@ class _Column:
     name: str
     dtype: np.dtype[Any]
     row_shape: tuple[int, ...]
-    runs: list[Run] = field(default_factory=list)
+    runs: list[RowRange] = field(default_factory=list)
     n: int = 0
 
 
@@ -80,13 +80,13 @@ def write_compacted(
             *((c.name, c.dtype, (c.n, *c.row_shape)) for c in columns),
         ]
     )
-    plan = Plan(sequence, "compact", blocks, {"kept": kept})
+    draft = Draft(sequence, "compact", blocks, {"kept": kept})
     total = sum(block.n_bytes for block in blocks)
     rows = _Reporting(open_segment, progress, total)
     sources: list[Pieces] = [[content], *(rows.pieces(column) for column in columns)]
-    size, sha256 = write_segment(segment_path(archive, sequence), plan, sources)
+    size, sha256 = write_segment(segment_path(archive, sequence), draft, sources)
     tell(progress, total, total, "compacted")
-    entry = Entry(sequence, "compact", "", size, sha256)
+    entry = LogEntry(sequence, "compact", "", size, sha256)
     return Change(entry, tuple(records), kept=frozenset(kept))
 
 
@@ -102,7 +102,7 @@ def _plan(state: State, sequence: int, open_segment: Opener) -> tuple[list[_Colu
             fresh = (len(columns) + 1, _Column(name, block.dtype, block.shape[1:]))
             number, column = columns.setdefault(key, fresh)
             placed[name] = [number, column.n, run[2]]
-            column.runs.append(Run(record.segment, *run))
+            column.runs.append(RowRange(record.segment, *run))
             column.n += run[2]
         records.append(record._replace(segment=sequence, rows=folder.dump(placed)))
     return [column for _, column in columns.values()], records
@@ -125,7 +125,7 @@ class _Reporting:
                 yield piece
 
 
-def _pieces(segment: Segment, run: Run) -> Iterator[bytes | memoryview]:
+def _pieces(segment: Segment, run: RowRange) -> Iterator[bytes | memoryview]:
     """The bytes of a run of rows, about a chunk at a time, checked."""
     block = segment.header.blocks[run.block]
     row_bytes = max(1, block.n_bytes // max(1, block.shape[0]))

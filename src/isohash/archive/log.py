@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from isohash.archive import catalogue, compaction, files, folder
-from isohash.archive.segments import CONTENT, Pieces, Plan, Segment, lay_out, write_segment
-from isohash.archive.state import Change, Entry, State, news, open_segment, segment_path
+from isohash.archive.segments import CONTENT, Draft, Pieces, Segment, lay_out, write_segment
+from isohash.archive.state import Change, LogEntry, State, news, open_segment, segment_path
 from isohash.archive.writer import Writer
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -156,14 +156,14 @@ class Log:
         shapes: Sequence[tuple[str, np.dtype[Any], tuple[int, ...]]],
         sources: Sequence[Pieces],
         **extra: Any,
-    ) -> Entry:
+    ) -> LogEntry:
         """Write the next segment: its content, then one block for each of `shapes`."""
         sequence = self.state.sequence + 1
         blocks = lay_out([(CONTENT, np.dtype("u1"), (len(content),)), *shapes])
-        plan = Plan(sequence, kind, blocks, extra)
+        draft = Draft(sequence, kind, blocks, extra)
         with refusals(self.path):
-            size, sha256 = write_segment(segment_path(self.path, sequence), plan, sources)
-        return Entry(sequence, kind, extra.get("name", ""), size, sha256)
+            size, sha256 = write_segment(segment_path(self.path, sequence), draft, sources)
+        return LogEntry(sequence, kind, extra.get("name", ""), size, sha256)
 
     def commit(self, change: Change) -> None:
         """Take in a published segment: it counts from here on, even if the catalogue fails."""

@@ -89,7 +89,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Draft:
     """A segment about to be written: one source of pieces per block, in order."""
 
     sequence: int
@@ -108,7 +108,7 @@ def lay_out(shapes: Sequence[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> tup
     return tuple(blocks)
 
 
-def write_segment(path: Path, plan: Plan, sources: Sequence[Pieces]) -> tuple[int, bytes]:
+def write_segment(path: Path, draft: Draft, sources: Sequence[Pieces]) -> tuple[int, bytes]:
     """Publish a segment; `sources[i]` yields the bytes of block i. Returns (size, digest).
 
     Memory stays bounded by one chunk and one piece. Raises OSError.
@@ -117,7 +117,7 @@ def write_segment(path: Path, plan: Plan, sources: Sequence[Pieces]) -> tuple[in
 
     def measured() -> Iterator[bytes | bytearray]:
         nonlocal size, tail
-        for piece in encode(plan, sources):
+        for piece in encode(draft, sources):
             size += len(piece)
             tail = bytes(piece[-_DIGEST:])
             yield piece
@@ -126,33 +126,33 @@ def write_segment(path: Path, plan: Plan, sources: Sequence[Pieces]) -> tuple[in
     return size, tail
 
 
-def encode(plan: Plan, sources: Sequence[Pieces]) -> Iterator[bytes | bytearray]:
+def encode(draft: Draft, sources: Sequence[Pieces]) -> Iterator[bytes | bytearray]:
     """The bytes of a segment, piece by piece; the last 32 are its digest."""
-    head, header_digest = _encode_header(plan)
+    head, header_digest = _encode_header(draft)
     yield head
     crcs: list[int] = []
-    for chunk in _chunks(_body(plan.blocks, sources)):
+    for chunk in _chunks(_body(draft.blocks, sources)):
         crcs.append(zlib.crc32(chunk))
         yield chunk
     table = np.array(crcs, dtype="<u4").tobytes()
     yield table + hashlib.sha256(header_digest + table).digest()
 
 
-def _encode_header(plan: Plan) -> tuple[bytes, bytes]:
+def _encode_header(draft: Draft) -> tuple[bytes, bytes]:
     fields = {
-        "sequence": plan.sequence,
-        "kind": plan.kind,
-        **plan.extra,
-        "blocks": [[b.name, b.dtype.str, list(b.shape), b.offset] for b in plan.blocks],
+        "sequence": draft.sequence,
+        "kind": draft.kind,
+        **draft.extra,
+        "blocks": [[b.name, b.dtype.str, list(b.shape), b.offset] for b in draft.blocks],
     }
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     text = text.ljust(_aligned(_HEADER_START + len(text)) - _HEADER_START)
-    if len(text) > MAX_HEADER or len(plan.blocks) > MAX_BLOCKS:
+    if len(text) > MAX_HEADER or len(draft.blocks) > MAX_BLOCKS:
         raise InputError(
-            f"{len(plan.blocks)} arrays of different names, dtypes and row shapes are more than "
+            f"{len(draft.blocks)} arrays of different names, dtypes and row shapes are more than "
             f"one segment takes ({MAX_BLOCKS}, and {MAX_HEADER} bytes of header); join arrays"
         )
-    preamble = _PREAMBLE.pack(MAGIC, VERSION, len(text), _body_size(plan.blocks))
+    preamble = _PREAMBLE.pack(MAGIC, VERSION, len(text), _body_size(draft.blocks))
     digest = hashlib.sha256(preamble + text).digest()
     return preamble + digest + text, digest
 

@@ -37,7 +37,7 @@ class Record(NamedTuple):
         return _digest(text)
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """One segment of the log; `name` is that of the file it holds, if it holds one."""
 
     sequence: int
@@ -60,7 +60,7 @@ def _digest(text: str) -> int:
 class Change:
     """What one segment does: add or replace records, delete ids, or (compaction) start afresh."""
 
-    entry: Entry
+    entry: LogEntry
     records: tuple[Record, ...] = ()
     deleted: tuple[str, ...] = ()
     kept: frozenset[int] | None = None  # a compaction keeps only these earlier segments
@@ -72,7 +72,7 @@ class State:
 
     sequence: int = 0
     cases: dict[str, Record] = field(default_factory=dict)
-    segments: dict[int, Entry] = field(default_factory=dict)
+    segments: dict[int, LogEntry] = field(default_factory=dict)
 
     def apply(self, change: Change) -> None:
         """Do what a segment says."""
@@ -107,7 +107,7 @@ def change_of(segment: Segment) -> Change:
     header = segment.header
     try:
         name = header.extra["name"] if header.kind == "file" else ""
-        entry = Entry(header.sequence, header.kind, name, segment.size, segment.digest)
+        entry = LogEntry(header.sequence, header.kind, name, segment.size, segment.digest)
         if header.kind == "file":
             return Change(entry)
         content = json.loads(segment.content())
@@ -161,7 +161,7 @@ def news(archive: Path, state: State) -> Iterator[Change]:
         yield change_of(segment)
 
 
-def open_segment(archive: Path, entry: Entry) -> Segment:
+def open_segment(archive: Path, entry: LogEntry) -> Segment:
     """A segment of the log, known to be the one that the catalogue means."""
     path = segment_path(archive, entry.sequence)
     segment = Segment(path)

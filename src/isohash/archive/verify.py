@@ -11,7 +11,7 @@ from isohash.archive import catalogue, folder
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
-    Entry,
+    LogEntry,
     Record,
     State,
     change_of,
@@ -24,7 +24,7 @@ from isohash.progress import Progress, tell
 
 
 @dataclass(frozen=True)
-class Problem:
+class Damage:
     """Damage in one file of the archive; `segment` is its path within the folder."""
 
     segment: str
@@ -35,7 +35,7 @@ class Problem:
 class Report:
     """What `verify` found. `notes` are no damage: leftovers, a catalogue not yet sealed."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[Damage, ...]
     notes: tuple[str, ...]
     n_bytes_checked: int
     n_segments: int
@@ -65,7 +65,7 @@ class _Check:
     def __init__(self, archive: Path, progress: Progress | None) -> None:
         self.archive = archive
         self.progress = progress
-        self.problems: list[Problem] = []
+        self.problems: list[Damage] = []
         self.notes: list[str] = []
         self._done = self._total = 0
         self._live: dict[int, set[Record]] = {}
@@ -80,7 +80,7 @@ class _Check:
         return Report(tuple(self.problems), tuple(self.notes), self.n_bytes, self.n_segments)
 
     def _add(self, path: Path, what: str) -> None:
-        self.problems.append(Problem(str(path.relative_to(self.archive)), what))
+        self.problems.append(Damage(str(path.relative_to(self.archive)), what))
 
     def _recipe(self) -> str | None:
         """The recipe, if it can be read."""
@@ -160,7 +160,7 @@ class _Check:
             expected = sequence + 1  # one that follows the log was written meanwhile
             yield path
 
-    def _segment(self, path: Path, entry: Entry | None) -> None:
+    def _segment(self, path: Path, entry: LogEntry | None) -> None:
         self.n_segments += 1
         try:
             if not path.exists():

@@ -24,7 +24,7 @@ from isohash.archive.catalogue import (
     write_seal,
 )
 from isohash.archive.folder import folding
-from isohash.archive.state import Change, Entry, Record, State
+from isohash.archive.state import Change, LogEntry, Record, State
 
 CHECKPOINT_EVERY = 256  # commits between checkpoints: the log stays below a few MB
 WAIT_S = 1.0  # for a stranger that locks the file; a commit that fails is made up for later
@@ -146,7 +146,7 @@ class Writer:
             sums[2] -= 1
             sums[3] ^= record.digest()
 
-    def _insert(self, table: str, row: Entry | Record, sums: list[int], at: int) -> None:
+    def _insert(self, table: str, row: LogEntry | Record, sums: list[int], at: int) -> None:
         digest = row.digest()
         marks = ",".join("?" * (len(row) + 1))
         columns = ",".join((*row._fields, "digest"))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Asked = TypeVar("Asked", contravariant=True)
 
 
-class Found(Protocol):
+class Neighbours(Protocol):
     """Nearest items, best first: both arrays have shape (n_queries, k)."""
 
     @property
@@ -34,7 +34,7 @@ class Index(Protocol[Asked]):
     def __len__(self) -> int:
         """How many items it holds."""
 
-    def search(self, queries: Asked, /, k: int, *, allowed: ArrayLike | None = None) -> Found:
+    def search(self, queries: Asked, /, k: int, *, allowed: ArrayLike | None = None) -> Neighbours:
         """The k nearest items of each query, ordered by (distance, position).
 
         `allowed` is a bool mask over positions, shape (len(index),): only items where it is True

@@ -16,7 +16,7 @@ from isohash.evaluation.kit.baselines import baselines, sign_projection, spectra
 from isohash.evaluation.kit.benchmark import DiceSettings, embed_views
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.results import bootstrap_interval
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from small_cases import phantom, write_openkbp
 
 pytest.importorskip("matplotlib")
@@ -51,11 +51,11 @@ def found(sources: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def view() -> View:
+def view() -> Embedded:
     rng = np.random.default_rng(1)
     spread = np.geomspace(3, 0.3, 24)
     base, query = ((rng.standard_normal((n, 24)) * spread).astype(np.float32) for n in (400, 30))
-    return View("ct", base, query, np.arange(30) // 3)
+    return Embedded("ct", base, query, np.arange(30) // 3)
 
 
 def test_every_figure_has_its_picture_table_and_digests(found) -> None:
@@ -89,7 +89,7 @@ def test_jaccard_is_dice_over_two_minus_dice_query_by_query(found) -> None:
         assert jaccard["mean"] <= dice["mean"]
 
 
-def test_scores_against_k_end_at_one_when_everything_is_retrieved(view: View) -> None:
+def test_scores_against_k_end_at_one_when_everything_is_retrieved(view: Embedded) -> None:
     panels = k_panels(view, LITERATURE, SliceFigures(DICE, k_bits=64, ks=(1, 20, 400)))
     dice, jaccard = (panel["mean"] for panel in panels)
     assert dice[0] < dice[2] == jaccard[2] == 1.0
@@ -113,7 +113,7 @@ def test_bad_sources_are_refused_by_name(sources, tmp_path: Path) -> None:
         embed_views(*sources, tmp_path, DiceSettings(encoder="pca", n_queries=10))
 
 
-def test_all_families_are_scored_at_all_lengths_and_kept(view: View, tmp_path: Path) -> None:
+def test_all_families_are_scored_at_all_lengths_and_kept(view: Embedded, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     settings = CodesSettings(bits=(24, 48), n_features=50)
     rows = compare([view], settings, tmp_path)
@@ -130,7 +130,7 @@ def test_all_families_are_scored_at_all_lengths_and_kept(view: View, tmp_path: P
     assert len(said) == len(rows)
 
 
-def test_an_optimised_rotation_helps_product_quantisation(view: View) -> None:
+def test_an_optimised_rotation_helps_product_quantisation(view: Embedded) -> None:
     pytest.importorskip("faiss")
     trials = {t.family: t for t in baselines(24, 24) if t.asymmetric}
     truth = nearest(view.base, view.query, 50)

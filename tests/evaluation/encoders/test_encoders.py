@@ -31,7 +31,7 @@ from isohash.evaluation.encoders.reconstructions import (
 )
 from isohash.evaluation.encoders.retrieval_examples import ExampleSettings, run_examples
 from isohash.evaluation.encoders.small_archives import SmallSettings, run_small, structure_overlap
-from isohash.evaluation.encoders.surfaces import Level, Scene, surfaces_of, write_page
+from isohash.evaluation.encoders.surfaces import IsodoseLevel, Scene, surfaces_of, write_page
 from isohash.evaluation.encoders.volumes import run_volumes, train_from
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.networks import AutoencoderSettings
@@ -123,7 +123,7 @@ def test_the_frame_holds_everything_about_the_middle():
     assert framed(images) == slice(0, 64)
 
 
-BALL = Level(1.0, "ball", "#ff0000", 1.0)
+BALL = IsodoseLevel(1.0, "ball", "#ff0000", 1.0)
 
 
 def ball() -> np.ndarray:
@@ -142,7 +142,7 @@ def test_a_surface_encloses_the_volume_it_should_and_faces_outwards():
 
 
 def test_a_level_that_is_not_reached_has_no_surface():
-    assert surfaces_of(ball(), (2.0, 1.0, 1.0), [Level(99.0, "hot", "#ff0000", 1.0)]) == ()
+    assert surfaces_of(ball(), (2.0, 1.0, 1.0), [IsodoseLevel(99.0, "hot", "#ff0000", 1.0)]) == ()
 
 
 def test_the_page_holds_the_triangles(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isohash.evaluation.encoders.surfaces import Level, Scene, surfaces_of, write_page
+from isohash.evaluation.encoders.surfaces import IsodoseLevel, Scene, surfaces_of, write_page
 
 pytest.importorskip("skimage")
 Image = pytest.importorskip("PIL.Image")
@@ -39,7 +39,7 @@ def test_each_pane_shows_its_ball_whole_and_in_its_colour(tmp_path: Path) -> Non
     z, y, x = np.mgrid[-20:21, -20:21, -20:21].astype(np.float32)
     ball = np.maximum(16 - np.sqrt(z**2 + y**2 + x**2), 0)
     scenes = [
-        Scene(colour, surfaces_of(ball, (1.0, 1.0, 1.0), [Level(1.0, colour, code, 1.0)]))
+        Scene(colour, surfaces_of(ball, (1.0, 1.0, 1.0), [IsodoseLevel(1.0, colour, code, 1.0)]))
         for colour, code in (("red", "#ff0000"), ("green", "#00ff00"))
     ]
     write_page(scenes, "Two balls", tmp_path / "page.html")

@@ -12,7 +12,7 @@ from isohash.distances import distance_matrix, nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit import curves
 from isohash.evaluation.kit.metrics import expected_recall, precision_recall
-from isohash.evaluation.kit.views import View, load_views, save_views
+from isohash.evaluation.kit.views import Embedded, load_views, save_views
 from isohash.index.flat import distances
 
 
@@ -87,7 +87,7 @@ def test_recall_counts_tied_items_by_the_places_left() -> None:
 
 
 def test_kept_embeddings_are_read_only_for_what_they_were_made_from(tmp_path) -> None:
-    view = View(
+    view = Embedded(
         "ct", np.eye(3, dtype=np.float32), np.eye(2, 3, dtype=np.float32), np.array(["a", "b"])
     )
     save_views(tmp_path / "v.npz", "key", [view], {"n": 3})

@@ -348,7 +348,7 @@ def test_an_encoder_trained_on_cases_keeps_its_slice_settings(tmp_path):
 
 def test_without_torch_training_names_the_missing_part(rng, monkeypatch):
     images, groups = blobs(rng)
-    for module in ("trainer", "autoencoder", "devices", "samples", "checkpoint"):
+    for module in ("trainer", "autoencoder", "devices", "images", "checkpoint"):
         monkeypatch.delitem(sys.modules, f"isohash.features.training.{module}", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtra, match=r"pip install 'isohash\[train\]'"):

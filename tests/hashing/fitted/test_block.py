@@ -12,7 +12,7 @@ from isohash.errors import InputError
 from isohash.hashing import projection
 from isohash.hashing.drawn import load_hash
 from isohash.hashing.fitted.adaptive_fit import (
-    Trial,
+    Judge,
     candidates,
     fit_adaptive,
     fit_levels,
@@ -20,7 +20,12 @@ from isohash.hashing.fitted.adaptive_fit import (
     quantise,
 )
 from isohash.hashing.fitted.block import BlockHash
-from isohash.hashing.fitted.block_fit import BlockPlan, assemble_blocks, block_plans, shared_out
+from isohash.hashing.fitted.block_fit import (
+    BlockCandidate,
+    assemble_blocks,
+    block_candidates,
+    shared_out,
+)
 from isohash.records import Alphabets
 
 DIM, BITS = 24, 32
@@ -42,8 +47,8 @@ def rows(rng) -> np.ndarray:
 def hash_(rng, rows) -> BlockHash:
     center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     axes, _ = principal_axes(rows, center)
-    (plan, *_) = block_plans(rows.astype(float) - center, axes, BITS, "codes", rng)
-    return assemble_blocks(plan, center, {})
+    (candidate, *_) = block_candidates(rows.astype(float) - center, axes, BITS, "codes", rng)
+    return assemble_blocks(candidate, center, {})
 
 
 def points_of(hash_: BlockHash) -> list[np.ndarray]:
@@ -153,10 +158,10 @@ def test_saving_keeps_hash_and_codes(rows, hash_, tmp_path) -> None:
 def test_points_err_less_than_levels_of_single_axes(rng) -> None:
     """A square lattice is not the best quantiser of the plane: 7 bits for 2 Gaussian axes."""
     rows = rng.standard_normal((6000, 4))
-    (plan, *_) = block_plans(rows[:4000], np.eye(4), 14, "codes", rng)
-    assert plan.spans.tolist() == [2, 2]
+    (candidate, *_) = block_candidates(rows[:4000], np.eye(4), 14, "codes", rng)
+    assert candidate.spans.tolist() == [2, 2]
     u = rows[4000:]
-    blocks = np.mean((u @ plan.axes - plan.nearest(u @ plan.axes)) ** 2)
+    blocks = np.mean((u @ candidate.axes - candidate.nearest(u @ candidate.axes)) ** 2)
     levels = fit_levels(rows[:4000], np.array([4, 4, 3, 3]))
     assert blocks < 0.95 * np.mean((u - quantise(u, levels)) ** 2)
 
@@ -168,14 +173,14 @@ def test_the_kind_that_ranks_best_on_held_out_rows_is_taken(rng) -> None:
     axes, deviations = principal_axes(rows, center)
     generator = np.random.default_rng(0)
     sample = rows[generator.permutation(len(rows))].astype(float) - center
-    trial = Trial.of(sample, "codes")
-    plans = [
+    judge = Judge.of(sample, "codes")
+    tried = [
         *candidates(axes, deviations, BITS, generator),
-        *block_plans(trial.rows, axes, BITS, "codes", generator),
+        *block_candidates(judge.rows, axes, BITS, "codes", generator),
     ]
-    best = max(plans, key=trial.score)
-    assert fitted.metadata["trial_dice"] == pytest.approx(trial.score(best))
-    assert isinstance(fitted, BlockHash) == isinstance(best, BlockPlan)
+    best = max(tried, key=judge.score)
+    assert fitted.metadata["trial_dice"] == pytest.approx(judge.score(best))
+    assert isinstance(fitted, BlockHash) == isinstance(best, BlockCandidate)
 
 
 def test_codes_for_vectors_rank_vectors_at_least_as_well(rng) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isohash.distances import nearest
 from isohash.evaluation.codes.digits import Digits
 from isohash.evaluation.kit.plotting import figure
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.index.flat import FlatIndex
@@ -26,7 +26,7 @@ WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another
 Row = dict[str, Any]
 
 
-def chosen_queries(view: View, digits: Digits, k: int) -> list[int]:
+def chosen_queries(view: Embedded, digits: Digits, k: int) -> list[int]:
     """Of the first queries, the hardest of three different digits, hardest first.
 
     Hard is a query whose Euclidean nearest hold many other digits: of easy ones every code finds
@@ -40,7 +40,7 @@ def chosen_queries(view: View, digits: Digits, k: int) -> list[int]:
     return [int(order[i]) for i in sorted(first.tolist())[:N_QUERIES]]
 
 
-def collage_panels(view: View, digits: Digits, q: int, n_shown: int, seed: int) -> list[Row]:
+def collage_panels(view: Embedded, digits: Digits, q: int, n_shown: int, seed: int) -> list[Row]:
     """The `n_shown` nearest of each query by each kind of distance, with how many are right."""
     k = min(n_shown, len(view.base))
     rows = chosen_queries(view, digits, k)
@@ -58,7 +58,12 @@ def collage_panels(view: View, digits: Digits, q: int, n_shown: int, seed: int) 
 
 
 def _panel(
-    view: View, digits: Digits, row: int, name: str, ids: NDArray[np.int64], exact: NDArray[Any]
+    view: Embedded,
+    digits: Digits,
+    row: int,
+    name: str,
+    ids: NDArray[np.int64],
+    exact: NDArray[Any],
 ) -> Row:
     labels, digit = digits.base_labels[ids], int(digits.query_labels[row])
     return {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.evaluation.kit.views import View, files_digest, load_views, save_views
+from isohash.evaluation.kit.views import Embedded, files_digest, load_views, save_views
 from isohash.progress import Progress
 from isohash.whole_files import digest
 
@@ -85,7 +85,7 @@ def digit_views(
     work: Path,
     settings: DigitSettings | None = None,
     progress: Progress | None = None,
-) -> tuple[list[View], Digits]:
+) -> tuple[list[Embedded], Digits]:
     """The three embeddings of mnist.npz; made once and kept in the folder `work`."""
     settings = settings or DigitSettings()
     digits = load_digits(path, settings)
@@ -100,19 +100,19 @@ def digit_views(
 
 def _embedded(
     digits: Digits, work: Path, settings: DigitSettings, progress: Progress | None
-) -> Iterator[View]:
+) -> Iterator[Embedded]:
     from isohash.features.encoders.pca import fit_pca
 
     alone = np.arange(len(digits.query))  # every digit is another writer's, as far as we know
-    yield View("raw pixels", _flat(digits.base), _flat(digits.query), alone)
+    yield Embedded("raw pixels", _flat(digits.base), _flat(digits.query), alone)
     base, query = (np.pad(part, ((0, 0), (2, 2), (2, 2))) for part in (digits.base, digits.query))
     sample = _as_float(base[:: max(1, len(base) // FITTED)])
     n = min(settings.components, len(sample) // 2)
     pca = fit_pca(sample, n, settings.seed, pool=1, name="pca-mnist")
-    yield View(f"PCA {n}", _encoded(pca, base), _encoded(pca, query), alone)
+    yield Embedded(f"PCA {n}", _encoded(pca, base), _encoded(pca, query), alone)
     trained = _autoencoder(base, work, settings, progress)
     name = f"autoencoder {settings.latent}"
-    yield View(name, _encoded(trained, base), _encoded(trained, query), alone)
+    yield Embedded(name, _encoded(trained, base), _encoded(trained, query), alone)
 
 
 def _autoencoder(

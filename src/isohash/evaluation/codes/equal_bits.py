@@ -37,7 +37,7 @@ from isohash.evaluation.kit.plotting import (
     figure,
 )
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
@@ -101,10 +101,10 @@ def run_codes(
 
 def _views(
     data: Path, work: Path, settings: CodesSettings, progress: Progress | None
-) -> tuple[list[View], dict[str, Any]]:
+) -> tuple[list[Embedded], dict[str, Any]]:
     digits = data / "mnist" / "mnist.npz"
     latent = digit_views(digits, work, settings.digits, progress)[0][-1]
-    latent = View(DIGITS, latent.base, latent.query, latent.groups)
+    latent = Embedded(DIGITS, latent.base, latent.query, latent.groups)
     latent = latent.first(settings.n_digits, settings.n_digit_queries)
     parts = (data / "openkbp" / "train", data / "openkbp" / "validation")
     slices, told = kept_views(*parts, work, settings.slices, progress)
@@ -116,7 +116,10 @@ def _views(
 
 
 def compare(
-    views: Sequence[View], settings: CodesSettings, work: Path, progress: Progress | None = None
+    views: Sequence[Embedded],
+    settings: CodesSettings,
+    work: Path,
+    progress: Progress | None = None,
 ) -> list[Row]:
     """One row per view, length and family."""
     trials = [(view, trial) for view in views for trial in _trials(view, settings)]
@@ -133,7 +136,7 @@ def compare(
     return rows
 
 
-def _trials(view: View, settings: CodesSettings) -> Iterator[Trial]:
+def _trials(view: Embedded, settings: CodesSettings) -> Iterator[Trial]:
     learned = cache(partial(_learned_kernel, view.base, settings.seed))
     for bits in settings.digit_bits if view.name == DIGITS else settings.bits:
         yield from ours(bits, settings, learned)
@@ -144,7 +147,7 @@ def _learned_kernel(base: Float, seed: int) -> RadialKernel:
     return KernelLearner("alignment", random_state=seed).fit(base).kernel
 
 
-def _scores(view: View, trial: Trial, seed: int) -> list[Row]:
+def _scores(view: Embedded, trial: Trial, seed: int) -> list[Row]:
     """Dice and recall of one trial, with their intervals."""
     found = trial.measure(view.base, view.query, seed)
     truth = nearest(view.base, view.query, max(KS))

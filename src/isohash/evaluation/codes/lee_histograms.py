@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isohash.evaluation.kit.plotting import BLUE, PAGE_WIDTH, figure
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.records import Codes, bits_per_symbol
 
@@ -25,7 +25,9 @@ EQUAL_SYMBOLS, EQUAL_BITS = "equal symbols", "equal stored bits"
 Row = dict[str, Any]
 
 
-def histogram_panels(view: View, alphabets: tuple[int, ...], n_pairs: int, seed: int) -> list[Row]:
+def histogram_panels(
+    view: Embedded, alphabets: tuple[int, ...], n_pairs: int, seed: int
+) -> list[Row]:
     """Histograms of both distances over the same bins, per budget and alphabet."""
     rng = np.random.default_rng(seed)
     first, second = (view.base[rng.integers(0, len(view.base), n_pairs)] for _ in range(2))

@@ -32,7 +32,7 @@ from isohash.evaluation.kit.curves import (
 )
 from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
 from isohash.progress import Progress
@@ -79,7 +79,7 @@ class MnistSettings:
 class _ByLabel:
     """A view whose database is sorted by label, as `label_curve` wants it."""
 
-    view: View
+    view: Embedded
     digits: Digits
     n_queries: int
     n_neighbours: int

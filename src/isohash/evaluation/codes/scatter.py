@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.distances import distance_matrix
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREEN, GREY, PAGE_WIDTH, VERMILION, figure
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.calibration import range_of_view
 from isohash.hashing.closed_forms import RANDOM_THRESHOLD_LIMIT
 from isohash.hashing.cosine import CosineHash
@@ -112,7 +112,7 @@ def scatter(
 
 
 def scatter_panels(
-    view: View, kernels: Kernels, lengths: Sequence[int], n_pairs: int, seed: int
+    view: Embedded, kernels: Kernels, lengths: Sequence[int], n_pairs: int, seed: int
 ) -> list[Row]:
     """One panel per kernel and code length: the pairs, their code distances, the closed form."""
     pairs = sample_pairs(view.base, n_pairs, np.random.default_rng(seed))
@@ -172,7 +172,7 @@ def _draw_panel(axes: Any, panel: Row) -> None:
 
 
 def range_panels(
-    view: View, kernels: Kernels, bits: int, n_pairs: int, n_neighbours: int, seed: int
+    view: Embedded, kernels: Kernels, bits: int, n_pairs: int, n_neighbours: int, seed: int
 ) -> list[Row]:
     """Which distances occur, of random pairs and of neighbours, and what each kernel sees of them.
 

@@ -24,7 +24,7 @@ from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.parts import work_folder
 from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.adaptive_hasher import make_hasher
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
@@ -91,7 +91,7 @@ def hasher_of(family: str, bits: int, seed: int) -> Any:
     return KernelHasher(bits, random_state=seed)
 
 
-def _codes(view: View, family: str, bits: int, seed: int) -> tuple[Codes, Codes]:
+def _codes(view: Embedded, family: str, bits: int, seed: int) -> tuple[Codes, Codes]:
     """Codes of the queries and of the database."""
     hasher = hasher_of(family, bits, seed).fit(view.base)
     return hasher.transform(view.query), hasher.transform(view.base)
@@ -111,7 +111,7 @@ def _violins(study: Study) -> dict[str, list[Row]]:
     return {"slices-violin": rows}
 
 
-def _overlap_panel(view: View, family: str, bits: int, dice: DiceSettings) -> list[Row]:
+def _overlap_panel(view: Embedded, family: str, bits: int, dice: DiceSettings) -> list[Row]:
     """Dice of every query, for one view, family and code length."""
     asked, stored = _codes(view, family, bits, dice.seed)
     truth = nearest(view.base, view.query, dice.k)
@@ -196,7 +196,7 @@ def _by_k(study: Study) -> dict[str, list[Row]]:
     return {"slices-by-k": panels}
 
 
-def k_panels(view: View, family: str, settings: SliceFigures) -> list[Row]:
+def k_panels(view: Embedded, family: str, settings: SliceFigures) -> list[Row]:
     """Mean Dice and Jaccard with their intervals, against the number of retrieved slices."""
     ks = [k for k in settings.ks if k <= len(view.base)]
     truth = nearest(view.base, view.query, max(ks))

@@ -11,7 +11,7 @@ from typing import Any
 from isohash.evaluation.codes import scatter
 from isohash.evaluation.kit.parts import Parts
 from isohash.evaluation.kit.results import write_curves
-from isohash.evaluation.kit.views import View
+from isohash.evaluation.kit.views import Embedded
 from isohash.kernels.radial import RadialKernel
 from isohash.progress import Progress, tell
 
@@ -27,7 +27,7 @@ class Study:
 
     name: str
     settings: Any
-    views: Sequence[View]
+    views: Sequence[Embedded]
     data: Mapping[str, Any]
     out: Path
     work: Path
@@ -40,7 +40,7 @@ class Study:
         about["views"] = [view.digest for view in self.views]
         return Parts(self.work / f"{self.name}-parts", about)
 
-    def kernels(self, view: View) -> scatter.Kernels:
+    def kernels(self, view: Embedded) -> scatter.Kernels:
         """The kernels that are compared on a view; the trained one is trained once and kept."""
         size = self.settings.kernel_particles, self.settings.kernel_steps
         measure = partial(scatter.trained_kernel, view.base, self.settings.seed, *size)
@@ -90,16 +90,16 @@ def range_figure(
     return {name: panels}
 
 
-def _scatter(study: Study, view: View, bits: Sequence[int], n_pairs: int) -> list[Row]:
+def _scatter(study: Study, view: Embedded, bits: Sequence[int], n_pairs: int) -> list[Row]:
     kernels, seed = study.kernels(view), study.settings.seed
     return scatter.scatter_panels(view, kernels, bits, n_pairs, seed)
 
 
-def _range(study: Study, view: View, bits: int, n_pairs: int, n_neighbours: int) -> list[Row]:
+def _range(study: Study, view: Embedded, bits: int, n_pairs: int, n_neighbours: int) -> list[Row]:
     kernels, seed = study.kernels(view), study.settings.seed
     return scatter.range_panels(view, kernels, bits, n_pairs, n_neighbours, seed)
 
 
-def short(view: View) -> str:
+def short(view: Embedded) -> str:
     """A view's name in file names: its first word."""
     return view.name.split()[0].lower()

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from isohash.dosimetry.isodose import isodose_lines
 from isohash.errors import InputError
 from isohash.evaluation.encoders.encoder_table import UNITS, VARIANTS, autoencoder_file
-from isohash.evaluation.encoders.surfaces import Level, Scene, draw_scenes, surfaces_of, write_page
+from isohash.evaluation.encoders.surfaces import (
+    IsodoseLevel,
+    Scene,
+    draw_scenes,
+    surfaces_of,
+    write_page,
+)
 from isohash.evaluation.kit.plotting import figure
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
@@ -36,10 +42,10 @@ from isohash.whole_files import digest
 Encoders = Mapping[str, OnnxEncoder]
 
 ISODOSES = (
-    Level(20.0, "20 Gy", "#56B4E9", 0.10),
-    Level(40.0, "40 Gy", "#009E73", 0.14),
-    Level(56.0, "56 Gy", "#E69F00", 0.30),
-    Level(66.0, "66 Gy", "#D55E00", 1.0),
+    IsodoseLevel(20.0, "20 Gy", "#56B4E9", 0.10),
+    IsodoseLevel(40.0, "40 Gy", "#009E73", 0.14),
+    IsodoseLevel(56.0, "56 Gy", "#E69F00", 0.30),
+    IsodoseLevel(66.0, "66 Gy", "#D55E00", 1.0),
 )
 METRIC = (
     "error: mean absolute error inside the body (HU) or the dose (Gy); volume_ml and dice: volume "

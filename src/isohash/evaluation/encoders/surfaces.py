@@ -26,7 +26,7 @@ LIGHT = np.array([0.3, -0.8, 0.52])  # from the front, above and a little to the
 
 
 @dataclass(frozen=True)
-class Level:
+class IsodoseLevel:
     """A surface of equal value, and how it is drawn."""
 
     value: float
@@ -39,7 +39,7 @@ class Level:
 class Surface:
     """Triangles of one level: `vertices` (n, 3) as (x, y, z) in mm, `faces` (m, 3)."""
 
-    level: Level
+    level: IsodoseLevel
     vertices: NDArray[np.float32]
     faces: NDArray[np.int64]
 
@@ -53,7 +53,9 @@ class Scene:
 
 
 def surfaces_of(
-    volume: NDArray[np.float32], spacing_mm: tuple[float, float, float], levels: Sequence[Level]
+    volume: NDArray[np.float32],
+    spacing_mm: tuple[float, float, float],
+    levels: Sequence[IsodoseLevel],
 ) -> tuple[Surface, ...]:
     """Surfaces of a volume (z from the head, y, x) about its middle; a level not reached has none.
 
@@ -117,7 +119,7 @@ def _shaded(surface: Surface) -> NDArray[np.float64]:
     return colours
 
 
-def _legend(drawing: Any, levels: Sequence[Level]) -> None:
+def _legend(drawing: Any, levels: Sequence[IsodoseLevel]) -> None:
     from matplotlib.patches import Patch
 
     patches = [Patch(color=level.colour, label=level.name) for level in levels]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from isohash.evaluation.kernel.data import KernelSettings, Vectors
+from isohash.evaluation.kernel.data import EmbeddedSet, KernelSettings
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.kernels.learning.pseudo_labels import cluster_labels
 from isohash.kernels.machines.importance import ImportanceSampledSVM
@@ -40,7 +40,7 @@ SGD_CHUNK, SGD_CHUNKS = 1000, 25
 class Problem:
     """Points with pseudo-labels, one cluster against the rest, at a median distance of 1."""
 
-    def __init__(self, vectors: Vectors) -> None:
+    def __init__(self, vectors: EmbeddedSet) -> None:
         points = vectors.base[:N_POINTS].astype(np.float64)
         scale = np.sqrt(median_kernel(points, np.random.default_rng(0)).particles[0])
         self.points = points * scale
@@ -61,7 +61,7 @@ class Problem:
         return RandomFeatures.draw(kernel, n, self.points.shape[1], np.random.default_rng(1))
 
 
-def costs(vectors: Vectors, settings: KernelSettings) -> list[Row]:
+def costs(vectors: EmbeddedSet, settings: KernelSettings) -> list[Row]:
     """Seconds of each method by particles and pairs; no SVM is fitted, no search made."""
     problem, rows = Problem(vectors), []
     with threadpool_limits(1):
@@ -112,7 +112,7 @@ def _cost(
     }  # fmt: skip
 
 
-def traces(vectors: Vectors, settings: KernelSettings) -> list[Row]:
+def traces(vectors: EmbeddedSet, settings: KernelSettings) -> list[Row]:
     """The objective on fixed pairs against processor seconds, for the most particles timed."""
     problem, n = Problem(vectors), max(settings.cost_particles)
     with threadpool_limits(1):

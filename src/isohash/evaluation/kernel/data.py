@@ -70,7 +70,7 @@ QUICK = KernelSettings(
 
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class EmbeddedSet:
     """Embeddings to search (n, d) and embeddings to ask with, from other patients or images."""
 
     base: NDArray[np.float32]
@@ -81,17 +81,17 @@ class Vectors:
         """SHA-256 of both."""
         return digest(self.base, self.queries)
 
-    def drawn(self, n_database: int, n_queries: int, seed: int) -> Vectors:
+    def drawn(self, n_database: int, n_queries: int, seed: int) -> EmbeddedSet:
         """A random part of both."""
         rng = np.random.default_rng(seed)
-        return Vectors(
+        return EmbeddedSet(
             self.base[rng.permutation(len(self.base))[:n_database]],
             self.queries[rng.permutation(len(self.queries))[:n_queries]],
         )
 
 
 @cache
-def read_vectors(name: str, data_dir: str | Path) -> Vectors:
+def read_vectors(name: str, data_dir: str | Path) -> EmbeddedSet:
     """The embeddings of a data set below `data_dir`."""
     folder = Path(data_dir)
     if name == "mnist":
@@ -101,7 +101,7 @@ def read_vectors(name: str, data_dir: str | Path) -> Vectors:
     raise InputError(f"data set must be mnist or ct, got {name!r}")
 
 
-def _mnist(path: Path) -> Vectors:
+def _mnist(path: Path) -> EmbeddedSet:
     try:
         with np.load(path, allow_pickle=False) as file:
             images = [file[part].reshape(-1, 784) for part in ("x_train", "x_test")]
@@ -111,19 +111,19 @@ def _mnist(path: Path) -> Vectors:
     mean = train.mean(axis=0)
     centred = train[:5000].astype(np.float64) - mean
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-51:-1].astype(np.float32)
-    return Vectors((train - mean) @ axes, (test - mean) @ axes)
+    return EmbeddedSet((train - mean) @ axes, (test - mean) @ axes)
 
 
-def _ct(folder: Path) -> Vectors:
+def _ct(folder: Path) -> EmbeddedSet:
     """Queries are slices of other patients than the database."""
     base, queries = (
         as_float(read_slices(folder / part).images["ct"]) for part in ("train", "validation")
     )
     encoder = fit_pca(base[:: max(1, len(base) // 2048)], 128)
-    return Vectors(encoder.encode(base), encoder.encode(queries))
+    return EmbeddedSet(encoder.encode(base), encoder.encode(queries))
 
 
-def two_scales(factor: float, n_points: int, n_queries: int, seed: int) -> Vectors:
+def two_scales(factor: float, n_points: int, n_queries: int, seed: int) -> EmbeddedSet:
     """Two wide clusters and two `factor` times narrower ones, in 16 dimensions."""
     rng = np.random.default_rng(seed)
     centres = 12.0 * rng.standard_normal((4, 16))
@@ -131,4 +131,4 @@ def two_scales(factor: float, n_points: int, n_queries: int, seed: int) -> Vecto
     member = rng.integers(0, 4, n_points + n_queries)
     rows = centres[member] + width[member, None] * rng.standard_normal((len(member), 16))
     points = rows.astype(np.float32)
-    return Vectors(points[:n_points], points[n_points:])
+    return EmbeddedSet(points[:n_points], points[n_points:])

@@ -19,7 +19,7 @@ from isohash.evaluation.kernel import costs as kernel_costs
 from isohash.evaluation.kernel import figures as kernel_figures
 from isohash.evaluation.kernel import mean_field
 from isohash.evaluation.kernel import mixture as kernel_mixture
-from isohash.evaluation.kernel.data import QUICK, KernelSettings, Vectors, read_vectors
+from isohash.evaluation.kernel.data import QUICK, EmbeddedSet, KernelSettings, read_vectors
 from isohash.evaluation.kernel.retrieval import retrieval, summary
 from isohash.evaluation.kernel.views import views
 from isohash.evaluation.kit.parts import Parts, work_folder
@@ -93,14 +93,14 @@ def _seeds_done(rows: list[Row]) -> int:
     return len({(row["dataset"], row["seed"]) for row in rows})
 
 
-def _retrieval_parts(kept: Path, vectors: Vectors, settings: KernelSettings) -> Parts:
+def _retrieval_parts(kept: Path, vectors: EmbeddedSet, settings: KernelSettings) -> Parts:
     fields = ("bits", "n_database", "n_queries", "k", "n_particles", "n_steps")
     asked = {name: getattr(settings, name) for name in fields}
     learner = KernelLearner().get_params()
     return Parts(kept / "kernel-parts", asked | {"data": vectors.digest, "learner": learner})
 
 
-def _views(drawn: dict[str, Vectors], table: list[Row], study: _Study) -> None:
+def _views(drawn: dict[str, EmbeddedSet], table: list[Row], study: _Study) -> None:
     panels = [
         panel
         for name, vectors in drawn.items()
@@ -140,7 +140,7 @@ def _mixture(study: _Study) -> None:
     kernel_figures.draw_widths(widths, study.out / "kernel-widths.png")
 
 
-def _mean_field(vectors: Vectors, study: _Study) -> None:
+def _mean_field(vectors: EmbeddedSet, study: _Study) -> None:
     pairs = kernel_costs.Problem(vectors).pairs.draw(
         study.settings.mean_field.n_pairs, np.random.default_rng(0)
     )
@@ -156,7 +156,7 @@ def _mean_field(vectors: Vectors, study: _Study) -> None:
     write_results(study.out, "kernel-mean-field", found.rows, study.about | measured)
 
 
-def _costs(vectors: Vectors, study: _Study) -> None:
+def _costs(vectors: EmbeddedSet, study: _Study) -> None:
     rows = study.parts.get("costs", partial(kernel_costs.costs, vectors, study.settings))
     write_results(study.out, "kernel-cost", rows, study.about)
     traces = study.parts.get("traces", partial(kernel_costs.traces, vectors, study.settings))

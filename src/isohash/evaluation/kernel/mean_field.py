@@ -42,7 +42,7 @@ class MeanFieldSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class LimitComparison:
     """What was measured: W_1 by N, and how far density and particles end from the Gibbs density.
 
     `shown` holds the positions of the particles at each of the settings' times.
@@ -57,7 +57,7 @@ class Comparison:
     shown: list[NDArray[np.float64]]
 
 
-def compare(pairs: Pairs, settings: MeanFieldSettings, seed: int) -> Comparison:
+def compare(pairs: Pairs, settings: MeanFieldSettings, seed: int) -> LimitComparison:
     """Solve the equation, run particles for every N, and regress log W_1 on log N.
 
     Particles are reflected, as the equation's boundary is: clipping would leave atoms at the ends
@@ -81,7 +81,7 @@ def compare(pairs: Pairs, settings: MeanFieldSettings, seed: int) -> Comparison:
     gap = np.cumsum(solution.density[-1] - rest) * solution.grid.width
     shown = _particles(pairs, settings.n_shown, settings.times, settings, rng)
     at_rest = replace(solution, density=rest[None, :])
-    return Comparison(
+    return LimitComparison(
         rows, slope, half_width,
         gibbs_distance=float(np.abs(gap).sum() * solution.grid.width),
         gibbs_distance_of_particles=wasserstein_to_particles(at_rest, 0, shown[-1]),
@@ -118,7 +118,7 @@ def _regression(rows: list[Row]) -> tuple[float, float]:
     return slope, float(1.96 * np.sqrt(residual @ residual / (len(x) - 2) / (x @ x)))
 
 
-def draw_evolution(found: Comparison, settings: MeanFieldSettings, path: Path) -> None:
+def draw_evolution(found: LimitComparison, settings: MeanFieldSettings, path: Path) -> None:
     """Histograms of the particles at each time with the equation's density over them."""
     n = len(settings.times)
     with figure(path, PAGE_WIDTH, 2.6, ncols=n, sharex=True, sharey=True) as (drawing, axes):
@@ -139,7 +139,7 @@ def draw_evolution(found: Comparison, settings: MeanFieldSettings, path: Path) -
         legend_below(drawing, axes[0], 2)
 
 
-def draw_convergence(found: Comparison, path: Path) -> None:
+def draw_convergence(found: LimitComparison, path: Path) -> None:
     """W_1 between particles and density against N, with the slope -1/2 for comparison."""
     with figure(path, 4.6, 3.4) as (drawing, axis):
         n = np.array([row["n_particles"] for row in found.rows])

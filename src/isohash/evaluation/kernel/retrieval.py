@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import t as student
 
 from isohash.distances import nearest
-from isohash.evaluation.kernel.data import KernelSettings, Vectors
+from isohash.evaluation.kernel.data import EmbeddedSet, KernelSettings
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances
@@ -36,7 +36,7 @@ CONFIDENCE = 0.95
 
 
 def kernels(
-    vectors: Vectors, seed: int, settings: KernelSettings
+    vectors: EmbeddedSet, seed: int, settings: KernelSettings
 ) -> dict[str, tuple[RadialKernel | None, float]]:
     """Every kernel of the comparison with the seconds that it took; None is the hasher's rule."""
     base, rng = vectors.base.astype(np.float64), np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def neighbour_distance(base: NDArray[np.floating], k: int) -> float:
     return float(np.median(np.partition(cdist(base[:256], base), k, axis=1)[:, k]))
 
 
-def retrieval(name: str, vectors: Vectors, seed: int, settings: KernelSettings) -> list[Row]:
+def retrieval(name: str, vectors: EmbeddedSet, seed: int, settings: KernelSettings) -> list[Row]:
     """Dice of every kernel at every code length, for one draw of data and hash."""
     truth = nearest(vectors.base, vectors.queries, settings.k)
     return [
@@ -82,7 +82,7 @@ def retrieval(name: str, vectors: Vectors, seed: int, settings: KernelSettings) 
 
 
 def dice(
-    vectors: Vectors,
+    vectors: EmbeddedSet,
     kernel: RadialKernel | None,
     bits: int,
     seed: int,
@@ -94,7 +94,7 @@ def dice(
 
 
 def code_distances(
-    vectors: Vectors, kernel: RadialKernel | None, bits: int, seed: int
+    vectors: EmbeddedSet, kernel: RadialKernel | None, bits: int, seed: int
 ) -> NDArray[np.int32]:
     """Hamming distances (n_queries, n) of codes with random thresholds."""
     hasher = KernelHasher(bits, kernel, random_state=seed).fit(vectors.base)

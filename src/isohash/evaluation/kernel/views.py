@@ -8,7 +8,7 @@ import numpy as np
 
 from isohash.distances import nearest
 from isohash.evaluation.codes.scatter import sample_pairs, scatter
-from isohash.evaluation.kernel.data import KernelSettings, Vectors
+from isohash.evaluation.kernel.data import EmbeddedSet, KernelSettings
 from isohash.evaluation.kernel.retrieval import BEST, kernels
 from isohash.evaluation.kit.curves import code_blocks, code_levels, thinned, truth_curve
 from isohash.hashing.kernel_hasher import KernelHasher
@@ -22,7 +22,7 @@ SEED = 0
 
 
 def shown_kernels(
-    name: str, vectors: Vectors, settings: KernelSettings, table: list[Row]
+    name: str, vectors: EmbeddedSet, settings: KernelSettings, table: list[Row]
 ) -> dict[tuple[str, int], RadialKernel]:
     """The kernels that are shown, by method and bits; `table` tells the best of the grid."""
     made = {method: kernel for method, (kernel, _) in kernels(vectors, SEED, settings).items()}
@@ -40,13 +40,13 @@ def shown_kernels(
     return found
 
 
-def views(name: str, vectors: Vectors, settings: KernelSettings, table: list[Row]) -> list[Row]:
+def views(name: str, vectors: EmbeddedSet, settings: KernelSettings, table: list[Row]) -> list[Row]:
     """The panels of both views: first the scatter's, then a curve per kernel and code length."""
     shown = shown_kernels(name, vectors, settings, table)
     return [_scatter(name, vectors, shown), *_curves(name, vectors, shown, settings.k)]
 
 
-def _scatter(name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel]) -> Row:
+def _scatter(name: str, vectors: EmbeddedSet, shown: dict[tuple[str, int], RadialKernel]) -> Row:
     """Distances of the same pairs of rows, and the share of their bits that differ, by kernel."""
     pairs = sample_pairs(vectors.base, N_PAIRS, np.random.default_rng(SEED))
     panel: Row = {"dataset": name}
@@ -64,7 +64,7 @@ def column(method: str, bits: int) -> str:
 
 
 def _curves(
-    name: str, vectors: Vectors, shown: dict[tuple[str, int], RadialKernel], k: int
+    name: str, vectors: EmbeddedSet, shown: dict[tuple[str, int], RadialKernel], k: int
 ) -> list[Row]:
     """Relevant are the k Euclidean nearest."""
     truth, panels = nearest(vectors.base, vectors.queries, k), []

@@ -26,7 +26,7 @@ from isohash.evaluation.kit.slice_sets import (
     read_slices,
     train_one,
 )
-from isohash.evaluation.kit.views import View, files_digest, load_views, save_views
+from isohash.evaluation.kit.views import Embedded, files_digest, load_views, save_views
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.shipped import shipped_encoder
 from isohash.index.flat import distances
@@ -92,7 +92,7 @@ def embed_views(
     work: str | Path,
     settings: DiceSettings,
     progress: Progress | None = None,
-) -> tuple[list[View], dict[str, Any]]:
+) -> tuple[list[Embedded], dict[str, Any]]:
     """Embeddings of CT and of dose, and how many slices of what digest they were made from.
 
     A trained encoder is kept in the folder `work`.
@@ -107,7 +107,7 @@ def embed_views(
     for name in train.images:
         encoder = _encoder(name, train, settings, work, progress)
         base, query = (encoder.encode(as_float(part.images[name])) for part in (stored, asked))
-        views.append(View(name, base, query, asked.patient))
+        views.append(Embedded(name, base, query, asked.patient))
     parts = {"database": stored, "queries": asked}
     about = {
         name: {
@@ -126,7 +126,7 @@ def kept_views(
     work: Path,
     settings: DiceSettings,
     progress: Progress | None = None,
-) -> tuple[list[View], dict[str, Any]]:
+) -> tuple[list[Embedded], dict[str, Any]]:
     """As `embed_views`; made once for the same files and settings, and kept in `work`."""
     files = [files_digest(source) for source in (database, queries)]
     made_from = {name: getattr(settings, name) for name in EMBEDDING_SETTINGS}
@@ -147,7 +147,7 @@ def drawn(slices: SliceSet, n: int, rng: np.random.Generator) -> SliceSet:
 
 
 def score_codes(
-    view: View, settings: DiceSettings, progress: Progress | None = None
+    view: Embedded, settings: DiceSettings, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Dice and Jaccard of every family and code length, with intervals by patient."""
     truth = nearest(view.base, view.query, settings.k)

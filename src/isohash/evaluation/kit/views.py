@@ -18,7 +18,7 @@ from isohash.whole_files import digest, whole_file
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Embedded:
     """One embedding of a database (n, d) and of queries (m, d).
 
     `groups` (m,) says which queries belong together (one patient's), for intervals.
@@ -34,9 +34,11 @@ class View:
         """SHA-256 of both embeddings."""
         return digest(self.base, self.query)
 
-    def first(self, n_base: int, n_queries: int) -> View:
+    def first(self, n_base: int, n_queries: int) -> Embedded:
         """The first rows only, where there are more."""
-        return View(self.name, self.base[:n_base], self.query[:n_queries], self.groups[:n_queries])
+        return Embedded(
+            self.name, self.base[:n_base], self.query[:n_queries], self.groups[:n_queries]
+        )
 
 
 def files_digest(path: str | Path) -> str:
@@ -53,7 +55,7 @@ def files_digest(path: str | Path) -> str:
     return sha.hexdigest()
 
 
-def save_views(path: Path, key: str, views: Sequence[View], about: Mapping[str, Any]) -> None:
+def save_views(path: Path, key: str, views: Sequence[Embedded], about: Mapping[str, Any]) -> None:
     """Keep embeddings under the key of what they were made from."""
     arrays: dict[str, Any] = {"header": np.array(json.dumps({"key": key, "about": about}))}
     arrays["names"] = np.array([view.name for view in views])
@@ -64,7 +66,7 @@ def save_views(path: Path, key: str, views: Sequence[View], about: Mapping[str, 
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load_views(path: Path, key: str) -> tuple[list[View], dict[str, Any]] | None:
+def load_views(path: Path, key: str) -> tuple[list[Embedded], dict[str, Any]] | None:
     """What `save_views` kept, or None if there is nothing, or it was made from something else."""
     if not path.exists():
         return None
@@ -73,7 +75,7 @@ def load_views(path: Path, key: str) -> tuple[list[View], dict[str, Any]] | None
         if header["key"] != key:
             return None
         views = [
-            View(str(name), file[f"base{i}"], file[f"query{i}"], file[f"groups{i}"])
+            Embedded(str(name), file[f"base{i}"], file[f"query{i}"], file[f"groups{i}"])
             for i, name in enumerate(file["names"])
         ]
     return views, header["about"]

@@ -88,7 +88,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pooling:
     """Means of squares of `stride` pixels."""
 
     stride: int
@@ -96,7 +96,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Enlarge:
-    """Every pixel as a square of `stride`, blended with its neighbours: the mirror of `Pool`."""
+    """Every pixel as a square of `stride`, blended with its neighbours: the mirror of `Pooling`."""
 
     stride: int
 
@@ -118,7 +118,7 @@ Layer = (
     | Flatten
     | Unflatten
     | Unit
-    | Pool
+    | Pooling
     | Enlarge
     | Beside
 )
@@ -218,7 +218,7 @@ def encoder_layers(settings: AutoencoderSettings) -> Layers:
     layers += [Flatten(), Dense(settings.n_flat, settings.latent)]
     if settings.has_straight_path:
         side = settings.size // POOL
-        straight = (Pool(POOL), Flatten(), Dense(side**2, settings.latent))
+        straight = (Pooling(POOL), Flatten(), Dense(side**2, settings.latent))
         layers = [Beside(tuple(layers), straight)]
     return (*layers, Unit()) if settings.unit else tuple(layers)
 

@@ -22,7 +22,7 @@ from isohash.features.encoders.networks import (
     Flatten,
     Layer,
     Layers,
-    Pool,
+    Pooling,
     Relu,
     Residual,
     TransposedConv,
@@ -117,7 +117,7 @@ def _module(layer: Layer) -> nn.Module:
             return nn.Unflatten(1, (channels, *dims * [side]))
         case Unit():
             return UnitLength()
-        case Pool(stride):
+        case Pooling(stride):
             return nn.AvgPool2d(stride)
         case Enlarge(stride):
             return nn.Upsample(scale_factor=stride, mode="bilinear")

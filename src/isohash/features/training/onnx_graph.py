@@ -21,7 +21,7 @@ from isohash.features.encoders.networks import (
     Flatten,
     Layer,
     Layers,
-    Pool,
+    Pooling,
     Relu,
     Residual,
     TransposedConv,
@@ -74,7 +74,7 @@ class _Writer:
     def layer(self, layer: Layer, value: str, name: str) -> str:
         if isinstance(layer, Conv | TransposedConv | Residual):
             return self.convolution(layer, value, name)
-        if isinstance(layer, Pool | Enlarge):
+        if isinstance(layer, Pooling | Enlarge):
             return self.resized(layer, value, name)
         match layer:
             case Dense():
@@ -107,9 +107,9 @@ class _Writer:
                 inner = self.conv("Conv", inner, f"{name}.second", 3, 1, dims)
                 return self.node("Add", value, inner)
 
-    def resized(self, layer: Pool | Enlarge, value: str, name: str) -> str:
+    def resized(self, layer: Pooling | Enlarge, value: str, name: str) -> str:
         sides = [layer.stride, layer.stride]
-        if isinstance(layer, Pool):
+        if isinstance(layer, Pooling):
             return self.node("AveragePool", value, kernel_shape=sides, strides=sides)
         scales = f"{name}.scales"
         self.tensors[scales] = np.array([1, 1, *sides], dtype=np.float32)

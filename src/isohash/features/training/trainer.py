@@ -29,9 +29,9 @@ from isohash.features.training.checkpoint import (
     write_checkpoint,
 )
 from isohash.features.training.devices import autocast, chosen_precision, torch_settings
+from isohash.features.training.images import TrainingImages
 from isohash.features.training.losses import Batch, heads_for, loss_of
 from isohash.features.training.objectives import Objective, Reconstruction, objective_json
-from isohash.features.training.samples import Samples
 from isohash.features.training.settings import Epoch, Training, TrainingSettings
 from isohash.progress import Progress, tell
 
@@ -44,13 +44,13 @@ class Trainer:
 
     def __init__(
         self,
-        samples: Samples,
+        images: TrainingImages,
         network: AutoencoderSettings,
         settings: TrainingSettings,
         progress: Progress | None,
         objective: Objective | None = None,
     ) -> None:
-        self.samples = samples
+        self.images = images
         self.network = network
         self.settings = settings
         self.progress = progress
@@ -61,7 +61,7 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the training patients, the last one perhaps smaller."""
-        return -(-len(self.samples.training) // self.settings.batch_size)
+        return -(-len(self.images.training) // self.settings.batch_size)
 
     def run(self, checkpoint: Path | None) -> State:
         """Epochs until the budget or the patience ends, from the checkpoint where there is one."""
@@ -72,7 +72,7 @@ class Trainer:
             else:
                 state = self._fresh(model)
             set_weights(model, state.weights)
-            model.to(self.samples.device, memory_format=self.samples.layout)
+            model.to(self.images.device, memory_format=self.images.layout)
             adam = torch.optim.Adam(
                 [p for _, p in trained_parameters(model)], lr=self.settings.learning_rate
             )
@@ -94,9 +94,9 @@ class Trainer:
             "settings": self.settings.to_json(),
             "objective": objective_json(self.objective),
             "precision": state.precision,
-            "data_digest": self.samples.digest,
-            "n_images": len(self.samples.training),
-            "n_validation": len(self.samples.validation),
+            "data_digest": self.images.digest,
+            "n_images": len(self.images.training),
+            "n_validation": len(self.images.validation),
             "epochs": state.best_epoch + 1,
             "training_loss": best.training_loss,
             "validation_loss": best.validation_loss,
@@ -120,11 +120,11 @@ class Trainer:
 
     def _fresh(self, model: Autoencoder) -> State:
         if self.network.has_straight_path:
-            rows = self.samples.training
+            rows = self.images.training
             some = np.linspace(0, len(rows) - 1, min(len(rows), PCA_IMAGES)).astype(int)
-            images = self.samples.clean(rows[some])[:, 0]
+            images = self.images.clean(rows[some])[:, 0]
             start_from_components(model, images, self.settings.random_state)
-        weights, device = weights_of(model), self.samples.device
+        weights, device = weights_of(model), self.images.device
         precision = chosen_precision(model, self.network, self.settings, device)
         return State(weights, precision=precision)
 
@@ -133,10 +133,10 @@ class Trainer:
         model.train()
         losses = []
         left = self.total_steps - state.step
-        for rows in islice(self.samples.order(len(state.history)), left):
+        for rows in islice(self.images.order(len(state.history)), left):
             for group in adam.param_groups:
                 group["lr"] = self._learning_rate(state.step)
-            loss = self._loss(model, self.samples.batch(rows, state.step), state.precision)
+            loss = self._loss(model, self.images.batch(rows, state.step), state.precision)
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -153,7 +153,7 @@ class Trainer:
             state.best = state.weights
 
     def _images_seen(self, state: State, n_batches: int) -> int:
-        return min(n_batches * self.settings.batch_size, len(self.samples.training))
+        return min(n_batches * self.settings.batch_size, len(self.images.training))
 
     def _learning_rate(self, step: int) -> float:
         warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
@@ -161,7 +161,7 @@ class Trainer:
         return self.settings.learning_rate * warm_up * cosine
 
     def _loss(self, model: Autoencoder, batch: Batch, precision: str) -> torch.Tensor:
-        with autocast(self.samples.device, precision):
+        with autocast(self.images.device, precision):
             return loss_of(self.objective, model, batch)
 
     def _validation_loss(self, model: Autoencoder, precision: str) -> float:
@@ -169,11 +169,11 @@ class Trainer:
         size = self.settings.batch_size
         total = 0.0
         with torch.no_grad():
-            for start in range(0, len(self.samples.validation), size):
-                rows = self.samples.validation[start : start + size]
-                loss = self._loss(model, self.samples.batch(rows, None), precision)
+            for start in range(0, len(self.images.validation), size):
+                rows = self.images.validation[start : start + size]
+                loss = self._loss(model, self.images.batch(rows, None), precision)
                 total += loss.item() * len(rows)
-        return total / len(self.samples.validation)
+        return total / len(self.images.validation)
 
     def _out_of_patience(self, state: State) -> bool:
         if not state.history:
@@ -192,5 +192,5 @@ class Trainer:
             "network": self.network.to_json(),
             "settings": self.settings.to_json(),
             "objective": objective_json(self.objective),
-            "data_digest": self.samples.digest,
+            "data_digest": self.images.digest,
         }

@@ -49,7 +49,7 @@ def train_autoencoder(
     kept in the encoder's file. Raises MissingExtra without torch.
     """
     from isohash.features.training.devices import device_of
-    from isohash.features.training.samples import Samples
+    from isohash.features.training.images import TrainingImages
     from isohash.features.training.trainer import Trainer
 
     images = np.asarray(images)
@@ -62,8 +62,8 @@ def train_autoencoder(
         )
     settings = settings or TrainingSettings()
     device = device_of(settings.device)
-    samples = Samples(images, groups, second, labels, network, settings, device)
-    trainer = Trainer(samples, network, settings, progress, objective)
+    shown = TrainingImages(images, groups, second, labels, network, settings, device)
+    trainer = Trainer(shown, network, settings, progress, objective)
     state = trainer.run(None if checkpoint is None else Path(checkpoint))
     return trainer.result(state, name, about or {})
 

@@ -15,12 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.distances import squared_distances
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.fitted.adaptive import AdaptiveHash
 from isohash.hashing.fitted.block import BlockHash
-from isohash.hashing.fitted.block_fit import Against, BlockPlan, assemble_blocks, block_plans
+from isohash.hashing.fitted.block_fit import (
+    Against,
+    BlockCandidate,
+    assemble_blocks,
+    block_candidates,
+)
 from isohash.hashing.fitted.points import BYTE
 from isohash.kernels.radial import orthogonal_directions
 from isohash.records import Alphabets
@@ -33,12 +39,11 @@ LLOYD_ROUNDS = 30
 MARGIN = 0.05  # equal steps reach this share of the range beyond the smallest and largest row
 CROWDING = 1.1  # how far keeping dense levels distinct may stretch an axis
 COST = 1.15  # of the squared error that is accepted for symbols that fit a byte
-LARGEST_DISTANCE = 2**30 - 2  # of two codes, so that an index may add in 32 bits
 FLAT = 1e-6  # axes whose deviation is a smaller share of the largest carry rounding errors only
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Candidate:
     """A candidate: orthonormal `axes` (d, p) and the bits of each axis."""
 
     axes: NDArray[np.float64]
@@ -58,15 +63,15 @@ def fit_adaptive(
     center = X.mean(axis=0, dtype=np.float64).astype(np.float32)
     sample = X[rng.permutation(len(X))[:SAMPLE]].astype(np.float64) - center
     axes, deviations = principal_axes(X, center)
-    trial = Trial.of(sample, against)
-    plans: list[Plan | BlockPlan] = [
+    judge = Judge.of(sample, against)
+    tried: list[Candidate | BlockCandidate] = [
         *candidates(axes, deviations, n_bits, rng),
-        *block_plans(trial.rows, axes, n_bits, against, rng),
+        *block_candidates(judge.rows, axes, n_bits, against, rng),
     ]
-    scores = [trial.score(plan) for plan in plans] if len(plans) > 1 else [1.0]
-    best = plans[int(np.argmax(scores))]
+    scores = [judge.score(candidate) for candidate in tried] if len(tried) > 1 else [1.0]
+    best = tried[int(np.argmax(scores))]
     notes = {"seed": seed, "n_fitted": len(X), "n_bits": n_bits, "trial_dice": max(scores)}
-    if isinstance(best, BlockPlan):
+    if isinstance(best, BlockCandidate):
         return assemble_blocks(best, center, notes)
     return assemble(best, sample, center, notes)
 
@@ -92,15 +97,15 @@ def candidates(
     deviations: NDArray[np.float64],
     n_bits: int,
     rng: np.random.Generator,
-) -> list[Plan]:
-    """Plans with different numbers of axes, and one that spreads all bits evenly."""
+) -> list[Candidate]:
+    """Candidates with different numbers of axes, and one that spreads all bits evenly."""
     rank = min(len(deviations), n_bits)
     counts = sorted({min(rank, max(1, round(n_bits / mean))) for mean in (2, 2.5, 3, 3.5, 4, 5, 6)})
-    plans = [_unequal(axes, deviations, n_bits, p, rng) for p in counts]
+    tried = [_unequal(axes, deviations, n_bits, p, rng) for p in counts]
     even = max(1, min(rank, n_bits // 8))
     mixed = axes[:, :even] @ orthogonal_directions(even, even, rng)
-    plans.append(Plan(mixed, np.full(even, min(largest_width(even), n_bits // even))))
-    return plans
+    tried.append(Candidate(mixed, np.full(even, min(largest_width(even), n_bits // even))))
+    return tried
 
 
 def _unequal(
@@ -109,14 +114,14 @@ def _unequal(
     n_bits: int,
     p: int,
     rng: np.random.Generator,
-) -> Plan:
+) -> Candidate:
     """Water-filled bits over p axes; axes of equal width are rotated among themselves."""
     widths = water_fill(deviations[:p], n_bits)
     rotated = axes[:, :p].copy()
     for width in np.unique(widths):
         group = np.flatnonzero(widths == width)
         rotated[:, group] = rotated[:, group] @ orthogonal_directions(len(group), len(group), rng)
-    return Plan(rotated, widths)
+    return Candidate(rotated, widths)
 
 
 def water_fill(deviations: NDArray[np.float64], n_bits: int) -> NDArray[np.int64]:
@@ -132,7 +137,7 @@ def water_fill(deviations: NDArray[np.float64], n_bits: int) -> NDArray[np.int64
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class Judge:
     """Rows of a sample and others that serve as queries, with their k nearest rows `true`.
 
     `against` says whether the queries are compared as codes or as vectors.
@@ -144,20 +149,20 @@ class Trial:
     against: Against
 
     @classmethod
-    def of(cls, sample: NDArray[np.float64], against: Against) -> Trial:
+    def of(cls, sample: NDArray[np.float64], against: Against) -> Judge:
         """Hold out the first rows of a sample."""
         n_trials = min(TRIALS, max(1, len(sample) // 4))
         rows, queries = sample[n_trials:], sample[:n_trials]
         k = min(NEIGHBOUR, max(1, len(rows) // 10))
         return cls(rows, queries, _nearest(queries, rows, k), against)
 
-    def score(self, plan: Plan | BlockPlan) -> float:
+    def score(self, candidate: Candidate | BlockCandidate) -> float:
         """Dice of the nearest rows by code against by distance."""
-        u, queries = self.rows @ plan.axes, self.queries @ plan.axes
-        if isinstance(plan, BlockPlan):
-            stored, codes = plan.nearest(u), plan.nearest(queries)
+        u, queries = self.rows @ candidate.axes, self.queries @ candidate.axes
+        if isinstance(candidate, BlockCandidate):
+            stored, codes = candidate.nearest(u), candidate.nearest(queries)
         else:
-            levels = fit_levels(u, plan.widths)
+            levels = fit_levels(u, candidate.widths)
             stored, codes = quantise(u, levels), quantise(queries, levels)
         asked = codes if self.against == "codes" else queries
         k = self.true.shape[1]
@@ -214,20 +219,20 @@ def midpoints(levels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def assemble(
-    plan: Plan,
+    candidate: Candidate,
     sample: NDArray[np.float64],
     center: NDArray[np.float32],
     notes: Mapping[str, Any],
 ) -> AdaptiveHash:
-    """Fit the quantisers of a plan and put their levels on the common integer scale."""
-    axes = plan.axes.astype(np.float32)
+    """Fit the quantisers of a candidate and put their levels on the common integer scale."""
+    axes = candidate.axes.astype(np.float32)
     u = sample @ axes.astype(np.float64)
-    levels = fit_levels(u, plan.widths)
+    levels = fit_levels(u, candidate.widths)
     unit, whole = integer_levels(u[:TRIALS], levels)
     placed = [_placed(x, w, unit) for x, w in zip(levels, whole, strict=True)]
     thresholds = np.concatenate([midpoints(x) for x in placed]).astype(np.float32)
     values = np.concatenate(whole).astype(np.uint16)
-    alphabets = Alphabets(plan.widths.astype(np.uint8), values)
+    alphabets = Alphabets(candidate.widths.astype(np.uint8), values)
     return AdaptiveHash(axes, center, thresholds, alphabets, unit, notes)
 
 
@@ -273,7 +278,7 @@ def _placed(
 
 def largest_symbol(n_axes: int) -> int:
     """The largest level for which n_axes squared differences cannot overflow an index."""
-    return int(np.sqrt(LARGEST_DISTANCE / n_axes) / CROWDING)
+    return int(np.sqrt(native.MAX_DISTANCE / n_axes) / CROWDING)
 
 
 def largest_width(n_axes: int) -> int:

@@ -33,7 +33,7 @@ Points = list[NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
-class BlockPlan:
+class BlockCandidate:
     """Orthonormal `axes` (d, p), block after block, and the points (2^width, span) of each."""
 
     axes: NDArray[np.float64]
@@ -50,14 +50,14 @@ class BlockPlan:
         return np.hstack([points[_assigned(x, points)] for x, points in parts])
 
 
-def block_plans(
+def block_candidates(
     rows: NDArray[np.float64],
     axes: NDArray[np.float64],
     n_bits: int,
     against: Against,
     rng: np.random.Generator,
-) -> list[BlockPlan]:
-    """Plans of n_bits at most for centred rows (n, d), whose principal axes these are.
+) -> list[BlockCandidate]:
+    """Candidates of n_bits at most for centred rows (n, d), whose principal axes these are.
 
     `against` says what stored codes will be compared with.
     """
@@ -76,20 +76,21 @@ def _fitted(
     n_blocks: int,
     width: int,
     rng: np.random.Generator,
-) -> BlockPlan:
+) -> BlockCandidate:
     blocks = shared_out(np.var(rows @ axes, axis=0), n_blocks)
     turned = axes[:, np.concatenate(blocks)]
     starts = rng.permutation(len(rows))[: 1 << width]
     spans = np.array([len(block) for block in blocks])
-    plan = BlockPlan(turned, _parts(rows[starts] @ turned, spans))
+    candidate = BlockCandidate(turned, _parts(rows[starts] @ turned, spans))
     for _ in range(ROUNDS):
-        plan = _moved(plan, rows @ plan.axes)
-        left, _, right = np.linalg.svd(rows.T @ plan.nearest(rows @ plan.axes), full_matrices=False)
-        plan = BlockPlan(left @ right, plan.points)
-    u = rows @ plan.axes
+        candidate = _moved(candidate, rows @ candidate.axes)
+        nearest = candidate.nearest(rows @ candidate.axes)
+        left, _, right = np.linalg.svd(rows.T @ nearest, full_matrices=False)
+        candidate = BlockCandidate(left @ right, candidate.points)
+    u = rows @ candidate.axes
     for _ in range(LAST_ROUNDS):
-        plan = _moved(plan, u)
-    return plan
+        candidate = _moved(candidate, u)
+    return candidate
 
 
 def shared_out(variances: NDArray[np.float64], n_blocks: int) -> list[list[int]]:
@@ -106,10 +107,10 @@ def shared_out(variances: NDArray[np.float64], n_blocks: int) -> list[list[int]]
     return blocks
 
 
-def _moved(plan: BlockPlan, u: NDArray[np.float64]) -> BlockPlan:
-    """The plan with every point in the middle of its rows; a point without rows goes far out."""
+def _moved(candidate: BlockCandidate, u: NDArray[np.float64]) -> BlockCandidate:
+    """Every point in the middle of its rows; a point without rows goes far out."""
     moved = []
-    for x, points in zip(_parts(u, plan.spans), plan.points, strict=True):
+    for x, points in zip(_parts(u, candidate.spans), candidate.points, strict=True):
         nearest = _assigned(x, points)
         counts = np.bincount(nearest, minlength=len(points))
         sums = [np.bincount(nearest, weights=column, minlength=len(points)) for column in x.T]
@@ -118,7 +119,7 @@ def _moved(plan: BlockPlan, u: NDArray[np.float64]) -> BlockPlan:
         errors = np.sum((x - points[nearest]) ** 2, axis=1)
         middle[empty] = x[np.argsort(-errors, kind="stable")[: len(empty)]]
         moved.append(middle)
-    return BlockPlan(plan.axes, moved)
+    return BlockCandidate(candidate.axes, moved)
 
 
 def _parts(u: NDArray[np.float64], spans: NDArray[np.int64]) -> Points:
@@ -131,24 +132,24 @@ def _assigned(x: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np
 
 
 def assemble_blocks(
-    plan: BlockPlan, center: NDArray[np.float32], notes: Mapping[str, Any]
+    candidate: BlockCandidate, center: NDArray[np.float32], notes: Mapping[str, Any]
 ) -> BlockHash:
-    """The plan's points on one integer scale, as a hash."""
-    axes = plan.axes.astype(np.float32)
-    lowest = [points.min(axis=0) for points in plan.points]
-    unit = max(float(np.ptp(points, axis=0).max()) for points in plan.points) / BYTE
-    whole = [np.rint((p - low) / unit) for p, low in zip(plan.points, lowest, strict=True)]
+    """The candidate's points on one integer scale, as a hash."""
+    axes = candidate.axes.astype(np.float32)
+    lowest = [points.min(axis=0) for points in candidate.points]
+    unit = max(float(np.ptp(points, axis=0).max()) for points in candidate.points) / BYTE
+    whole = [np.rint((p - low) / unit) for p, low in zip(candidate.points, lowest, strict=True)]
     shift = np.concatenate(lowest).astype(np.float32)
     placed = [
         s + unit * w
-        for s, w in zip(np.split(shift, np.cumsum(plan.spans)[:-1]), whole, strict=True)
+        for s, w in zip(np.split(shift, np.cumsum(candidate.spans)[:-1]), whole, strict=True)
     ]
-    columns = np.split(axes.astype(np.float64), np.cumsum(plan.spans)[:-1], axis=1)
+    columns = np.split(axes.astype(np.float64), np.cumsum(candidate.spans)[:-1], axis=1)
     weights = np.hstack([a @ p.T for a, p in zip(columns, placed, strict=True)])
     offsets = np.concatenate([-np.sum(p * p, axis=1) / 2.0 for p in placed])
-    widths = np.array([np.log2(len(points)) for points in plan.points]).round()
+    widths = np.array([np.log2(len(points)) for points in candidate.points]).round()
     values = np.concatenate([w.ravel() for w in whole]).astype(np.uint16)
-    alphabets = Alphabets(widths.astype(np.uint8), values, plan.spans.astype(np.uint8))
+    alphabets = Alphabets(widths.astype(np.uint8), values, candidate.spans.astype(np.uint8))
     return BlockHash(
         axes,
         center,

@@ -21,7 +21,7 @@ Images = NDArray[np.float32]  # (n, inputs, y, x) or (n, inputs, z, y, x)
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class TrainingImages:
     """Images (n, ...) of `groups` (n,), with a `second` view and `labels` of each if known."""
 
     images: NDArray[Any]
