@@ -246,22 +246,26 @@ def info(archive: ArchivePath, as_json: Json = False) -> None:
 @app.command("phi-scan")
 def phi_scan(
     archive: ArchivePath,
-    source: Annotated[Path, typer.Argument(help="The DICOM folder.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="Folder that it was made from.", show_default=False)
+    ],
     as_json: Json = False,
 ) -> None:
     """Look in every file of ARCHIVE for anything that identifies a patient of SOURCE.
 
-    The exit status is 1 if something is found; the values themselves are not printed.
+    Names, numbers, dates, UIDs and free text of DICOM files, names of files and ids that look like
+    a person's, in the usual spellings, encodings and packings. The exit status is 1 if something is
+    found; the values themselves are not printed. Says what was searched and what it cannot see.
 
     Example: isohash phi-scan my-archive /path/to/dicom
     """
-    from isohash.apps.cli.tables import leaks_table
-    from isohash.sources.phi_scan import phi_scan as scan
+    from isohash.apps.cli.tables import scan_table
+    from isohash.sources.phi_scan import scan
 
     with progress_bar(as_json) as progress:
-        leaks = scan(archive, source, progress)
-    _print([asdict(leak) for leak in leaks], leaks_table(leaks, archive), as_json)
-    if leaks:
+        found = scan(archive, source, progress)
+    _print(asdict(found), scan_table(found, archive), as_json)
+    if found.leaks:
         raise typer.Exit(1)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.retrieval.answer import Answer
     from isohash.retrieval.naming import Unmapped
     from isohash.retrieval.settings import IndexReport
-    from isohash.sources.phi_scan import Leak
+    from isohash.sources.phi_scan import Scan
 
 LINES_SHOWN = 20
 SHARES_SHOWN = 3
@@ -204,14 +204,15 @@ def _repair_lines(mended: Repair, archive: Path) -> list[Text]:
     return [Text(line) for line in lines]
 
 
-def leaks_table(leaks: Sequence[Leak], archive: Path) -> Group:
-    """Where identity was found, or that it was not."""
-    if not leaks:
-        return Group(Text(f"{archive}: nothing that identifies a patient of the source was found."))
-    table = _table(f"{archive}: identity found", ["file", "at byte", "element", "from"])
-    for leak in leaks:
-        table.add_row(Text(leak.file), str(leak.offset), leak.element, Text(leak.source))
-    return Group(table)
+def scan_table(scan: Scan, archive: Path) -> Group:
+    """Where identity was found, or that it was not; what was searched, and what cannot be seen."""
+    nothing = Text(f"{archive}: nothing that identifies a patient of the source was found.")
+    cells = [(leak.file, str(leak.offset), leak.element, leak.source) for leak in scan.leaks]
+    title, columns = f"{archive}: identity found", ["file", "at byte", "element", "from"]
+    found = _listing(title, columns, cells) or nothing
+    searched = ", ".join(f"{number:,} {what}" for what, number in scan.searched.items())
+    cannot = [Text(f"cannot be seen: {what}.") for what in scan.cannot]
+    return Group(found, Text(f"Searched: {searched}."), *cannot)
 
 
 def info_table(facts: Mapping[str, Any], archive: Path) -> Group:

@@ -45,22 +45,6 @@ OF_THE_STANDARD = "1.2.840.10008."  # UIDs below it name classes and syntaxes, n
 BULKY = ("ContourData", "ContourSequence", "PixelData", "GridFrameOffsetVector")
 REFERENCES = ("ReferencedFrameOfReferenceSequence", "ROIContourSequence")  # UIDs and points only
 DEEPEST = 12  # nested sequences beyond it are not followed
-SHORTEST = 3  # letters: shorter words are initials and articles, and turn up everywhere
-SHORTEST_WRITTEN_WHOLE = 2  # where a sign stands for a syllable or a word
-HARMLESS = {
-    "anonymous", "anonymized", "anon", "unknown", "none", "null", "test", "phantom", "patient",
-    "the", "and", "for", "isohash",
-}  # fmt: skip
-
-_WORD = re.compile(r"[^\W_]+")
-
-
-def words(text: str) -> Iterator[str]:
-    """Lower-case words that are long enough to tell something."""
-    for word in _WORD.findall(text.lower()):
-        shortest = SHORTEST_WRITTEN_WHOLE if ord(word[0]) >= 0x2E80 else SHORTEST
-        if len(word) >= shortest and word not in HARMLESS:
-            yield word
 
 
 def identifying(

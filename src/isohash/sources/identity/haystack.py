@@ -1,0 +1,227 @@
+"""Looks for needles in bytes: in all their layers, as texts and as encoded forms.
+
+Every hit belongs to a group of places in which something may look like it by chance: numbers of so
+many digits, words of so many letters amid other bytes, patterns of so many bytes. What was seen of
+each group is counted, so that at the end it is known how many such hits chance alone would give.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from isohash.dosimetry.names import VOCABULARY
+from isohash.sources.identity.dates import dates_in, spelt
+from isohash.sources.identity.encoded import encoded_forms, plain_forms
+from isohash.sources.identity.layers import Layer, Text, layers, texts
+from isohash.sources.identity.needles import Needles, Origin
+from isohash.sources.identity.own_words import is_own, is_own_word
+from isohash.sources.identity.patterns import Patterns
+from isohash.sources.identity.spellings import folded, glued, parts
+
+WITHIN = 5  # letters from which a word counts within another word
+ANYWHERE = 8  # letters and digits from which a phrase counts wherever it begins and ends
+RARE = 0.01  # hits of one group by chance in all that is searched: below, a hit is none
+LETTERS = 26
+# Bits that a byte of a pattern decides: letter of either case, digit, anything else. Encoded texts
+# are letters and digits only.
+BYTE_BITS, CODED_BITS = (7, 8, 8), (5, 5, 6)
+
+_WORD = re.compile(r"[^\W\d_]+")
+_NUMBER = re.compile(r"\d+(?:[-./_ ]\d+){0,5}")
+# Our pseudonyms, digests and encoded runs: random letters, whose contents are layers of their own.
+_RANDOM = re.compile(
+    r"\b(?:patient|case|key|alias|row|file|source)-[a-z2-7]{16}\b|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b"
+    r"|[A-Za-z0-9+/]{48,}={0,2}"
+)
+
+Group = tuple[str, int]  # what chance may bring: a kind of place, and how long the needle is
+
+
+class Hit(NamedTuple):
+    """A needle in a file: its bytes, where it is from, and the group that chance is told for."""
+
+    start: int
+    end: int
+    origin: Origin
+    group: Group | None
+
+
+class Haystack:
+    """Looks for needles; `seen` counts what chance had to play with."""
+
+    def __init__(self, needles: Needles) -> None:
+        self.needles = needles
+        self.seen: Counter[Group] = Counter()
+        self._forms: dict[bytes, tuple[Origin, bool]] = {}
+        for value, origin in needles.exact.items():
+            for form in encoded_forms(value):
+                is_plain = form == value.lower().encode("utf-8", "replace")
+                self._forms.setdefault(form, (origin, is_plain and value.isalnum()))
+        for day, origin in needles.dates.items():
+            for written in spelt(day):
+                for form in (encoded_forms if written.isdigit() else plain_forms)(written):
+                    self._forms.setdefault(form, (origin, form.isdigit()))
+        self._patterns = Patterns(self._forms)
+        self._count = self._counted()
+        self._within = Patterns(w.encode() for w in needles.words if len(w) >= WITHIN)
+        long_numbers = {n: o for n, o in needles.numbers.items() if len(n) >= ANYWHERE - 1}
+        self._phrase_origins = {**long_numbers, **needles.phrases}
+        self._phrases = Patterns(phrase.encode() for phrase in self._phrase_origins)
+
+    def hits(self, data: bytes) -> Iterator[Hit]:
+        """Hits in the bytes and in what is packed or encoded in them."""
+        for at, layer in layers(Layer(data)):
+            packed = layer.data is not data
+            for hit in self._in_layer(layer):
+                # within a packed piece places have no meaning outside: the piece is the place
+                yield hit._replace(start=at, end=at + 1) if packed else hit
+
+    def _counted(self) -> Counter[Group]:
+        """How many needles there are of each group."""
+        counts: Counter[Group] = Counter(("word", len(word)) for word in self.needles.words)
+        counts.update(("number", len(digits)) for digits in self.needles.numbers)
+        counts.update(("number", n) for n in (6, 8) for _ in range(3 * len(self.needles.dates)))
+        for form in self._forms:
+            counts.update(
+                (("bytes", _n_bits(form, BYTE_BITS)), ("coded", _n_bits(form, CODED_BITS)))
+            )
+        return counts
+
+    def expected(self, group: Group | None) -> float:
+        """How many hits of this group chance alone would give in what was searched, in all."""
+        if group is None:
+            return 0.0
+        kind, length = group
+        if kind == "number":
+            return self._count["number", length] * self.seen[group] / 10.0**length
+        if kind == "digits":
+            return self._count["number", length] * self.seen["digits", 0] / 10.0**length
+        if kind == "word":
+            return self._count[group] * self.seen[group] / float(LETTERS) ** length
+        return self._count[group] * self.seen[kind, 0] * 2.0**-length
+
+    def _in_layer(self, layer: Layer) -> Iterator[Hit]:
+        data, found = layer.data, list(texts(layer))
+        runs = sorted((text.start, text.start + text.n_bytes) for text in found)
+        self.seen["bytes", 0] += len(data)
+        self.seen["coded", 0] += sum(end - start for start, end in runs)
+        yield from self._coded(data, runs)
+        for text in found:
+            for start, end, origin, group in self._in_text(text):
+                first = text.start + len(text.text[:start].encode("utf-8", "replace"))
+                last = first + len(text.text[start:end].encode("utf-8", "replace"))
+                yield Hit(first, last, origin, group)
+
+    def _coded(self, data: bytes, runs: list[tuple[int, int]]) -> Iterator[Hit]:
+        """Values and encoded forms in the bytes; plain ones within texts are left to these."""
+        for at, form in self._patterns.find(data.lower()):
+            origin, is_plain = self._forms[form]
+            run = bisect.bisect_right(runs, (at, len(data))) - 1
+            in_text = run >= 0 and at + len(form) <= runs[run][1]
+            if not is_plain or not (in_text or is_own_word(form)):
+                kind, bits = ("coded", CODED_BITS) if in_text else ("bytes", BYTE_BITS)
+                group = (kind, _n_bits(form, bits))
+                yield Hit(at, at + len(form), origin, group)
+
+    def _in_text(self, text: Text) -> Iterator[tuple[int, int, Origin, Group | None]]:
+        plain = _RANDOM.sub(_without_random, text.text)
+        for start, end, origin, length in (*self._words(plain), *self._in_words(plain)):
+            if not is_own(plain, start, end):
+                yield start, end, origin, None if text.is_whole else ("word", length)
+        if not text.is_whole:
+            self.seen.update(("word", len(word)) for word in _WORD.findall(plain))
+        yield from self._numbers(plain)
+        yield from self._dates(plain)
+        for start, end, origin, group in self._in_glued(plain):
+            if group is not None or not is_own(plain, start, end):
+                yield start, end, origin, group
+
+    def _words(self, text: str) -> Iterator[tuple[int, int, Origin, int]]:
+        """Words and pieces of words that are a person's, also beside words of anatomy."""
+        known = self.needles.words
+        for found in _WORD.finditer(text):
+            for piece in (found[0], *parts(found[0])):
+                low = folded(piece)
+                word = low if low in known else self._beside(low)
+                if word is not None:
+                    yield found.start(), found.end(), known[word], len(low)
+                    break
+
+    def _beside(self, low: str) -> str | None:
+        """The person's word of two that are written as one: the other is anatomy or a person's."""
+        for cut in range(2, len(low) - 1):
+            first, second = low[:cut], low[cut:]
+            for word, other in ((first, second), (second, first)):
+                if word in self.needles.words and (
+                    other in VOCABULARY or other in self.needles.words
+                ):
+                    return word
+        return None
+
+    def _in_words(self, text: str) -> Iterator[tuple[int, int, Origin, int]]:
+        low = folded(text)
+        if len(low) != len(text):
+            low = "".join(folded(letter)[:1] or " " for letter in text)
+        data = low.encode()
+        ascii_only = len(data) == len(low)
+        for at, word in self._within.find(data):
+            start = at if ascii_only else len(data[:at].decode("utf-8", "replace"))
+            name = word.decode()
+            yield start, start + len(name), self.needles.words[name], len(name)
+
+    def _numbers(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
+        for run in _NUMBER.finditer(text):
+            pieces = list(re.finditer(r"\d+", run[0]))
+            for first in range(len(pieces)):
+                digits = ""
+                for last in range(first, len(pieces)):
+                    digits += pieces[last][0]
+                    group = ("number", len(digits))
+                    self.seen[group] += 1
+                    if (origin := self.needles.numbers.get(digits)) is not None:
+                        start = run.start() + pieces[first].start()
+                        yield start, run.start() + pieces[last].end(), origin, group
+
+    def _dates(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
+        for start, end, day, n_digits in dates_in(text):
+            if (origin := self.needles.dates.get(day)) is not None:
+                in_digits = text[start:end].isdigit()
+                yield start, end, origin, ("number", n_digits) if in_digits else None
+
+    def _in_glued(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
+        letters, places = glued(text)
+        self.seen["digits", 0] += sum(map(str.isdigit, letters))
+        data = letters.encode()
+        ascii_only = len(data) == len(letters)
+        for at, phrase in self._phrases.find(data):
+            first = at if ascii_only else len(data[:at].decode("utf-8", "replace"))
+            name = phrase.decode()
+            start, end = places[first], places[first + len(name) - 1] + 1
+            is_bounded = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
+            if len(name) >= ANYWHERE or is_bounded:
+                group = ("digits", len(name)) if name.isdigit() else None
+                yield start, end, self._phrase_origins[name], group
+
+
+def _without_random(found: re.Match[str]) -> str:
+    """Spaces in place of random letters; a path or a long word is none, for its letters are not."""
+    run = found[0]
+    is_digest = found.end() - found.start() < 48 or not re.search(r"[A-Z]", run)
+    shares = [len(re.findall(kind, run)) / len(run) for kind in ("[A-Z]", "[a-z]", "[0-9]")]
+    is_based = min(shares[:2]) > 0.2 and shares[2] > 0.05
+    return " " * len(run) if is_digest or is_based else run
+
+
+def _n_bits(form: bytes, bits: tuple[int, int, int]) -> int:
+    n_letters = len(form.translate(None, _NO_LETTERS))
+    n_digits = len(form.translate(None, _NO_DIGITS))
+    others = len(form) - n_letters - n_digits
+    return bits[0] * n_letters + bits[1] * n_digits + bits[2] * others
+
+
+_NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
+_NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
