@@ -22,7 +22,7 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.sources.identity.haystack import RARE, Haystack, Hit
 from isohash.sources.identity.needles import Needles, needles_of
-from isohash.sources.identity.values import values_in
+from isohash.sources.values import values_in
 from isohash.sources.walk import walk
 
 CHUNK = 1 << 26
