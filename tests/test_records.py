@@ -40,6 +40,23 @@ def test_codes_survive_saving(tmp_path, rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(again.packed, codes.packed)
 
 
+def test_codes_keep_the_digest_of_their_hash(tmp_path) -> None:
+    codes = Codes(np.zeros((4, 1), np.uint8), 8, hash_digest="abc")
+    codes.save(tmp_path / "codes")
+    assert Codes.load(tmp_path / "codes").hash_digest == codes[1:].hash_digest == "abc"
+
+
+@pytest.mark.parametrize(
+    "symbols",
+    [[[0.2, 0.7, 1.0, 0.0]], [[np.nan, 1]], [[1 + 0j]], [["1"]], [[None]], [[1.0, 0.0]]],
+    ids=str,
+)
+@pytest.mark.parametrize("q", [2, 10])
+def test_symbols_that_are_no_integers_are_refused(symbols, q: int) -> None:
+    with pytest.raises(InputError, match="symbols must be integers"):
+        Codes.from_symbols(symbols, q)
+
+
 def drawn_alphabets(rng: np.random.Generator, length: int, q: int) -> Alphabets:
     widths = rng.integers(1, 8, length).astype(np.uint8)
     values = [np.sort(rng.choice(q, 1 << int(w), replace=False)) for w in widths]

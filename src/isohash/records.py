@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -216,7 +216,8 @@ class Codes:
     For q = 2 the layout is that of `numpy.packbits`. For larger q every symbol takes
     `bits_per_symbol(q)` bits, most significant first, symbols in order, zero-padded to a byte.
     With `alphabets` the positions take the bits that these say instead. `metric` None means
-    Hamming for q = 2 and Lee otherwise.
+    Hamming for q = 2 and Lee otherwise. `hash_digest` tells which hash made the codes, where that
+    is known: codes of two hashes cannot be compared.
     """
 
     packed: NDArray[np.uint8]
@@ -224,6 +225,7 @@ class Codes:
     q: int = 2
     metric: Metric | None = None
     alphabets: Alphabets | None = None
+    hash_digest: str | None = None
 
     def __post_init__(self) -> None:
         packed = np.asarray(self.packed)
@@ -262,7 +264,7 @@ class Codes:
         return self.symbols().astype(dtype or np.int64, copy=False)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Codes:
-        return Codes(self.packed[rows], self.length, self.q, self.metric, self.alphabets)
+        return replace(self, packed=self.packed[rows])
 
     @cached_property
     def stored_bits(self) -> int:
@@ -271,8 +273,13 @@ class Codes:
 
     @classmethod
     def from_symbols(cls, symbols: ArrayLike, q: int, metric: Metric | None = None) -> Codes:
-        """Pack integer symbols (n, length), each in 0..q-1."""
+        """Pack integer symbols (n, length), each in 0..q-1; InputError for any other number."""
         array = np.atleast_2d(np.asarray(symbols))
+        if array.dtype.kind not in "biu":
+            raise InputError(
+                f"symbols must be integers in 0..{q - 1}, got {array.dtype}: round them first, or "
+                "let a hasher make codes of real numbers"
+            )
         if array.size and (array.min() < 0 or array.max() >= q):
             raise InputError(f"symbols must lie in 0..{q - 1}, got {array.min()}..{array.max()}")
         if q == 2:
@@ -289,7 +296,8 @@ class Codes:
 
     def save(self, path: str | Path) -> None:
         """Write the codes to one file, without pickle."""
-        header = json.dumps({"length": self.length, "q": self.q, "metric": self.metric})
+        kind = {"length": self.length, "q": self.q, "metric": self.metric}
+        header = json.dumps({**kind, "hash_digest": self.hash_digest})
         arrays = {"packed": self.packed, "header": np.array(header)}
         if self.alphabets is not None:
             arrays |= self.alphabets.arrays()
@@ -304,7 +312,12 @@ class Codes:
                 header = json.loads(str(file["header"]))
                 alphabets = Alphabets.of(file) if "widths" in file else None
                 return cls(
-                    file["packed"], header["length"], header["q"], header["metric"], alphabets
+                    file["packed"],
+                    header["length"],
+                    header["q"],
+                    header["metric"],
+                    alphabets,
+                    header.get("hash_digest"),  # files of version 0.1 do not tell
                 )
         except (KeyError, ValueError, OSError) as error:
             raise InputError(f"{path} does not hold isohash codes: {error}") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from isohash import InputError, KernelHasher, LeeHasher, RadialKernel, make_hasher
+from isohash.hashing.drawn import load_hash
 
 FAMILIES = [
     KernelHasher(64),
@@ -51,8 +53,6 @@ def test_rows_that_set_no_scale_are_refused(hasher, rows, word) -> None:
 
 @every_family
 def test_transform_before_fit_is_refused(hasher) -> None:
-    from sklearn.base import clone
-
     with pytest.raises(NotFittedError):
         clone(hasher).transform([[1.0]])
 
@@ -100,6 +100,31 @@ def test_impossible_settings_are_refused(hasher, word, rng) -> None:
         hasher.fit(rng.standard_normal((50, 3)))
 
 
+def test_a_kernel_that_sees_no_difference_is_refused(rng) -> None:
+    rows = 1e-25 * rng.standard_normal((300, 16))
+    with pytest.raises(InputError, match="choose its particles near"):
+        LeeHasher(32, 10, RadialKernel([0.1, 2.0]), n_features=50).fit(rows)
+
+
 def test_more_adaptive_bits_than_the_data_can_use_are_not_spent(rng) -> None:
     rows = rng.standard_normal((100, 3))
     assert make_hasher(10**12).fit(rows).transform(rows).stored_bits <= 40
+
+
+@every_family
+def test_a_hash_and_its_codes_are_known_by_a_digest(hasher, rng, tmp_path) -> None:
+    rows = rng.standard_normal((80, 5)).astype(np.float32)
+    hash_ = hasher.fit(rows).hash_
+    hash_.save(tmp_path / "hash")
+    assert load_hash(tmp_path / "hash").digest == hash_.digest
+    assert hash_.encode(rows).hash_digest == hash_.digest
+    assert hash_.codes(hash_.encode(rows).packed).hash_digest == hash_.digest
+    assert clone(hasher).fit(2 * rows).hash_.digest != hash_.digest
+
+
+@pytest.mark.parametrize("hasher", [FAMILIES[i] for i in (0, 1, 3, 4)])
+@pytest.mark.parametrize("factor", [1e-42, 1e-35, 1e36])
+def test_rows_out_of_the_range_of_float32_frequencies_are_refused(hasher, factor, rng) -> None:
+    rows = (rng.standard_normal((300, 16)) * factor).astype(np.float32)
+    with pytest.raises(InputError, match="multiply them by a factor"):
+        hasher.fit(rows)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isohash import KernelHasher
 from isohash.errors import InputError
 from isohash.index.flat import FlatIndex, distances
+from isohash.index.multi_index import MultiIndex
+from isohash.index.prefix import PrefixIndex
 from isohash.index.reference import distances_reference, search_reference
+from isohash.index.segments import distances_to_cases, least_per_case
 from isohash.records import Codes
 
 KINDS = [
@@ -127,6 +131,8 @@ def test_an_empty_index_answers_with_no_columns(rng: np.random.Generator) -> Non
         (lambda index, codes: index.add(codes, ids=[1]), "one per code"),
         (lambda index, codes: index.add(codes, ids=[5, 5, 6]), "5 twice"),
         (lambda index, codes: index.add(codes, ids=[7, 0, 8]), "0 twice"),
+        (lambda index, codes: index.add(codes, ids=np.uint64([1, 2, 2**63])), "below 2"),
+        (lambda index, codes: index.add(codes, ids=[1, 2, 2**70]), "3 integers"),
         (lambda index, codes: index.search(codes, 1, allowed=[True]), "mask over 3 positions"),
         (lambda index, codes: FlatIndex(32).search(codes, 1), "index holds hamming codes of 32"),
         (lambda index, codes: FlatIndex(64, q=4).add(codes), "q = 4"),
@@ -142,3 +148,42 @@ def test_bad_input_is_refused_with_the_reason(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(index, codes)
     assert len(index) == 3
+
+
+def test_default_ids_after_given_ones_are_positions(rng: np.random.Generator) -> None:
+    database = random_codes(rng, 6, 64, 2, "hamming")
+    index = FlatIndex.of(database[:1])
+    index.add(database[1:3], ids=[900, 100])
+    index.add(database[3:])
+    assert index.ids.tolist() == [0, 900, 100, 3, 4, 5]
+    assert index.search(database, 1).ids[:, 0].tolist() == [0, 900, 100, 3, 4, 5]
+
+
+@pytest.fixture
+def two_hashes(rng: np.random.Generator) -> tuple[Codes, Codes]:
+    rows = rng.standard_normal((12, 8)).astype(np.float32)
+    return tuple(KernelHasher(64, random_state=seed).fit(rows).transform(rows) for seed in (0, 1))
+
+
+COMPARED = {
+    "add": lambda a, b: FlatIndex.of(a).add(b),
+    "add to an empty one": lambda a, b: [index := FlatIndex(64), index.add(a), index.add(b)],
+    "search": lambda a, b: FlatIndex.of(a).search(b, 1),
+    "range_search": lambda a, b: FlatIndex.of(a).range_search(b, 1),
+    "distances": distances,
+    "least_per_case": lambda a, b: least_per_case(a, b, [0, len(b)]),
+    "distances_to_cases": lambda a, b: distances_to_cases(a, b, [0, len(b)], [0]),
+    "MultiIndex": lambda a, b: MultiIndex.of(a).search(b, 1),
+    "PrefixIndex": lambda a, b: PrefixIndex.of(a).search(b, 1),
+}
+
+
+@pytest.mark.parametrize("compare", COMPARED.values(), ids=COMPARED)
+def test_codes_of_two_hashes_are_never_compared(compare, two_hashes) -> None:
+    a, b = two_hashes
+    with pytest.raises(InputError, match="codes of two hashes"):
+        compare(a, b)
+    compare(a, a[:3])
+    unknown = Codes(b.packed, b.length)  # such as codes made elsewhere: the owner answers for them
+    compare(a, unknown)
+    compare(unknown, b)

@@ -73,3 +73,11 @@ def test_other_codes_are_refused(rng: np.random.Generator) -> None:
         PrefixIndex(random_codes(rng, 3, 16, q=4), prefix_bits=4)
     with pytest.raises(InputError, match="index holds hamming codes of 32"):
         PrefixIndex(random_codes(rng, 3, 32), 8).search(random_codes(rng, 1, 64), 1)
+
+
+@pytest.mark.parametrize("length", [1, 3, 64, 576, 5000])
+def test_the_default_fits_codes_of_any_length(rng: np.random.Generator, length: int) -> None:
+    codes = Codes.from_symbols(rng.integers(0, 2, (40, length)), 2)
+    expected = FlatIndex.of(codes).search(codes, 3)
+    found = PrefixIndex.of(codes).search(codes, 3)
+    np.testing.assert_array_equal(found.ids, expected.ids)

@@ -17,6 +17,8 @@ BEYOND = 1.25  # aim so many times r0: what lies just outside must not be mistak
 NEIGHBOUR = 50  # the k of "k-th neighbour"
 QUERIES = 256  # sampled rows whose neighbours are looked up
 DATABASE = 8192  # sampled rows in which they are looked up
+# Distances to which float32 frequencies and projections can be tuned, with room for tails and q.
+SMALLEST, LARGEST = 1e-30, 1e30
 
 
 def neighbour_distance(
@@ -40,8 +42,18 @@ def neighbour_distance(
     nearest = np.partition(distances, rank - 1, axis=1)[:, rank - 1]
     typical = float(np.median(nearest))
     if typical > 0:
-        return typical
+        return _usable(typical)
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
     if not np.isfinite(nearest).any():
         raise InputError("all rows are equal: there is no distance to tune the hash to")
-    return float(np.median(nearest[np.isfinite(nearest)]))
+    return _usable(float(np.median(nearest[np.isfinite(nearest)])))
+
+
+def _usable(typical: float) -> float:
+    """A distance that frequencies in float32 can be tuned to."""
+    if not SMALLEST <= typical <= LARGEST:
+        raise InputError(
+            f"rows lie {typical:.3g} apart, which float32 cannot turn into codes: multiply them by "
+            "a factor, so that the distance is near 1"
+        )
+    return typical

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,14 +21,13 @@ from isohash.errors import InputError
 from isohash.hashing.closed_forms import disagreement
 from isohash.hashing.directions import draw_frequencies, draw_unit
 from isohash.hashing.projection import Block, Projection
-from isohash.hashing.saving import pack
+from isohash.hashing.saving import Kept, pack
 from isohash.kernels.radial import RadialKernel
 from isohash.records import Codes
-from isohash.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)
-class CosineHash:
+class CosineHash(Kept):
     """A drawn binary hash; codes of the same hash, and only those, can be compared.
 
     `frequencies` (d, n_bits) in turns per unit, `phases` (n_bits,) in turns, `thresholds`
@@ -103,7 +101,7 @@ class CosineHash:
 
     def codes(self, packed: NDArray[np.uint8]) -> Codes:
         """Stored bytes of this hash as codes again."""
-        return Codes(packed, self.n_bits, 2, "hamming")
+        return Codes(packed, self.n_bits, 2, "hamming", hash_digest=self.digest)
 
     def _encode_block(self, block: Block) -> NDArray[np.uint8]:
         packed, rows, columns = wrap_threshold_pack(block, self.thresholds)
@@ -147,10 +145,6 @@ class CosineHash:
             "particles": self.kernel.particles,
         }
         return pack(self.family, tensors, {"dither": self.dither, "metadata": dict(self.metadata)})
-
-    def save(self, path: str | Path) -> None:
-        """Write the hash to one file."""
-        write_whole(path, [self.to_bytes()])
 
     @classmethod
     def from_parts(

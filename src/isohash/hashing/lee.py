@@ -14,7 +14,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,10 +24,9 @@ from isohash.errors import InputError
 from isohash.hashing.closed_forms import dithered_table_mean, lee_table
 from isohash.hashing.directions import draw_frequencies
 from isohash.hashing.projection import BLOCK_VALUES, Block, Projection, as_rows
-from isohash.hashing.saving import pack
+from isohash.hashing.saving import Kept, pack
 from isohash.kernels.radial import RadialKernel, orthogonal_directions
 from isohash.records import Codes, Metric
-from isohash.whole_files import write_whole
 
 LEE_METRICS: tuple[Metric, ...] = ("lee", "squared_lee")
 MAX_Q = 4096
@@ -80,7 +78,7 @@ def _cosine_of_turns(turns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class LeeHash:
+class LeeHash(Kept):
     """A drawn q-ary hash; codes of the same hash, and only those, can be compared.
 
     `weights` (m, n_symbols) in quantiser steps, m = d or the number of features; `dither`
@@ -162,7 +160,7 @@ class LeeHash:
 
     def codes(self, packed: NDArray[np.uint8]) -> Codes:
         """Stored bytes of this hash as codes again."""
-        return Codes(packed, self.n_symbols, self.q, self.metric)
+        return Codes(packed, self.n_symbols, self.q, self.metric, hash_digest=self.digest)
 
     def _packed(self, symbols: NDArray[np.uint16]) -> NDArray[np.uint8]:
         return Codes.from_symbols(symbols, self.q, self.metric).packed
@@ -215,10 +213,6 @@ class LeeHash:
             tensors["particles"] = self.features.kernel.particles
         header = {"q": self.q, "scale": self.scale, "metric": self.metric}
         return pack(self.family, tensors, {**header, "metadata": dict(self.metadata)})
-
-    def save(self, path: str | Path) -> None:
-        """Write the hash to one file."""
-        write_whole(path, [self.to_bytes()])
 
     @classmethod
     def from_parts(cls, tensors: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> LeeHash:

@@ -103,6 +103,11 @@ class LeeHasher(HasherEstimator):
         spread = r = BEYOND * r0
         if kernel is not None:
             spread = math.sqrt((n_features or 1) * (1.0 - float(kernel.of_distance(r))))
+        if spread == 0:
+            raise InputError(
+                f"the kernel cannot tell rows {r:.3g} apart from equal ones: choose its particles "
+                f"near {FEATURE_BANDWIDTH / r0**2:.3g}, or scale the rows"
+            )
         scale = float(self.scale or best_deviation(self.q, self.metric) / spread)
         return kernel, scale, {"r0": r0, "n_fitted": len(X)}
 

@@ -1,9 +1,12 @@
-"""Drawn hashes as bytes: safetensors for the arrays, one JSON string for the rest, no pickle."""
+"""Hashes as bytes: safetensors for the arrays, one JSON string for the rest, no pickle."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,27 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 from isohash.errors import InputError
+from isohash.whole_files import write_whole
 
 VERSION = 1
 KEY = "isohash"  # the one metadata entry: safetensors does not keep the order of several
+
+
+class Kept:
+    """What all hashes have in common: a file, and a digest that tells one hash from another."""
+
+    def to_bytes(self) -> bytes:
+        """The whole hash, without pickle; `load_hash` reads it."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write the hash to one file."""
+        write_whole(path, [self.to_bytes()])
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for the same hash, saved and read again or not; its codes carry it."""
+        return hashlib.blake2b(self.to_bytes(), digest_size=16).hexdigest()
 
 
 def pack(family: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:

@@ -65,6 +65,7 @@ class FlatIndex:
         self._rows: NDArray[Any] = self._layout.expand(kind[:0])  # capacity x width
         self._ids: NDArray[np.int64] | None = None  # None: ids are positions
         self._n = 0
+        self._hash_digest = kind.hash_digest
 
     @classmethod
     def of(cls, codes: Codes, threads: int | None = None) -> FlatIndex:
@@ -102,10 +103,11 @@ class FlatIndex:
 
     def add(self, codes: Codes, ids: ArrayLike | None = None) -> None:
         """Append codes. `ids` are distinct integers; by default they are the positions."""
-        check_same_kind(codes, self._layout)
+        self._check(codes)
         new_ids = None if ids is None else _checked_ids(ids, len(codes))
         if new_ids is not None or self._ids is not None:
             self._ids = self._joined_ids(new_ids, len(codes))
+        self._hash_digest = self._hash_digest or codes.hash_digest
         self._append(self._layout.expand(codes))
 
     def search(self, codes: Codes, k: int, allowed: ArrayLike | None = None) -> Hits:
@@ -114,7 +116,7 @@ class FlatIndex:
         `allowed` is a mask over positions, shape (n,): only codes where it is True are
         considered. Fewer than k such codes give fewer columns.
         """
-        check_same_kind(codes, self._layout)
+        self._check(codes)
         mask = checked_mask(allowed, self._n)
         n = self._n if mask is None else int(np.count_nonzero(mask))
         distances, positions = dispatch.topk(
@@ -131,7 +133,7 @@ class FlatIndex:
         self, codes: Codes, radius: int, allowed: ArrayLike | None = None
     ) -> RangeHits:
         """Every code at distance `radius` or less from each query; possibly none."""
-        check_same_kind(codes, self._layout)
+        self._check(codes)
         offsets, distances, positions = dispatch.within(
             self._layout.expand(codes),
             self._rows[: self._n],
@@ -141,6 +143,14 @@ class FlatIndex:
             checked_mask(allowed, self._n),
         )
         return RangeHits(offsets, self._named(positions), distances)
+
+    @property
+    def hash_digest(self) -> str | None:
+        """Which hash made the codes that it holds; None where they do not tell."""
+        return self._hash_digest
+
+    def _check(self, codes: Codes) -> None:
+        check_same_kind(codes, self._layout, self._hash_digest)
 
     def _named(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         return positions if self._ids is None else self._ids[positions]
@@ -179,11 +189,12 @@ def common_layout(a: Codes, b: Codes) -> Layout:
     """The layout in which codes of one kind meet, whatever symbols each of them uses."""
     if (b.length, b.q, b.metric) != (a.length, a.q, a.metric):
         raise InputError(f"codes to compare differ in kind: {describe(a)} and {describe(b)}")
+    _check_same_hash(a.hash_digest, b.hash_digest)
     return max(layout_for(a), layout_for(b), key=lambda layout: layout.top)
 
 
-def check_same_kind(codes: Codes, layout: Layout) -> None:
-    """Refuses codes of another length, alphabet or metric than an index holds."""
+def check_same_kind(codes: Codes, layout: Layout, hash_digest: str | None) -> None:
+    """Refuses codes of another length, alphabet, metric or hash than an index holds."""
     if (codes.length, codes.q, codes.metric) != (layout.length, layout.q, layout.metric):
         raise InputError(
             f"the index holds {describe(layout)}, got {describe(codes)}: "
@@ -193,6 +204,16 @@ def check_same_kind(codes: Codes, layout: Layout) -> None:
         raise InputError(
             f"the index holds symbols up to {layout.top}, got codes with symbols up to "
             f"{top_symbol(codes)}: hash both with the same hasher"
+        )
+    _check_same_hash(codes.hash_digest, hash_digest)
+
+
+def _check_same_hash(a: str | None, b: str | None) -> None:
+    """Refuses codes of two draws or fits, whose distances mean nothing; None is not known."""
+    if a and b and a != b:
+        raise InputError(
+            f"codes of two hashes cannot be compared (digests {a[:12]} and {b[:12]}): fit a "
+            "hasher once, keep its hash_ (save, load_hash) and encode both with it"
         )
 
 
@@ -243,4 +264,6 @@ def _checked_ids(ids: ArrayLike, n: int) -> NDArray[np.int64]:
         raise InputError(
             f"ids must be {n} integers, one per code, got {array.dtype} of shape {array.shape}"
         )
+    if n and array.max() > np.iinfo(np.int64).max:
+        raise InputError(f"ids must be below 2**63, got {array.max()}: number the codes otherwise")
     return array.astype(np.int64)

@@ -66,7 +66,7 @@ class MultiIndex:
 
     def search_counted(self, codes: Codes, k: int) -> tuple[Hits, NDArray[np.int64]]:
         """The hits, and how many codes and buckets each query looked at, shape (n_queries,)."""
-        check_same_kind(codes, self._layout)
+        check_same_kind(codes, self._layout, self._flat.hash_digest)
         n, wanted = len(self), min(checked_k(k), len(self))
         scan = dispatch.native_scan(self._layout, n, self._threads)
         if self._tables is None or scan is None or wanted == 0:

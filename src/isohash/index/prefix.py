@@ -31,6 +31,10 @@ from isohash.records import Codes, Hits
 
 MISS_PROBABILITY = 1e-9
 
+# How many positions are drawn unless told otherwise: a quarter, up to what is fast to compare.
+BITS_PER_PREFIX_BIT = 4
+MOST_PREFIX_BITS = 1024
+
 # Codes verified to bound the k-th distance, per neighbour wanted.
 SEEDS_PER_NEIGHBOUR = 4
 
@@ -44,16 +48,19 @@ UNPACKED_ROWS = 4096
 class PrefixIndex:
     """Nearest codes by Hamming distance; each misses with probability at most 1e-9 (see above).
 
-    `rng` draws the positions: the same generator state, the same index.
+    `prefix_bits` None draws a quarter of the bits, at most 1024. `rng` draws the positions: the
+    same generator state, the same index.
     """
 
     def __init__(
         self,
         codes: Codes,
-        prefix_bits: int = 1024,
+        prefix_bits: int | None = None,
         threads: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
+        if prefix_bits is None:
+            prefix_bits = max(1, min(MOST_PREFIX_BITS, codes.length // BITS_PER_PREFIX_BIT))
         if codes.q != 2 or not 1 <= prefix_bits <= codes.length:
             raise InputError(
                 f"the prefix filter takes 1 to {codes.length} of the bits of bit codes, "
@@ -64,11 +71,14 @@ class PrefixIndex:
         self._prefix_layout = layout_of(prefix_bits, 2, "hamming")
         self._threads = dispatch.checked_threads(threads)
         self._columns = np.sort(rng.permutation(codes.length)[:prefix_bits])
+        self._hash_digest = codes.hash_digest
         self._rows = self._layout.expand(codes)
         self._prefixes = self._prefix_of(codes)
 
     @classmethod
-    def of(cls, codes: Codes, prefix_bits: int = 1024, threads: int | None = None) -> PrefixIndex:
+    def of(
+        cls, codes: Codes, prefix_bits: int | None = None, threads: int | None = None
+    ) -> PrefixIndex:
         """An index that holds `codes`; their ids are their positions."""
         return cls(codes, prefix_bits, threads)
 
@@ -86,7 +96,7 @@ class PrefixIndex:
         self, codes: Codes, k: int, allowed: ArrayLike | None = None
     ) -> tuple[Hits, NDArray[np.int64]]:
         """The hits, and how many codes were compared in full for each query, (n_queries,)."""
-        check_same_kind(codes, self._layout)
+        check_same_kind(codes, self._layout, self._hash_digest)
         mask = checked_mask(allowed, len(self))
         among = np.arange(len(self)) if mask is None else np.flatnonzero(mask)
         wanted = min(checked_k(k), len(among))

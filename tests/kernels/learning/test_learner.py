@@ -321,6 +321,9 @@ def test_bad_settings_are_named(two_classes, settings, message):
         (np.full((10, 2), np.nan), None, "not finite"),
         (np.eye(10), np.zeros(10), "all labels are equal"),
         (np.eye(10), np.zeros(9), "one label for each"),
+        (np.eye(10), np.where(np.arange(10) % 2, np.nan, 1.0), "None or NaN"),
+        (np.eye(10), ["a", None] * 5, "None or NaN"),
+        (np.eye(10) + 1j, None, "Complex"),
         (np.zeros(10), None, "shape"),
         (np.eye(4), None, "n_clusters"),
     ],
@@ -328,3 +331,12 @@ def test_bad_settings_are_named(two_classes, settings, message):
 def test_data_that_teach_nothing_are_named(points, labels, message):
     with pytest.raises(InputError, match=message):
         KernelLearner(**QUICK).fit(points, labels)
+
+
+@pytest.mark.parametrize("n", [2, 30, 50])
+def test_few_points_serve_their_nearest_tenth(rng, n):
+    points = rng.standard_normal((n, 6))
+    settings = {**QUICK, "n_steps": 5}
+    tenth = KernelLearner("isometry", n_neighbours=max(1, math.ceil(n / 10)), **settings)
+    usual = KernelLearner("isometry", **settings).fit(points)
+    assert usual.kernel_.particles.tolist() == tenth.fit(points).kernel_.particles.tolist()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.distances import distance_matrix
 from isohash.hashing.projection import Block, Projection, as_rows
+from isohash.hashing.saving import Kept
 from isohash.records import Alphabets, Codes
-from isohash.whole_files import write_whole
 
 BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
 
 
-class PointHash:
+class PointHash(Kept):
     """Interface of a fitted quantiser; codes of the same hash, and only those, can be compared.
 
     `axes` (d, p) orthonormal columns, `center` (d,) subtracted from every row, `alphabets` the
@@ -74,14 +73,6 @@ class PointHash:
         """What is stored of each position (or group) of the rows of a block."""
         raise NotImplementedError
 
-    def to_bytes(self) -> bytes:
-        """The whole hash, without pickle; `load_hash` reads it."""
-        raise NotImplementedError
-
-    def save(self, path: str | Path) -> None:
-        """Write the hash to one file."""
-        write_whole(path, [self.to_bytes()])
-
     def encode(self, X: ArrayLike) -> Codes:
         """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""
         parts = [self.alphabets.pack(self.indices(b)) for b in self.projection.blocks(X)]
@@ -90,7 +81,7 @@ class PointHash:
 
     def codes(self, packed: NDArray[np.uint8]) -> Codes:
         """Stored bytes of this hash as codes again."""
-        return Codes(packed, self.length, self.q, "squared_lee", self.alphabets)
+        return self._as_codes(packed, self.alphabets)
 
     def reconstruct(self, codes: Codes) -> NDArray[np.float64]:
         """The point in the axes' space that each code stands for, (n, p), up to a shift."""
@@ -124,7 +115,10 @@ class PointHash:
         parts = [alphabets.pack(self._units(b)) for b in self.coordinates.blocks(X)]
         empty = alphabets.pack(np.empty((0, self.length), np.uint16))
         packed = np.concatenate([empty, *parts])
-        return Codes(packed, self.length, self.q, "squared_lee", alphabets)
+        return self._as_codes(packed, alphabets)
+
+    def _as_codes(self, packed: NDArray[np.uint8], alphabets: Alphabets) -> Codes:
+        return Codes(packed, self.length, self.q, "squared_lee", alphabets, self.digest)
 
     def _units(self, block: Block) -> NDArray[np.uint16]:
         u, bounds = block.u.astype(np.float64), block.bounds[:, None].astype(np.float64)

@@ -69,8 +69,9 @@ class KernelLearner(BaseEstimator):
         epsilon: entropic regularisation of the transport; 0 is exact.
         n_clusters, cluster, label_subset: pseudo-labels for y=None; see `cluster_labels`. K-means
             and the pairs see a random subset of at most `label_subset` points.
-        n_neighbours, dither, n_bits: the rank whose distance the isometry serves, and the hash
-            that it is for: distances that no code of n_bits can read count for nothing.
+        n_neighbours, dither, n_bits: the rank whose distance the isometry serves (a tenth of n
+            points where there are no more), and the hash that it is for: distances that no code of
+            n_bits can read count for nothing.
         record_every, n_evaluation_pairs: how often and on how many fixed pairs to record.
     """
 
@@ -213,7 +214,7 @@ class KernelLearner(BaseEstimator):
     ) -> tuple[PairSource, float]:
         """Where pairs come from, and the reference distance."""
         if self.objective == "isometry":
-            near = NeighbourPairs(points, self.n_neighbours, rng)
+            near = NeighbourPairs(points, self._rank(len(points)), rng)
             return near, near.reference
         if labels is None:
             size = min(self.label_subset, len(points))
@@ -225,6 +226,10 @@ class KernelLearner(BaseEstimator):
         if not reference > 0:
             raise InputError("most points are duplicates of each other: nothing can be learned")
         return source, reference
+
+    def _rank(self, n: int) -> int:
+        """The neighbour that is served: in sets of no more points, the nearest tenth's last."""
+        return self.n_neighbours if self.n_neighbours < n else max(1, -(-n // 10))
 
     def _problem(self, source: PairSource, reference: float, rng: np.random.Generator) -> Problem:
         self.reference_distance_ = reference
@@ -304,6 +309,8 @@ def _last_distance(state: State) -> float:
 
 def _checked_points(X: ArrayLike) -> NDArray[np.floating]:
     points = np.asarray(X)
+    if np.iscomplexobj(points):
+        raise InputError("Complex data not supported: pass real rows")
     if points.ndim != 2 or len(points) < 2 or points.shape[1] < 1:
         raise InputError(f"X must have shape (n >= 2, d >= 1), got {points.shape}")
     if not np.issubdtype(points.dtype, np.floating):
@@ -317,4 +324,6 @@ def _checked_labels(y: ArrayLike, n: int) -> NDArray[np.int64]:
     labels = np.asarray(y)
     if labels.shape != (n,):
         raise InputError(f"y must hold one label for each of the {n} points, got {labels.shape}")
+    if any(one is None or one != one for one in labels.ravel().tolist()):
+        raise InputError("y holds None or NaN: leave those rows out, or label them")
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
