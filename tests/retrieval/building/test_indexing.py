@@ -90,6 +90,50 @@ def test_one_bad_case_is_skipped_with_its_reason(own_archive: Path) -> None:
     assert [(s.path, s.reason) for s in report.skipped] == [("bad", "pt_7.npz: NaN in dose")]
 
 
+def faint(case: Case) -> Case:
+    """The case without CT and with a dose that nowhere exceeds 5 Gy."""
+    assert case.dose is not None
+    dose = replace(case.dose, array=case.dose.array * np.float32(0.05))
+    return replace(case, ct=None, dose=dose)
+
+
+def test_a_source_of_low_doses_only_is_refused_in_one_line(tmp_path: Path) -> None:
+    found = as_findings({"faint": partial(faint, phantom(0, 0))})
+    with pytest.raises(InputError, match=r"nowhere exceeds 5 Gy \(it reaches 3") as error:
+        index_found(found, tmp_path / "archive", OPTIONS)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "archive").exists()
+
+
+def test_a_case_without_a_slice_to_compare_does_not_count_as_indexed(tmp_path: Path) -> None:
+    cases = {f"case{n}": partial(phantom, n, 0) for n in range(3)}
+    found = as_findings({**cases, "faint": partial(faint, phantom(0, 1))})
+    report = index_found(found, tmp_path / "archive", OPTIONS)
+    assert report.n_cases == 3
+    (skipped,) = report.skipped
+    assert "no slice to compare" in skipped.reason
+
+
+def test_a_uniform_phantom_is_indexed_with_a_note(tmp_path: Path) -> None:
+    """All its slices are alike, so that there is no distance to tune the codes to."""
+    case = phantom(0, 0)
+    assert case.ct is not None
+    assert case.dose is not None
+    box = np.full(case.ct.array.shape, -1000, np.int16)
+    box[:, 20:40, 20:40] = 0
+    water = replace(
+        case,
+        ct=replace(case.ct, array=box),
+        dose=replace(case.dose, array=np.where(box == 0, np.float32(60), np.float32(0))),
+    )
+    archive = tmp_path / "archive"
+    report = index_found(as_findings({"water": lambda: water}), archive, OPTIONS)
+    assert report.indexed == ("water",)
+    assert sum("slices are alike" in note for note in report.notes) == 2
+    with Archive.open(archive) as opened:
+        assert opened.query(water, 1, same_patient=True).ids == ["water"]
+
+
 def test_the_same_key_twice_is_told(own_archive: Path) -> None:
     twice = as_findings({"x": lambda: replace(phantom(0, 7), id="x")})
     report = index_found(replace(twice, found=twice.found * 2), own_archive, {})

@@ -169,9 +169,19 @@ def test_physical_and_effective_dose_are_never_added(folder, case):
     assert "effective" in read_case(folder).warnings[0]
 
 
-def test_two_plan_doses_of_one_plan_are_refused(folder):
-    change(part(folder, "RD"), folder / "again.dcm", SOPInstanceUID=new_uid())
+def test_two_different_plan_doses_of_one_plan_are_refused(folder):
+    values = {"SOPInstanceUID": new_uid(), "DoseGridScaling": "0.00001"}
+    change(part(folder, "RD"), folder / "again.dcm", **values)
     assert_dose_is_skipped(folder, "which is valid")
+
+
+def test_a_plan_dose_exported_twice_is_one(folder, case):
+    change(part(folder, "RD"), folder / "again.dcm", SOPInstanceUID=new_uid())
+    findings = find(folder)
+    assert reasons(findings) == ["the same dose as RD.0000.dcm, exported again"]
+    read = findings.found[0].read()
+    np.testing.assert_allclose(read.dose.array, case.dose.array, atol=1e-5)
+    assert read.warnings == ("1 dose(s) were exported again with equal values: counted once",)
 
 
 @pytest.mark.parametrize("summation", ["CONTROL_POINT", "FRACTION_SESSION", ""])

@@ -17,6 +17,7 @@ from typing import Any, Unpack
 
 import numpy as np
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from isohash.archive.recipe import IndexSettings, Recipe
@@ -26,7 +27,7 @@ from isohash.features.encoders.encoders import Encoder
 from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
-from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for
+from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for, told_apart
 from isohash.retrieval.building.given import Source, findings_of
 from isohash.retrieval.building.plan_fitting import choose_plan_encoder
 from isohash.retrieval.building.sampling import (
@@ -248,6 +249,7 @@ def fit(
     del sample  # hundreds of megabytes
     held_out = held_out_embeddings(reading, shares.held_out, seen, encoders, settings, progress)
     plan = choose_plan_encoder(reading.measured)
+    notes += _tell_apart(fitted, held_out, settings.seed)
     settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
     models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
     recipe = {
@@ -264,6 +266,22 @@ def fit(
         "versions": versions(),
     }
     return Pipeline(kind, settings.slices, encoders, models, plan=plan.encoder), recipe
+
+
+def _tell_apart(
+    fitted: dict[str, NDArray[np.float32]], held_out: dict[str, NDArray[np.float32]], seed: int
+) -> list[str]:
+    """Make the rows of each view differ where they are all alike; notes that say so."""
+    notes = []
+    for view, rows in fitted.items():
+        fitted[view], alike = told_apart(rows, seed)
+        if alike:
+            held_out[view] = held_out[view][:0]
+            notes.append(
+                f"all {view} slices are alike (a uniform phantom?), so the codes are tuned to no "
+                "patient: begin an archive of patients anew"
+            )
+    return notes
 
 
 def _encoders(

@@ -7,54 +7,53 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pydicom.dataset import Dataset
 
-from isohash.dosimetry.dose import PlacedDose, peak_gy
+from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.dvh import share_without_dose
-from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.structures import Structure
 from isohash.errors import InputError
 from isohash.records import Case, Volume
+from isohash.sources.dicom.case_files import BY_POSITION, CaseFiles
 from isohash.sources.dicom.elements import read_dataset
-from isohash.sources.dicom.link import BY_POSITION, CaseFiles
-from isohash.sources.dicom.plan import Plan, check_beams, read_plan
+from isohash.sources.dicom.judge import check_height, judge
+from isohash.sources.dicom.parts import check_parts
+from isohash.sources.dicom.plan import Plan, read_plan
+from isohash.sources.dicom.prescription import prescribe
 from isohash.sources.dicom.scan import Instance
-from isohash.sources.dicom.structures import TypedNames, read_structures
+from isohash.sources.dicom.structures import StructureSet, TypedNames, read_structures
 from isohash.sources.dicom.volumes import read_ct, read_dose
 from isohash.sources.identity.naming import Naming
 
-LEAST_MAXIMUM, GREATEST_MAXIMUM = 0.9, 2.5  # of a plan's dose maximum over its prescription
 TURN = 1e-9  # voxels per voxel: less is no turn between two grids
-LEAST_LEVEL = 10.0  # Gy: a smaller number behind a target counts targets, as in PTV1
 BEYOND = 0.01  # share outside a grid from which it is worth a warning
 
 
 def read_files(name: str, files: CaseFiles, naming: Naming | None = None) -> Case:
     """The case that `files` make up, under its pseudonym `name`; `naming` names its structures."""
     warnings = list(files.warnings)
-    plan = read_plan(files.plan) if files.plan is not None else Plan()
-    warnings += plan.warnings
-    ct, ladder = read_ct(files.ct) if files.ct else (None, None)
+    plan = read_plan(files.plan) if files.plan is not None else None
+    warnings += plan.warnings if plan is not None else ()
+    ct, ladder = read_ct(files.ct, warnings) if files.ct else (None, None)
     dose = _dose(ct, plan, files.doses, warnings)
-    structures: dict[str, Structure] = {}
+    found = StructureSet()
     if files.structures is not None:
         frame = None if BY_POSITION in warnings else files.frame_uid or None
         typed = TypedNames(naming or Naming(), name, _headers(files))
-        structures = read_structures(files.structures, ct, dose, frame, typed, warnings, ladder)
+        found = read_structures(files.structures, ct, dose, frame, typed, warnings, ladder)
+    prescription, told = prescribe(plan or Plan(), found.labels)
+    warnings += told
     if dose is not None:
-        warnings += _uncovered(structures, dose)
-    prescription = plan.prescription_gy
-    if prescription is None and (prescription := _prescription_from_names(structures)) is not None:
-        warnings.append(f"prescription {prescription:g} Gy is read from the names of targets")
-    if dose is not None and prescription is not None:
-        warnings += _implausible(peak_gy(dose), prescription, plan.n_fractions)
+        warnings += _uncovered(found.structures, dose)
+    judged = judge(dose, prescription, plan or Plan())
+    warnings += judged.warnings
     return Case(
         id=name,
         ct=ct,
         dose=dose,
-        structures=structures,
+        structures=found.structures,
         prescription_gy=prescription,
         warnings=tuple(warnings),
         patient=files.patient,
-        facts=_facts(files, plan, dose is not None),
+        facts={**_facts(files, plan or Plan(), dose is not None), **judged.facts},
     )
 
 
@@ -65,12 +64,14 @@ def _headers(files: CaseFiles) -> list[Dataset]:
 
 
 def _dose(
-    ct: Volume | None, plan: Plan, files: Sequence[Instance], warnings: list[str]
+    ct: Volume | None, plan: Plan | None, files: Sequence[Instance], warnings: list[str]
 ) -> Volume | None:
     """The plan's dose; one that cannot be used leaves its CT a case that says so."""
     try:
-        check_beams(plan, files)
-        return _dose_on(ct, files, warnings)
+        told = check_parts(plan, files)
+        dose = _dose_on(ct, plan or Plan(), files, told)
+        warnings += told
+        return dose
     except InputError as error:
         if ct is None:
             raise InputError(f"{files[0].path}: {error}") from error
@@ -89,22 +90,14 @@ def _facts(files: CaseFiles, plan: Plan, dosed: bool) -> dict[str, str | int | f
     return {**plan.facts, **{name: fact for name, fact in days.items() if fact}}
 
 
-def _implausible(highest_gy: float, prescription_gy: float, n_fractions: int | None) -> list[str]:
-    """A dose that hardly belongs to its prescription: of one fraction, scaled, or of another."""
-    ratio = highest_gy / prescription_gy
-    if LEAST_MAXIMUM <= ratio <= GREATEST_MAXIMUM:
-        return []
-    told = f"the dose reaches {highest_gy:.3g} Gy where {prescription_gy:g} Gy are prescribed"
-    if n_fractions and LEAST_MAXIMUM <= ratio * n_fractions <= GREATEST_MAXIMUM:
-        return [f"{told}: it seems to be the dose of one of {n_fractions} fractions"]
-    return [told]
-
-
-def _dose_on(ct: Volume | None, files: Sequence[Instance], warnings: list[str]) -> Volume | None:
+def _dose_on(
+    ct: Volume | None, plan: Plan, files: Sequence[Instance], warnings: list[str]
+) -> Volume | None:
     """The summed dose on the CT's grid, or its own."""
     if not files:
         return None
-    doses = [read_dose(file) for file in files]
+    doses = [read_dose(file, warnings) for file in files]
+    check_height(doses, plan, warnings)
     if ct is None:
         return _sum_on_own_grid(doses)
     beyond = [_share_beyond(dose, ct) for dose in doses]
@@ -152,13 +145,3 @@ def _uncovered(structures: Mapping[str, Structure], dose: Volume) -> list[str]:
         if (share := share_without_dose(dose, structure)) > BEYOND:
             notes.append(f"{100 * share:.0f} % of {name} lies outside the dose grid (counted 0 Gy)")
     return notes
-
-
-def _prescription_from_names(structures: Mapping[str, Structure]) -> float | None:
-    """The highest level among targets called PTV_70 or alike."""
-    levels = []
-    for name in structures:
-        canonical = canonical_name(name) or ""
-        if canonical.startswith("PTV_"):
-            levels.append(float(canonical.removeprefix("PTV_")))
-    return max((level for level in levels if level >= LEAST_LEVEL), default=None)

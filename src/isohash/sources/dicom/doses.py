@@ -9,47 +9,83 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isohash.errors import InputError
+from isohash.sources.dicom.copies import Alike
+from isohash.sources.dicom.parts import PARTS
 from isohash.sources.dicom.scan import Instance
 
-SUMS = ("PLAN", "FRACTION", "BEAM")  # DoseSummationType, in the order of preference
-PARTS = ("FRACTION", "BEAM")  # that make a plan only together
+SUMS = ("PLAN", "FRACTION", "BRACHY", "BEAM")  # DoseSummationType, in the order of preference
 SEVERAL = "MULTI_PLAN"  # the sum of several plans: a case of its own
 DOSE_TYPES = ("PHYSICAL", "EFFECTIVE")
 
 
-def choose_doses(doses: Sequence[Instance]) -> tuple[tuple[Instance, ...], list[str]]:
-    """The doses to add up for one plan, and how that was decided.
+def choose_doses(
+    doses: Sequence[Instance], alike: Alike
+) -> tuple[tuple[Instance, ...], list[str], dict[Instance, str]]:
+    """The doses to add up for one plan, how that was decided, and why each other was left.
 
-    One PLAN dose is taken as it is; else all FRACTION doses, else all BEAM doses are added. A
-    physical dose is preferred to an effective one and the two are never added. Only absolute doses
-    count.
+    One PLAN dose is taken as it is; else all FRACTION doses, else those of application setups, else
+    all BEAM doses are added. A dose that was exported twice counts once. A physical dose is
+    preferred to an effective one and the two are never added. Only absolute doses count.
     """
     warnings = []
-    doses = _usable(doses)
-    if {"PHYSICAL", "EFFECTIVE"} <= {dose.dose_type for dose in doses}:
-        doses = [dose for dose in doses if dose.dose_type == "PHYSICAL"]
+    usable = _usable(doses)
+    if {"PHYSICAL", "EFFECTIVE"} <= {dose.dose_type for dose in usable}:
+        usable = [dose for dose in usable if dose.dose_type == "PHYSICAL"]
         warnings.append("physical dose taken; an effective dose is there as well")
-    elif doses[0].dose_type == "EFFECTIVE":
+    elif usable[0].dose_type == "EFFECTIVE":
         warnings.append("dose is effective (weighted by biological effect), not physical")
-    if doses[0].summation == SEVERAL:
-        return (doses[0],), [*warnings, "dose is the sum of several plans (MULTI_PLAN)"]
-    for summation in SUMS:
-        chosen = tuple(dose for dose in doses if dose.summation == summation)
-        if chosen and summation == "PLAN" and len(chosen) > 1:
-            raise InputError(f"{len(chosen)} PLAN doses of one plan: which is valid is not said")
-        if chosen:
-            beams = [beam for dose in chosen for beam in dose.beams]
-            if summation == "BEAM" and len(beams) > len(set(beams)):
-                raise InputError("two doses are of the same beam, and nothing says which is valid")
-            if summation in PARTS and not all(dose.plan_uid for dose in chosen):
-                raise InputError(
-                    f"a {summation} dose that names no plan: of what it is part is not said"
-                )
-            if summation in PARTS:
-                warnings.append(f"dose is the sum of {len(chosen)} {summation} dose(s)")
-            return chosen, warnings
-    kinds_seen = ", ".join(sorted({dose.summation or "none" for dose in doses}))
-    raise InputError(f"DoseSummationType {kinds_seen} is no dose of a whole plan")
+    summation = _summation(usable)
+    same = [dose for dose in usable if dose.summation == summation]
+    chosen, left = _once(same, alike)
+    if left:
+        warnings.append(f"{len(left)} dose(s) were exported again with equal values: counted once")
+    warnings += _sum(chosen, summation)
+    for dose in doses:
+        if dose not in chosen:
+            left.setdefault(dose, f"{dose.summation} dose beside the one that was taken")
+    return tuple(chosen), warnings, left
+
+
+def _summation(doses: Sequence[Instance]) -> str:
+    kinds = {dose.summation for dose in doses}
+    for summation in (SEVERAL, *SUMS):
+        if summation in kinds:
+            return summation
+    listing = ", ".join(sorted(kind or "none" for kind in kinds))
+    raise InputError(f"DoseSummationType {listing} is no dose of a whole plan")
+
+
+def _once(doses: Sequence[Instance], alike: Alike) -> tuple[list[Instance], dict[Instance, str]]:
+    """Doses of a whole plan of which no two are equal, and the equal ones with the reason."""
+    chosen: list[Instance] = []
+    left: dict[Instance, str] = {}
+    for dose in sorted(doses, key=lambda one: (one.path.name, one.sop_uid)):
+        of_a_plan = dose.summation not in PARTS
+        twin = next((other for other in chosen if of_a_plan and alike(other, dose)), None)
+        if twin is None:
+            chosen.append(dose)
+        else:
+            left[dose] = f"the same dose as {twin.path.name}, exported again"
+    return chosen, left
+
+
+def _sum(chosen: Sequence[Instance], summation: str) -> list[str]:
+    """What is to be said of adding these doses; InputError if they must not be."""
+    if summation == SEVERAL:
+        return ["dose is the sum of several plans (MULTI_PLAN)"]
+    if summation not in PARTS:
+        if len(chosen) > 1:
+            raise InputError(
+                f"{len(chosen)} {summation} doses of one plan: which is valid is not said"
+            )
+        return []
+    kind, numbered = PARTS[summation]
+    named = [number for dose in chosen for number in getattr(dose, numbered)]
+    if len(named) > len(set(named)):
+        raise InputError(f"two doses are of the same {kind}, and nothing says which is valid")
+    if not all(dose.plan_uid for dose in chosen):
+        raise InputError(f"a {summation} dose that names no plan: of what it is part is not said")
+    return []
 
 
 def _usable(doses: Sequence[Instance]) -> list[Instance]:

@@ -40,6 +40,8 @@ DEFINED_TERMS = {  # PS3.3 C.8.8.3, C.11.1, C.7.6.3
     ),
 }  # fmt: skip
 META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
+HEAD_BYTES = 4096  # in which a file must name its syntax, or end its meta information
+DAMAGED = "damaged DICOM"
 SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 
 
@@ -69,17 +71,31 @@ def read_dataset(
 
     `specific_tags` chooses the elements to read, None for all, by the first bytes of the file.
     """
+    return _read(file, specific_tags, stop_before_pixels)[0]
+
+
+def read_before_pixels(
+    file: Path, specific_tags: Callable[[bytes], list[BaseTag] | None]
+) -> tuple[FileDataset, int]:
+    """The elements before the pixels, as `read_dataset` reads them, and where these ended."""
+    return _read(file, specific_tags, stop_before_pixels=True)
+
+
+def _read(
+    file: Path, specific_tags: Callable[[bytes], list[BaseTag] | None], stop_before_pixels: bool
+) -> tuple[FileDataset, int]:
     try:
         with file.open("rb") as stream:
-            head = stream.read(4096)
+            head = stream.read(HEAD_BYTES)
             _check_syntax(head)
             stream.seek(0)
-            return pydicom.dcmread(
+            dataset = pydicom.dcmread(
                 stream,
                 force=True,
                 specific_tags=specific_tags(head),
                 stop_before_pixels=stop_before_pixels,
             )
+            return dataset, stream.tell()
     except InputError:
         raise
     except InvalidDicomError as error:
@@ -89,7 +105,7 @@ def read_dataset(
     except MemoryError as error:
         raise InputError("declares more data than memory holds") from error
     except Exception as error:
-        raise InputError(f"damaged DICOM ({type(error).__name__})") from error
+        raise InputError(f"{DAMAGED} ({type(error).__name__})") from error
 
 
 def only(keywords: Sequence[str]) -> Callable[[bytes], list[BaseTag]]:
@@ -156,12 +172,26 @@ def text(dataset: Dataset, keyword: str, required: bool = False) -> str:
 
 
 def _check_syntax(head: bytes) -> None:
-    """Refuse what may expand without bound, or hides whether it does."""
+    """Refuse what may expand without bound, or hides whether it does.
+
+    A file may name no transfer syntax at all, but not one further behind than we look.
+    """
     if DEFLATED in head:
         raise InputError("deflated transfer syntax, which may expand without bound")
     meta = head[132:] if head[128:132] == b"DICM" else head
-    if meta[:2] == META_GROUP and SYNTAX_TAG not in head:
-        raise InputError("names no transfer syntax in its first 4096 bytes")
+    if meta[:2] == META_GROUP and SYNTAX_TAG not in head and not _meta_ends(meta):
+        raise InputError(f"names no transfer syntax in its first {HEAD_BYTES} bytes")
+
+
+def _meta_ends(meta: bytes) -> bool:
+    """Whether the file meta information ends, element by element, within these bytes."""
+    at = 0
+    while meta[at : at + 2] == META_GROUP:
+        if meta[at + 4 : at + 6] in (b"OB", b"UN", b"UT"):
+            at += 12 + int.from_bytes(meta[at + 8 : at + 12], "little")
+        else:
+            at += 8 + int.from_bytes(meta[at + 6 : at + 8], "little")
+    return at < len(meta)
 
 
 @cache

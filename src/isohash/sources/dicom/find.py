@@ -18,9 +18,15 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
-from isohash.sources.dicom.link import CaseFiles, link
+from isohash.sources.dicom.case_files import CaseFiles
+from isohash.sources.dicom.link import link
 from isohash.sources.dicom.scan import Instance
-from isohash.sources.dicom.wire import case_from_message, files_to_json, instance_from_json
+from isohash.sources.dicom.wire import (
+    case_from_message,
+    files_to_json,
+    instance_from_json,
+    instance_to_json,
+)
 from isohash.sources.found import Found, Skipped
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
@@ -41,7 +47,7 @@ def find_dicom(
     """The cases that `files` make up; unusable files go to `skipped`."""
     key, naming = load_key(), naming or Naming()
     found = []
-    for case in link(scan(files, key, skipped, progress), skipped):
+    for case in link(scan(files, key, skipped, progress), skipped, _alike):
         if not case.patient:  # an export that names nobody: one frame of reference is one patient
             place = case.frame_uid or case.files[0].series_uid
             case = replace(case, patient=pseudonym(key, "patient", "frame", place))
@@ -96,6 +102,16 @@ def _answers(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dic
         if len(files) == 1:
             return [{"error": str(error)}]
         return [one for file in files for one in _answers(task, [file], more)]
+
+
+def _alike(a: Instance, b: Instance) -> bool:
+    """Whether two files hold the same, as a child finds that reads both."""
+    request = {"task": "alike", "files": [instance_to_json(one) for one in (a, b)]}
+    try:
+        answer, _ = _pool().call(request, 2 * FILE_SECONDS)
+    except (ChildFailed, InputError):
+        return False
+    return bool(answer["alike"])
 
 
 def _read(name: str, files: CaseFiles, naming: Naming) -> Case:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from isohash.errors import InputError
 from isohash.sources.dicom.elements import numbers, read_dataset, term, value
@@ -31,7 +31,7 @@ def _stored_values(dataset: FileDataset) -> NDArray[Any]:
     stored = int(numbers(dataset, "BitsStored", 1)[0])
     if bits not in (8, 16, 32) or not 0 < stored <= bits:
         raise InputError(f"{stored} bits stored in {bits} allocated is not supported")
-    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", ImplicitVRLittleEndian)
+    syntax = getattr(dataset.file_meta, "TransferSyntaxUID", _guessed(dataset))
     if syntax not in UNCOMPRESSED:
         return _decompressed(dataset, shape)
     signed = bool(numbers(dataset, "PixelRepresentation", 1)[0])
@@ -42,6 +42,12 @@ def _stored_values(dataset: FileDataset) -> NDArray[Any]:
         raise InputError(f"truncated: {len(dataset.PixelData)} bytes of pixels, {need} declared")
     pixels = np.frombuffer(dataset.PixelData, dtype, count=int(np.prod(shape))).reshape(shape)
     return _strip(pixels, bits, stored, dataset).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _guessed(dataset: FileDataset) -> UID:
+    """The syntax of a file that names none, of which the parser has guessed the byte order."""
+    _, little = dataset.original_encoding
+    return ExplicitVRBigEndian if little is False else ImplicitVRLittleEndian
 
 
 def _decompressed(dataset: FileDataset, shape: tuple[int, int, int]) -> NDArray[Any]:

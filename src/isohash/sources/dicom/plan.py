@@ -1,23 +1,25 @@
-"""RTPLAN and RT Ion Plan: what was prescribed and how, and whether the beam doses are all there.
+"""RTPLAN and RT Ion Plan: what was prescribed, in which fractions and beams, and how.
 
 Only numbers and words of closed lists leave a plan: labels and comments may name a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from isohash.errors import InputError
-from isohash.sources.dicom.elements import numbers, only, read_dataset, value, whole_number
+from isohash.sources.dicom.elements import numbers, only, read_dataset, text, value, whole_number
 from isohash.sources.dicom.scan import Instance
 
+LABELS = ["RTPlanLabel", "RTPlanName", "RTPlanDescription", "PrescriptionDescription"]
 PLAN_TAGS = [
     "DoseReferenceSequence", "FractionGroupSequence", "BeamSequence", "IonBeamSequence",
-    "ApplicationSetupSequence", "ApprovalStatus", "PlanIntent",
+    "ApplicationSetupSequence", "ApprovalStatus", "PlanIntent", *LABELS,
 ]  # fmt: skip
 APPROVALS = ("APPROVED", "UNAPPROVED", "REJECTED")
 INTENTS = ("CURATIVE", "PALLIATIVE", "PROPHYLACTIC", "VERIFICATION", "MACHINE_QA", "RESEARCH",
@@ -28,25 +30,73 @@ FIELD_IN_FIELD = 10
 STEADY = 0.01  # share by which the meterset per degree of an arc of constant rate may vary
 
 
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A dose in Gy that the plan states, and the point in patient mm where it does, if any."""
+
+    gy: float
+    at: Point | None = None
+
+
+@dataclass(frozen=True)
+class FractionGroup:
+    """Fractions that are all alike: `beams` and `setups` (of brachytherapy) by number.
+
+    Each with the dose of one fraction, None where the plan does not state it.
+    """
+
+    number: int | None
+    fractions: int | None
+    beams: Mapping[int, float | None] = field(default_factory=dict)
+    setups: Mapping[int, Reference | None] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a case needs of a plan; None and empty where the plan does not say."""
+    """What a case needs of a plan; None and empty where the plan does not say.
 
-    prescription_gy: float | None = None
-    n_fractions: int | None = None
-    n_beams: int | None = None
+    `target_gy` is the highest dose of a target, `references` are doses at points. `labels` is what
+    somebody typed: it is searched for numbers and goes nowhere.
+    """
+
+    target_gy: float | None = None
+    groups: tuple[FractionGroup, ...] = ()
+    references: tuple[Reference, ...] = ()
     technique: str | None = None
     approval: str | None = None
     intent: str | None = None
-    beams: frozenset[int] = frozenset()  # numbers of the beams that deliver dose
+    labels: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def n_fractions(self) -> int | None:
+        """Fractions of all groups."""
+        return sum(group.fractions or 0 for group in self.groups) or None
+
+    @property
+    def beams(self) -> frozenset[int]:
+        """Numbers of the beams that deliver dose."""
+        return frozenset(beam for group in self.groups for beam in group.beams)
+
+    @property
+    def setups(self) -> frozenset[int]:
+        """Numbers of the application setups of brachytherapy."""
+        return frozenset(setup for group in self.groups for setup in group.setups)
+
+    @property
+    def is_brachy(self) -> bool:
+        """Whether sources are brought into the patient."""
+        return self.technique == "BRACHY"
 
     @property
     def facts(self) -> dict[str, str | int | float]:
         """What is known, by the names that filters use."""
         known: dict[str, str | int | float | None] = {
             "n_fractions": self.n_fractions,
-            "n_beams": self.n_beams,
+            "n_beams": len(self.beams) or None,
             "technique": self.technique,
             "approval": self.approval,
             "intent": self.intent,
@@ -55,37 +105,24 @@ class Plan:
 
 
 def read_plan(file: Instance) -> Plan:
-    """Prescription is the highest dose of a target; fractions are added over fraction groups."""
+    """What the plan says; doses of targets that are in cGy or senseless leave a warning."""
     dataset = read_dataset(file.path, only(PLAN_TAGS))
-    groups = list(value(dataset, "FractionGroupSequence") or ())
-    fractions = [whole_number(group, "NumberOfFractionsPlanned") for group in groups]
-    planned = [number for number in fractions if number is not None]
-    doses = list(_target_doses(dataset))
-    likely = [dose for dose in doses if dose <= HIGHEST_GY]
-    beams = frozenset(beam for group in groups for beam in _beams(group))
+    groups = tuple(_group(item) for item in value(dataset, "FractionGroupSequence") or ())
+    targets = list(_target_doses(dataset))
+    likely = [dose for dose in targets if dose <= HIGHEST_GY]
     return Plan(
-        prescription_gy=max(likely, default=None),
-        n_fractions=sum(planned) or None,
-        n_beams=len(beams) or None,
-        technique=technique(dataset, beams),
+        target_gy=max(likely, default=None),
+        groups=groups,
+        references=tuple(_references(dataset)),
+        technique=technique(dataset, frozenset(beam for group in groups for beam in group.beams)),
         approval=_one_of(APPROVALS, value(dataset, "ApprovalStatus")),
         intent=_one_of(INTENTS, value(dataset, "PlanIntent")),
-        beams=beams,
+        labels=tuple(text(dataset, keyword) for keyword in LABELS),
         warnings=tuple(
             f"the plan prescribes {dose:g} Gy, which is passed over (in cGy?)"
-            for dose in sorted(set(doses) - set(likely))
+            for dose in sorted(set(targets) - set(likely))
         ),
     )
-
-
-def check_beams(plan: Plan, doses: Sequence[Instance]) -> None:
-    """Refuse a sum of beam doses that leaves out a beam of the plan, where that can be told."""
-    if not doses or doses[0].summation != "BEAM" or not all(dose.beams for dose in doses):
-        return
-    missing = plan.beams - frozenset().union(*(dose.beams for dose in doses))
-    if missing:
-        listing = ", ".join(map(str, sorted(missing)))
-        raise InputError(f"the dose of beam {listing} is missing from the sum of beam doses")
 
 
 def technique(dataset: Dataset, delivering: frozenset[int]) -> str | None:
@@ -156,17 +193,49 @@ def _one_of(words: Sequence[str], found: object) -> str | None:
 
 def _target_doses(dataset: Dataset) -> Iterator[float]:
     for reference in value(dataset, "DoseReferenceSequence") or ():
-        if value(reference, "DoseReferenceType") != "TARGET":
-            continue
-        if value(reference, "TargetPrescriptionDose") is not None:
-            (dose,) = numbers(reference, "TargetPrescriptionDose", 1)
-            if dose > 0:
-                yield dose
+        dose = _positive(reference, "TargetPrescriptionDose")
+        if dose is not None and value(reference, "DoseReferenceType") == "TARGET":
+            yield dose
 
 
-def _beams(group: Dataset) -> Iterator[int]:
-    """Beams with a meterset or a dose; setup beams have none."""
-    for beam in value(group, "ReferencedBeamSequence") or ():
+def _references(dataset: Dataset) -> Iterator[Reference]:
+    """Doses that the plan states at points, whatever these points are."""
+    for reference in value(dataset, "DoseReferenceSequence") or ():
+        gy = _positive(reference, "TargetPrescriptionDose")
+        at = _point(reference, "DoseReferencePointCoordinates")
+        if gy is not None and at is not None:
+            yield Reference(gy, at)
+
+
+def _group(item: Dataset) -> FractionGroup:
+    """Setup beams have neither meterset nor dose and are left out."""
+    beams: dict[int, float | None] = {}
+    for beam in value(item, "ReferencedBeamSequence") or ():
         number = whole_number(beam, "ReferencedBeamNumber")
         if number is not None and (value(beam, "BeamMeterset") or value(beam, "BeamDose")):
-            yield number
+            beams[number] = _positive(beam, "BeamDose")
+    setups: dict[int, Reference | None] = {}
+    for setup in value(item, "ReferencedBrachyApplicationSetupSequence") or ():
+        number = whole_number(setup, "ReferencedBrachyApplicationSetupNumber")
+        if number is not None:
+            gy = _positive(setup, "BrachyApplicationSetupDose")
+            at = _point(setup, "BrachyApplicationSetupDoseSpecificationPoint")
+            setups[number] = None if gy is None else Reference(gy, at)
+    fractions = whole_number(item, "NumberOfFractionsPlanned")
+    return FractionGroup(whole_number(item, "FractionGroupNumber"), fractions, beams, setups)
+
+
+def _positive(item: Dataset, keyword: str) -> float | None:
+    try:
+        (found,) = numbers(item, keyword, 1)
+    except InputError:
+        return None
+    return found if 0 < found < math.inf else None
+
+
+def _point(item: Dataset, keyword: str) -> Point | None:
+    try:
+        x, y, z = numbers(item, keyword, 3)
+    except InputError:
+        return None
+    return (x, y, z) if all(map(math.isfinite, (x, y, z))) else None

@@ -7,6 +7,7 @@ needed to link files, which stay in memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,14 @@ from isohash.errors import InputError
 from isohash.sources.dicom.elements import (
     numbers,
     only,
-    read_dataset,
+    read_before_pixels,
     term,
     text,
     value,
     whole_number,
 )
 from isohash.sources.dicom.geometry import Plane
+from isohash.sources.dicom.whole import cut_short, pixels_cut_short
 from isohash.sources.identity.pseudonyms import is_placeholder, pseudonym, shifted_date
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -41,6 +43,7 @@ RT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
 }
 SLICE_MARK = b"\x08\x00\x16\x00UI\x1a\x00" + CT_STORAGE.encode() + b"\0"  # SOPClassUID, explicit
+NO_CLASS = "neither CT nor dose, structures or plan"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
@@ -77,15 +80,32 @@ class Instance:
     summation: str = ""
     dose_type: str = ""
     units: str = ""
-    beams: frozenset[int] = frozenset()  # numbers of the beams that a BEAM dose is of
+    groups: frozenset[int] = frozenset()  # numbers of the fraction groups that a dose is of
+    beams: frozenset[int] = frozenset()  # and of the beams
+    setups: frozenset[int] = frozenset()  # and of the application setups of brachytherapy
+    cut: str = ""  # why the file is not whole, if it is not
+
+
+class OfAnotherKind(InputError):
+    """A file that is of no use here, whether or not it is whole."""
 
 
 def read_header(file: Path, key: bytes) -> Instance:
     """The header of one file; InputError says why it is of no use here, naming no content."""
     status = file.stat()
     if status.st_size > MAX_FILE_BYTES:
-        raise InputError(f"larger than {MAX_FILE_BYTES >> 30} GiB")
-    dataset = read_dataset(file, specific_tags=_tags, stop_before_pixels=True)
+        raise OfAnotherKind(f"larger than {MAX_FILE_BYTES >> 30} GiB")
+    try:
+        return _instance(file, status, key)
+    except OfAnotherKind:
+        raise
+    except InputError as error:
+        why = cut_short(file)
+        raise InputError(f"{why}; copy or export it again" if why else str(error)) from error
+
+
+def _instance(file: Path, status: os.stat_result, key: bytes) -> Instance:
+    dataset, pixels_at = read_before_pixels(file, _tags)
     kind = _kind(dataset)
     patient = _patient(dataset, key)
     return Instance(
@@ -100,8 +120,19 @@ def read_header(file: Path, key: bytes) -> Instance:
         patient=patient,
         planes=_planes(dataset, kind),
         day=_day(dataset, kind, key, patient),
+        cut=_cut(file, kind, status.st_size, pixels_at),
         **({} if kind == "CT" else _of_plan(dataset, key, patient)),
     )
+
+
+def _cut(file: Path, kind: str, size: int, pixels_at: int) -> str:
+    """Why a file whose header can be read is not whole.
+
+    Of an image only the pixels are followed to their end: the elements before them were read.
+    """
+    if kind not in ("CT", "RTDOSE"):
+        return cut_short(file)
+    return "has no pixels" if pixels_at >= size else pixels_cut_short(file, pixels_at)
 
 
 def _of_plan(dataset: Dataset, key: bytes, patient: str) -> dict[str, Any]:
@@ -114,7 +145,9 @@ def _of_plan(dataset: Dataset, key: bytes, patient: str) -> dict[str, Any]:
         "summation": term(dataset, "DoseSummationType"),
         "dose_type": term(dataset, "DoseType"),
         "units": term(dataset, "DoseUnits"),
-        "beams": frozenset(_beams(dataset)),
+        "groups": frozenset(_group_numbers(dataset)),
+        "beams": frozenset(_numbers(dataset, "ReferencedBeam")),
+        "setups": frozenset(_numbers(dataset, "ReferencedBrachyApplicationSetup")),
     }
 
 
@@ -176,12 +209,13 @@ def _kind(dataset: Dataset) -> str:
         return RT_CLASSES[sop_class]
     if sop_class not in (CT_STORAGE, *MULTI_FRAME_CT):
         name = pydicom.uid.UID(sop_class).name if sop_class else ""
-        known = name if name and name != sop_class else "no known storage class"
-        raise InputError(f"neither CT nor dose, structures or plan ({known})")
+        if not name or name == sop_class:
+            raise InputError(f"{NO_CLASS} (no known storage class)")
+        raise OfAnotherKind(f"{NO_CLASS} ({name})")
     if "LOCALIZER" in text(dataset, "ImageType").upper():
-        raise InputError("a scout image (localizer)")
+        raise OfAnotherKind("a scout image (localizer)")
     if text(dataset, "BurnedInAnnotation") == "YES":
-        raise InputError("has text drawn into its pixels (BurnedInAnnotation), perhaps a name")
+        raise OfAnotherKind("has text drawn into its pixels (BurnedInAnnotation), perhaps a name")
     return "CT"
 
 
@@ -235,12 +269,24 @@ def _referenced(dataset: Dataset, what: str) -> Iterator[str]:
         yield text(item, "ReferencedSOPInstanceUID")
 
 
-def _beams(dataset: Dataset) -> Iterator[int]:
+def _groups(dataset: Dataset) -> Iterator[Dataset]:
+    """The fraction groups that a dose is of."""
     for plan in value(dataset, "ReferencedRTPlanSequence") or ():
-        for group in value(plan, "ReferencedFractionGroupSequence") or ():
-            for beam in value(group, "ReferencedBeamSequence") or ():
-                if (number := whole_number(beam, "ReferencedBeamNumber")) is not None:
-                    yield number
+        yield from value(plan, "ReferencedFractionGroupSequence") or ()
+
+
+def _group_numbers(dataset: Dataset) -> Iterator[int]:
+    for group in _groups(dataset):
+        if (number := whole_number(group, "ReferencedFractionGroupNumber")) is not None:
+            yield number
+
+
+def _numbers(dataset: Dataset, what: str) -> Iterator[int]:
+    """Numbers of the beams or setups that a dose is of, in all fraction groups."""
+    for group in _groups(dataset):
+        for item in value(group, f"{what}Sequence") or ():
+            if (number := whole_number(item, f"{what}Number")) is not None:
+                yield number
 
 
 def _images(dataset: Dataset) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from isohash.errors import InputError
+from isohash.sources.dicom.copies import Alike, slices_once
 from isohash.sources.dicom.geometry import stack
 from isohash.sources.dicom.scan import Instance
 from isohash.sources.found import Skipped
@@ -30,12 +31,15 @@ class SeriesVolume:
     reason: str = ""
 
 
-def volume_of(slices: list[Instance], structures: Sequence[Instance]) -> SeriesVolume:
-    """All slices of a series if they stack, else all but scouts, else those that were drawn on."""
+def volume_of(slices: list[Instance], structures: Sequence[Instance], alike: Alike) -> SeriesVolume:
+    """All slices of a series if they stack, else all but scouts, else those that were drawn on.
+
+    Else those that are left without copies: some exports hold every slice twice.
+    """
     try:
         return SeriesVolume(slices, _notes(slices))
     except InputError:
-        for part, rest, reason in _parts(slices, structures):
+        for part, rest, reason in _parts(slices, structures, alike):
             try:
                 notes = _notes(part)
             except InputError:
@@ -51,7 +55,7 @@ def _notes(slices: Sequence[Instance]) -> list[str]:
 
 
 def _parts(
-    slices: Sequence[Instance], structures: Sequence[Instance]
+    slices: Sequence[Instance], structures: Sequence[Instance], alike: Alike
 ) -> Iterator[tuple[list[Instance], list[Instance], str]]:
     """Parts of a series that may be the volume, the rest, and why it is left out."""
     main = Counter(map(_shape, slices)).most_common(1)[0][0]
@@ -64,6 +68,10 @@ def _parts(
         rest = [slice_ for slice_ in slices if slice_.sop_uid not in drawn.images]
         if part and rest and _covers(part, rest):
             yield part, rest, "not among the images that the structures were drawn on"
+    drawn_on = frozenset(uid for drawn in structures for uid in drawn.images)
+    part, rest = slices_once(slices, drawn_on, alike)
+    if rest:
+        yield part, rest, "a copy of another slice, with equal pixels"
 
 
 def with_frames(instances: Sequence[Instance], skipped: list[Skipped]) -> list[Instance]:

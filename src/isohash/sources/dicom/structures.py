@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
@@ -33,6 +33,14 @@ class TypedNames:
         return self.naming.names(self.case, typed, personal([dataset, *self.headers]))
 
 
+@dataclass(frozen=True, eq=False)
+class StructureSet:
+    """Structures by name; `labels` is what was typed for them, to be searched for numbers only."""
+
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+    labels: tuple[str, ...] = field(default=(), repr=False)
+
+
 def read_structures(
     file: Instance,
     ct: Volume | None,
@@ -41,7 +49,7 @@ def read_structures(
     typed: TypedNames,
     warnings: list[str],
     ladder: Ladder | None = None,
-) -> dict[str, Structure]:
+) -> StructureSet:
     """Structures by name on the grid of `ct`, else on one of their own with the axes of `dose`.
 
     What the file calls them goes to `typed`, which gives the names to use here and beyond.
@@ -52,6 +60,7 @@ def read_structures(
     borders, or all structures are left out.
     """
     dataset = read_dataset(file.path)
+    labels = tuple(one.name for one in typed_structures(dataset))
     drawn = drawn_by_name(dataset, _names(dataset, frame_uid, typed, warnings), warnings)
     every = [points for one in drawn.values() for points in one.contours]
     if ct is not None:
@@ -59,12 +68,13 @@ def read_structures(
     elif dose is not None and every:
         canvas = Canvas.without_ct(dose, list(drawn.values()))
     else:
-        return {}
+        return StructureSet({}, labels)
     if frame_uid is None and not (canvas.of_ct and canvas.holds(every)):
         warnings.append("structures left out: their contours do not lie in the slices of the CT")
-        return {}
+        return StructureSet({}, labels)
     found = {name: canvas.structure(name, one, warnings) for name, one in drawn.items()}
-    return {name: structure for name, structure in found.items() if structure is not None}
+    kept = {name: structure for name, structure in found.items() if structure is not None}
+    return StructureSet(kept, labels)
 
 
 def _names(

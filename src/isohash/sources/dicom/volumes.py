@@ -17,12 +17,17 @@ from isohash.sources.dicom.pixels import read_pixels
 from isohash.sources.dicom.scan import Instance, frame_groups, plane_of
 
 AIR_HU = -1024
+# Pixels outside the reconstructed circle are padded with a value that none inside has (PS3.3
+# C.7.5.1.1.2). Where the value is a HU of tissue, as 0 with an intercept of 0, it cannot be told
+# from the body, and the body matters more.
+TISSUE_HU = (-900.0, 3071.0)
+PADDING_KEPT = "PixelPaddingValue is a HU of tissue: pixels of that value keep it"
 HU_RANGE = (-32768, 32767)
-MAX_DOSE_GY = 1000.0
+LEAST_NEGATIVE = 0.005  # share of the highest dose that is still noise about 0
 DOSE_TYPES = ("PHYSICAL", "EFFECTIVE")
 
 
-def read_ct(slices: Sequence[Instance]) -> tuple[Volume, Ladder]:
+def read_ct(slices: Sequence[Instance], warnings: list[str] | None = None) -> tuple[Volume, Ladder]:
     """The CT of one series in HU, and the planes it was made of.
 
     int16 where the values are whole numbers, else float32. Planes that are uneven piece by piece
@@ -33,7 +38,7 @@ def read_ct(slices: Sequence[Instance]) -> tuple[Volume, Ladder]:
     ct: NDArray[Any] | None = None
     done = 0
     for instance in slices:
-        hu = _in_file(instance, _read_frames)
+        hu = _in_file(instance, lambda one: read_slices(one, warnings))
         if len(hu) != len(instance.planes):
             raise InputError(f"{instance.path}: has changed since its header was read")
         if ct is None:
@@ -46,67 +51,11 @@ def read_ct(slices: Sequence[Instance]) -> tuple[Volume, Ladder]:
     return canonical(ladder.even(ct), ladder.affine), ladder
 
 
-def read_dose(instance: Instance) -> Volume:
-    """One dose grid in Gy, float32, on its own grid; errors do not name the file."""
-    return _read_dose(instance)
+def read_dose(instance: Instance, warnings: list[str] | None = None) -> Volume:
+    """One dose grid in Gy, float32, on its own grid; errors do not name the file.
 
-
-def _in_file(instance: Instance, read: Any) -> Any:
-    try:
-        return read(instance)
-    except InputError as error:
-        raise InputError(f"{instance.path}: {error}") from error
-
-
-def _read_frames(instance: Instance) -> NDArray[Any]:
-    """All frames of a file in HU, (frames, rows, columns)."""
-    dataset, pixels = read_pixels(instance.path)
-    if len(instance.planes) == 1:
-        return _hounsfield(dataset, dataset, pixels)
-    frames = [
-        _hounsfield(dataset, group("PixelValueTransformationSequence"), frame[None])
-        for frame, group in zip(pixels, frame_groups(dataset), strict=True)
-    ]
-    return np.concatenate(frames)
-
-
-def _hounsfield(
-    dataset: Dataset, rescale: Dataset, pixels: NDArray[Any]
-) -> NDArray[np.int16] | NDArray[np.float32]:
-    if len(pixels) != 1:
-        raise InputError(f"a CT slice with {len(pixels)} frames")
-    if value(dataset, "ModalityLUTSequence") is not None:
-        raise InputError("HU by a lookup table (ModalityLUTSequence)")
-    if (kind := term(rescale, "RescaleType")) not in ("", "HU", "US"):
-        raise InputError(f"pixel values are {kind}, not HU")
-    (slope,), (intercept,) = (
-        numbers(rescale, "RescaleSlope", 1),
-        numbers(rescale, "RescaleIntercept", 1),
-    )
-    if not (np.isfinite([slope, intercept]).all() and slope > 0):
-        raise InputError(f"RescaleSlope {slope:g} and RescaleIntercept {intercept:g} make no HU")
-    hu = pixels.astype(np.float64) * slope + intercept
-    hu[_padding(dataset, pixels)] = AIR_HU
-    if hu.min() < HU_RANGE[0] or hu.max() > HU_RANGE[1]:
-        raise InputError(f"HU from {hu.min():g} to {hu.max():g} are no CT")
-    whole = slope == int(slope) and intercept == int(intercept)
-    return hu.astype(np.int16) if whole else hu.astype(np.float32)
-
-
-def _padding(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels outside the reconstructed circle.
-
-    The padding value counts in the pixels' own type: scanners write -2000 also as 63536.
+    A few slightly negative voxels, as interpolation leaves them, become 0 with a warning.
     """
-    fill = value(dataset, "PixelPaddingValue")
-    if not isinstance(fill, int):
-        return np.zeros(pixels.shape, dtype=bool)
-    limit = value(dataset, "PixelPaddingRangeLimit")
-    ends = np.array([fill, limit if isinstance(limit, int) else fill]).astype(pixels.dtype)
-    return (pixels >= ends.min()) & (pixels <= ends.max())
-
-
-def _read_dose(instance: Instance) -> Volume:
     dataset, pixels = read_pixels(instance.path)
     units, kind = term(dataset, "DoseUnits"), term(dataset, "DoseType")
     if units != "GY":
@@ -122,9 +71,77 @@ def _read_dose(instance: Instance) -> Volume:
     if len(offsets) != len(pixels):
         raise InputError(f"{len(pixels)} frames but {len(offsets)} in GridFrameOffsetVector")
     gy = (pixels * np.float64(scaling)).astype(np.float32)
-    if gy.min() < 0:
-        raise InputError(f"dose is negative ({gy.min():.3f} Gy)")
-    if gy.max() > MAX_DOSE_GY:
-        raise InputError(f"dose reaches {gy.max():.0f} Gy; check DoseGridScaling")
+    if (lowest := float(gy.min())) < 0:
+        if lowest < -LEAST_NEGATIVE * float(gy.max()):
+            raise InputError(f"dose is negative ({lowest:.3f} Gy)")
+        if warnings is not None:
+            warnings.append(f"dose is slightly negative (to {lowest:.4f} Gy): counted as 0")
+        np.clip(gy, 0.0, None, out=gy)
     ladder, backwards = frame_stack(plane_of(dataset), offsets)
     return canonical(ladder.even(gy[::-1] if backwards else gy), ladder.affine)
+
+
+def _in_file(instance: Instance, read: Any) -> Any:
+    try:
+        return read(instance)
+    except InputError as error:
+        raise InputError(f"{instance.path}: {error}") from error
+
+
+def read_slices(instance: Instance, warnings: list[str] | None = None) -> NDArray[Any]:
+    """All frames of a file in HU, (frames, rows, columns)."""
+    warnings = [] if warnings is None else warnings
+    dataset, pixels = read_pixels(instance.path)
+    if len(instance.planes) == 1:
+        return _hounsfield(dataset, dataset, pixels, warnings)
+    frames = [
+        _hounsfield(dataset, group("PixelValueTransformationSequence"), frame[None], warnings)
+        for frame, group in zip(pixels, frame_groups(dataset), strict=True)
+    ]
+    return np.concatenate(frames)
+
+
+def _hounsfield(
+    dataset: Dataset, rescale: Dataset, pixels: NDArray[Any], warnings: list[str]
+) -> NDArray[np.int16] | NDArray[np.float32]:
+    if len(pixels) != 1:
+        raise InputError(f"a CT slice with {len(pixels)} frames")
+    if value(dataset, "ModalityLUTSequence") is not None:
+        raise InputError("HU by a lookup table (ModalityLUTSequence)")
+    if (kind := term(rescale, "RescaleType")) not in ("", "HU", "US"):
+        raise InputError(f"pixel values are {kind}, not HU")
+    (slope,), (intercept,) = (
+        numbers(rescale, "RescaleSlope", 1),
+        numbers(rescale, "RescaleIntercept", 1),
+    )
+    if not (np.isfinite([slope, intercept]).all() and slope > 0):
+        raise InputError(f"RescaleSlope {slope:g} and RescaleIntercept {intercept:g} make no HU")
+    hu = pixels.astype(np.float64) * slope + intercept
+    padded = _padded(dataset, pixels)
+    if padded.any() and _may_be_tissue(hu[padded]):
+        if PADDING_KEPT not in warnings:
+            warnings.append(PADDING_KEPT)
+    else:
+        hu[padded] = AIR_HU
+    if hu.min() < HU_RANGE[0] or hu.max() > HU_RANGE[1]:
+        raise InputError(f"HU from {hu.min():g} to {hu.max():g} are no CT")
+    whole = slope == int(slope) and intercept == int(intercept)
+    return hu.astype(np.int16) if whole else hu.astype(np.float32)
+
+
+def _padded(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels that stand for no measurement, outside the reconstructed circle.
+
+    The padding value counts in the pixels' own type: scanners write -2000 also as 63536.
+    """
+    fill = value(dataset, "PixelPaddingValue")
+    if not isinstance(fill, int):
+        return np.zeros(pixels.shape, dtype=bool)
+    limit = value(dataset, "PixelPaddingRangeLimit")
+    ends = np.array([fill, limit if isinstance(limit, int) else fill]).astype(pixels.dtype)
+    return (pixels >= ends.min()) & (pixels <= ends.max())
+
+
+def _may_be_tissue(hu: NDArray[np.float64]) -> bool:
+    """Whether padding lies where tissue does, so that the one cannot be told from the other."""
+    return bool(((hu >= TISSUE_HU[0]) & (hu <= TISSUE_HU[1])).any())

@@ -14,11 +14,11 @@ from isohash.dosimetry.drawing import Drawing
 from isohash.dosimetry.drawing import Plane as ContourPlane
 from isohash.dosimetry.structures import Structure
 from isohash.records import Case, Volume
+from isohash.sources.dicom.case_files import CaseFiles
 from isohash.sources.dicom.geometry import Plane
-from isohash.sources.dicom.link import CaseFiles
 from isohash.sources.dicom.scan import Instance
 
-_SETS = ("refers_to", "images", "beams")
+_SETS = ("refers_to", "images", "groups", "beams", "setups")
 
 
 def instance_to_json(instance: Instance) -> dict[str, Any]:

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
+from isohash.sources.dicom.alike import alike
 from isohash.sources.dicom.case import read_files
 from isohash.sources.dicom.elements import quietly, read_dataset
 from isohash.sources.dicom.scan import read_header
 from isohash.sources.dicom.structures import typed_structures
-from isohash.sources.dicom.wire import case_to_message, files_from_json, instance_to_json
+from isohash.sources.dicom.wire import (
+    case_to_message,
+    files_from_json,
+    instance_from_json,
+    instance_to_json,
+)
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.phi import identifying
@@ -41,6 +47,8 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
             return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
         if request["task"] == "identity":
             return {"identity": [_identity(path) for path in request["paths"]]}, []
+        if request["task"] == "alike":
+            return {"alike": _alike(*request["files"])}, []
         with quietly():
             naming = Naming(Aliases(request["aliases"], bytes.fromhex(request["key"])))
             case = read_files(request["name"], files_from_json(request["files"]), naming)
@@ -70,6 +78,11 @@ def _header(path: str, key: str) -> dict[str, Any]:
         return {"error": f"cannot be opened ({error.strerror})"}
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
         return {"error": f"damaged DICOM ({type(error).__name__})"}
+
+
+def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    with quietly():
+        return alike(instance_from_json(a), instance_from_json(b))
 
 
 def _identity(path: str) -> dict[str, Any]:

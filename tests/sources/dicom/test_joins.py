@@ -1,0 +1,252 @@
+"""Files that half-done exports no longer join: what still belongs together is put together."""
+
+import copy
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+import rt_studies as rt
+from dicom_sets import reasons
+from isohash.sources.dicom.link import ELSEWHERE
+from isohash.sources.reading import find, read_case
+
+
+def told(case, *words):
+    return any(all(word in warning for word in words) for warning in case.warnings)
+
+
+def assert_whole(case):
+    assert case.ct is not None
+    assert case.dose.array.max() == pytest.approx(75.75)
+    assert set(case.structures) == {"BODY", "PTV", "Heart"}
+    assert case.prescription_gy == 60
+    assert case.facts["n_fractions"] == 30
+
+
+# Who
+
+
+@pytest.mark.parametrize("blank", [("RD", "RS", "RP"), ("RD",), ("RS", "RP"), ("CT",)])
+def test_objects_without_patient_are_joined_to_the_one_that_their_uids_lead_to(tmp_path, blank):
+    made = rt.write_study(tmp_path)
+    for kind in blank:
+        for k, dataset in enumerate(made["CT"] if kind == "CT" else [made[kind]]):
+            dataset.PatientID = dataset.PatientName = ""
+            rt.save(dataset, tmp_path / (f"CT{k:02d}.dcm" if kind == "CT" else f"{kind}.dcm"))
+    findings = find(tmp_path)
+    assert reasons(findings) == []
+    (found,) = findings.found
+    case = found.read()
+    assert_whole(case)
+    assert told(case, "PatientID is blank in", "joined by their UIDs")
+
+
+def of(patient, made):
+    """Plan, structures and dose of a patient of that name, in the same frame of reference."""
+    rs, rp, rd = (copy.deepcopy(made[kind]) for kind in ("RS", "RP", "RD"))
+    for dataset, name in ((rs, "rs"), (rp, "rp"), (rd, "rd")):
+        dataset.PatientID = dataset.PatientName = patient
+        dataset.SOPInstanceUID = rt.uid(name + patient)
+        dataset.StudyInstanceUID = rt.uid("study" + patient)
+    rp.ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rs.SOPInstanceUID)
+    rd.ReferencedRTPlanSequence = rt.refer("RTPLAN", rp.SOPInstanceUID)
+    return {"RS": rs, "RP": rp, "RD": rd}
+
+
+def test_two_patients_in_the_frame_of_one_phantom_are_two_cases(tmp_path):
+    made = rt.write_study(tmp_path, keep=())
+    for patient in ("QA1", "QA2"):
+        for kind, dataset in of(patient, made).items():
+            rt.save(dataset, tmp_path / f"{kind}_{patient}.dcm")
+    findings = find(tmp_path)
+    assert reasons(findings) == []
+    cases = [found.read() for found in findings.found]
+    assert len({case.patient for case in cases}) == 2
+    for case in cases:
+        assert (len(case.structures), case.prescription_gy) == (3, 60)
+        assert case.dose is not None
+
+
+def test_a_blank_object_that_may_be_of_two_patients_is_of_neither(tmp_path):
+    """Both patients lie in one frame of reference, and nothing nearer joins the structure set."""
+    made = rt.write_study(tmp_path, keep=())
+    for patient in ("QA1", "QA2"):
+        rt.save(of(patient, made)["RD"], tmp_path / f"RD_{patient}.dcm")
+    blank = made["RS"]
+    blank.PatientID = blank.PatientName = ""
+    blank.StudyInstanceUID = rt.uid("elsewhere")
+    rt.save(blank, tmp_path / "RS.dcm")
+    findings = find(tmp_path)
+    assert len(findings.found) == 2
+    assert "RTSTRUCT without PatientID, and its UIDs lead to no one patient" in reasons(findings)
+
+
+def test_a_dose_of_another_patient_than_its_ct_is_still_refused(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RD"].PatientID = "OTHER"
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    assert "the CT of this dose carries another PatientID" in reasons(find(tmp_path))
+
+
+# Which plan
+
+
+def test_the_plan_of_an_older_structure_set_gives_its_prescription(tmp_path):
+    made = rt.write_study(tmp_path, keep=("CT", "RS"))
+    made["RP"].ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("old"))
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    findings = find(tmp_path)
+    assert reasons(findings) == []
+    case = findings.found[0].read()
+    assert (case.prescription_gy, case.facts["n_fractions"]) == (60, 30)
+    assert told(case, "made on a structure set that is not here")
+    assert len(case.structures) == 3
+
+
+def test_two_plans_of_older_structure_sets_are_told_and_none_is_taken(tmp_path):
+    made = rt.write_study(tmp_path, keep=("CT", "RS"))
+    for name in ("one", "two"):
+        plan = copy.deepcopy(made["RP"])
+        plan.SOPInstanceUID = rt.uid(name)
+        plan.ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("old"))
+        rt.save(plan, tmp_path / f"{name}.dcm")
+    case = read_case(tmp_path)
+    assert case.prescription_gy is None
+    assert told(case, "2 plan(s) without dose: none was taken")
+
+
+def test_a_dose_whose_plan_was_made_on_other_structures_says_so(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RP"].ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("old"))
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    case = read_case(tmp_path)
+    assert_whole(case)
+    assert told(case, "made on another structure set")
+
+
+@pytest.mark.parametrize("with_ct", [True, False])
+def test_a_dose_that_names_no_plan_beside_the_only_plan_is_its_dose(tmp_path, with_ct):
+    made = rt.write_study(tmp_path, keep=("CT", "RS", "RP", "RD") if with_ct else ("RS", "RP"))
+    del made["RD"].ReferencedRTPlanSequence
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    findings = find(tmp_path)
+    assert reasons(findings) == []
+    case = findings.found[0].read()
+    assert (case.prescription_gy, case.facts["n_fractions"]) == (60, 30)
+    assert told(case, "the dose names no plan")
+
+
+def test_a_dose_that_names_a_plan_which_is_not_here_says_so(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RD"].ReferencedRTPlanSequence = rt.refer("RTPLAN", rt.uid("another"))
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    findings = find(tmp_path)
+    assert reasons(findings) == ["RTPLAN that belongs to no CT or dose found here"]
+    assert told(findings.found[0].read(), "the plan that the dose names is not here")
+
+
+def test_two_equal_doses_without_plans_are_one_case(tmp_path):
+    rt.write_study(tmp_path, keep=("CT", "RS"))
+    for name in ("one", "two"):
+        rt.save(rt.dose(name, of_plan=None), tmp_path / f"{name}.dcm")
+    findings = find(tmp_path)
+    assert reasons(findings) == ["the same dose as one.dcm, exported again"]
+    assert len(findings.found) == 1
+
+
+def test_a_dose_in_another_frame_leaves_a_note_on_the_case_of_the_ct(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RD"].FrameOfReferenceUID = rt.uid("another frame")
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    cases = [found.read() for found in find(tmp_path).found]
+    (of_ct,) = (case for case in cases if case.ct is not None)
+    assert of_ct.dose is None
+    assert ELSEWHERE in of_ct.warnings
+
+
+# How the bytes are written
+
+
+SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_files_without_transfer_syntax(tmp_path, implicit):
+    made = rt.write_study(tmp_path)
+    for k, dataset in enumerate([*made["CT"], made["RS"], made["RP"], made["RD"]]):
+        path = tmp_path / (f"CT{k:02d}.dcm" if k < 20 else f"{dataset.Modality[:2]}{k}.dcm")
+        dataset.preamble = bytes(128)
+        dataset.file_meta.TransferSyntaxUID = SYNTAXES[implicit]
+        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+        data = path.read_bytes()
+        at = data.index(b"\x02\x00\x10\x00UI")
+        end = at + 8 + int.from_bytes(data[at + 6 : at + 8], "little")
+        path.write_bytes(data[:at] + data[end:])
+    for kind in ("RS", "RP", "RD"):
+        (tmp_path / f"{kind}.dcm").unlink()
+    assert "TransferSyntaxUID" not in pydicom.dcmread(tmp_path / "CT03.dcm").file_meta
+    assert_whole(read_case(tmp_path))
+
+
+# HU
+
+
+@pytest.mark.parametrize(("fill", "intercept"), [(0, 0), (5, 0), (1024, -1024), (40, 0)])
+def test_padding_that_is_a_hu_of_tissue_leaves_the_body_what_it_is(tmp_path, fill, intercept):
+    """Water of the value that the header calls padding: with an intercept of 0 that is often 0."""
+    rt.write_study(tmp_path)
+    for path in tmp_path.glob("CT*"):
+        dataset = pydicom.dcmread(path)
+        stored = dataset.pixel_array.astype(int) - intercept
+        dataset.PixelData = stored.astype("<i2").tobytes()
+        dataset.RescaleIntercept = intercept
+        dataset.add_new("PixelPaddingValue", "SS", fill)
+        dataset.save_as(path)
+    case = read_case(tmp_path)
+    middle = case.ct.array[:, 32, 32]
+    np.testing.assert_array_equal(middle, np.arange(20))
+    assert told(case, "PixelPaddingValue") == (0 <= fill + intercept < 20)
+
+
+def test_padding_that_no_tissue_has_is_air(tmp_path):
+    rt.write_study(tmp_path)
+    for path in tmp_path.glob("CT*"):
+        dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array.copy()
+        pixels[:4] = -2000
+        dataset.PixelData = pixels.tobytes()
+        dataset.add_new("PixelPaddingValue", "SS", -2000)
+        dataset.save_as(path)
+    case = read_case(tmp_path)
+    assert (case.ct.array[:, :4] == -1024).all()
+    assert case.warnings == ()
+
+
+# A dose with noise about zero
+
+
+def signed(dataset, gy):
+    """The dose with a few voxels of `gy` below zero."""
+    values = dataset.pixel_array.astype(np.int64)
+    values[0, 0, :5] = round(gy / dataset.DoseGridScaling)
+    dataset.PixelRepresentation = 1
+    dataset.PixelData = values.astype("<i4").tobytes()
+    return dataset
+
+
+def test_a_few_slightly_negative_voxels_count_as_none(tmp_path):
+    rt.write_study(tmp_path)
+    signed(pydicom.dcmread(tmp_path / "RD.dcm"), -0.003).save_as(tmp_path / "RD.dcm")
+    case = read_case(tmp_path)
+    assert case.dose.array.min() == 0
+    assert told(case, "slightly negative (to -0.0030 Gy)")
+
+
+def test_a_negative_dose_is_refused_and_its_ct_stays_a_case(tmp_path):
+    rt.write_study(tmp_path)
+    signed(pydicom.dcmread(tmp_path / "RD.dcm"), -3.0).save_as(tmp_path / "RD.dcm")
+    case = read_case(tmp_path)
+    assert case.dose is None
+    assert told(case, "dose is negative (-3.000 Gy)")

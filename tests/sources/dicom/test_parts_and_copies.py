@@ -1,0 +1,311 @@
+"""Doses that are parts, brachytherapy, copies, files cut short: nothing silently wrong or lost."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import rt_studies as rt
+from dicom_sets import reasons
+from isohash.errors import InputError
+from isohash.sources.dicom.whole import cut_short
+from isohash.sources.reading import find, read_case
+
+
+def told(case, *words):
+    return any(all(word in warning for word in words) for warning in case.warnings)
+
+
+def assert_dose_is_incomplete(case, *words):
+    assert case.dose is None
+    assert case.ct is not None
+    assert len(case.structures) == 3
+    assert told(case, "the dose beside this CT cannot be used", *words)
+
+
+# Parts of a plan
+
+
+def groups(*fractions):
+    """Fraction groups of two beams each."""
+    return rt.Sequence(
+        rt.fraction_group(n + 1, planned, (2 * n + 1, 2 * n + 2), 1.0)
+        for n, planned in enumerate(fractions)
+    )
+
+
+def of_groups(dose, *numbers):
+    dose.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence = rt.Sequence(
+        rt.item(ReferencedFractionGroupNumber=number) for number in numbers
+    )
+    return dose
+
+
+@pytest.fixture
+def three_groups(tmp_path):
+    """CT, structures and a plan of 25, 7 and 3 fractions; doses are added by the test."""
+    made = rt.write_study(tmp_path, keep=("CT", "RS"))
+    made["RP"].FractionGroupSequence = groups(25, 7, 3)
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    return tmp_path
+
+
+def save_dose(folder, name, gy, summation, *numbers):
+    dose = rt.dose(name, lambda x, y, z: gy + 0 * x, summation=summation)
+    rt.save(of_groups(dose, *numbers) if numbers else dose, folder / f"{name}.dcm")
+
+
+def test_a_dose_of_one_of_three_fraction_groups_is_incomplete(three_groups):
+    save_dose(three_groups, "first", 50, "FRACTION", 1)
+    case = read_case(three_groups)
+    assert_dose_is_incomplete(case, "fraction group 2, 3 is missing")
+    assert (case.prescription_gy, case.facts["n_fractions"]) == (60, 35)
+
+
+def test_doses_of_all_fraction_groups_are_added(three_groups):
+    for number, gy in ((1, 50), (2, 14), (3, 6)):
+        save_dose(three_groups, f"group{number}", gy, "FRACTION", number)
+    case = read_case(three_groups)
+    np.testing.assert_allclose(case.dose.array, 70, rtol=1e-5)
+    assert case.warnings == ("dose is the sum of 3 FRACTION dose(s)",)
+
+
+def test_fraction_doses_that_name_no_group_must_be_as_many_as_there_are(three_groups):
+    save_dose(three_groups, "one", 50, "FRACTION")
+    assert_dose_is_incomplete(read_case(three_groups), "1 FRACTION dose(s)", "of a plan of 3")
+    save_dose(three_groups, "two", 14, "FRACTION")
+    save_dose(three_groups, "three", 6, "FRACTION")
+    case = read_case(three_groups)
+    np.testing.assert_allclose(case.dose.array, 70, rtol=1e-5)
+    assert told(case, "name no fraction group")
+
+
+@pytest.mark.parametrize("n", [1, 5, 6, 7])
+def test_beam_doses_that_name_no_beam_must_be_as_many_as_there_are(three_groups, n):
+    for number in range(n):
+        save_dose(three_groups, f"beam{number}", 10 + number, "BEAM")
+    case = read_case(three_groups)
+    if n == 6:
+        np.testing.assert_allclose(case.dose.array, 75, rtol=1e-5)
+        assert told(case, "name no beam")
+    else:
+        assert_dose_is_incomplete(case, f"{n} BEAM dose(s)", "of a plan of 6")
+
+
+def test_a_plan_dose_that_names_one_group_of_three_is_told(three_groups):
+    save_dose(three_groups, "plan", 60, "PLAN", 2)
+    assert told(read_case(three_groups), "names fraction group 2 of 3 only")
+
+
+# Brachytherapy
+
+
+def brachy_plan(made, one_gy=5.0, fractions=5, target=None, at=(20.0, 0.0, 0.0)):
+    plan = made["RP"]
+    del plan.BeamSequence, plan.DoseReferenceSequence
+    reference = rt.item(
+        DoseReferenceNumber=1,
+        DoseReferenceStructureType="COORDINATES",
+        DoseReferenceType="TARGET" if target else "UNSPECIFIED",
+        TargetPrescriptionDose=target or one_gy,
+    )
+    if at is not None:
+        reference.DoseReferencePointCoordinates = list(at)
+    plan.DoseReferenceSequence = rt.items(reference)
+    setup = rt.item(ReferencedBrachyApplicationSetupNumber=1, BrachyApplicationSetupDose=one_gy)
+    plan.FractionGroupSequence = rt.items(
+        rt.item(
+            FractionGroupNumber=1,
+            NumberOfFractionsPlanned=fractions,
+            NumberOfBeams=0,
+            NumberOfBrachyApplicationSetups=1,
+            ReferencedBrachyApplicationSetupSequence=rt.items(setup),
+        )
+    )
+    plan.ApplicationSetupSequence = rt.items(
+        rt.item(ApplicationSetupType="VAGINAL_CYLINDER", ApplicationSetupNumber=1)
+    )
+    return plan
+
+
+def around_a_source(gy):
+    """Gy at 20 mm from the z axis, falling off as r^-1.5."""
+    return lambda x, y, z: np.clip(gy * (20 / np.maximum(2, np.hypot(x, y))) ** 1.5, 0, 800)
+
+
+def brachy(folder, gy, summation="PLAN", **plan):
+    made = rt.write_study(folder, gy=around_a_source(gy), summation=summation)
+    rt.save(brachy_plan(made, **plan), folder / "RP.dcm")
+    return read_case(folder)
+
+
+@pytest.mark.parametrize("target", [None, 5.0, 25.0])
+def test_a_brachy_dose_of_one_fraction_is_told(tmp_path, target):
+    """Whatever the plan states at its reference point: the dose of one fraction or of all."""
+    case = brachy(tmp_path, gy=5.0, target=target)
+    assert case.prescription_gy == 25
+    assert told(case, "it seems to be the dose of one of 5 fractions")
+    assert case.facts["dose_fractions"] == 1
+
+
+def test_a_brachy_dose_of_all_fractions_is_not(tmp_path):
+    case = brachy(tmp_path, gy=25.0, target=25.0)
+    assert case.warnings == ()
+    assert "dose_fractions" not in case.facts
+
+
+def test_a_brachy_dose_that_nothing_tells_is_told_as_such(tmp_path):
+    case = brachy(tmp_path, gy=5.0, at=None)
+    assert told(case, "whether the dose is that of one of 5 fractions or of all is not said")
+    between = brachy(tmp_path / "between", gy=12.0)
+    assert told(between, "the dose is 12", "5 Gy a fraction of 5")
+
+
+def test_a_dose_of_summation_type_brachy_is_read(tmp_path):
+    case = brachy(tmp_path, gy=25.0, summation="BRACHY")
+    assert case.dose is not None
+    assert case.facts["dose_of"] == "BRACHY"
+    external = rt.write_study(tmp_path / "external", summation="BRACHY")
+    assert external
+    assert read_case(tmp_path / "external").dose.array.max() == pytest.approx(75.75)
+
+
+def test_seeds_of_thousands_of_gy_are_read_with_a_warning(tmp_path):
+    def implant(x, y, z):
+        return np.clip(145 * (20 / np.maximum(1, np.hypot(x, y))) ** 1.2, 0, None)
+
+    rt.write_study(tmp_path, prescribed=145.0, fractions=1, gy=implant)
+    case = read_case(tmp_path)
+    assert case.dose.array.max() > 3000
+    assert told(case, "dose reaches 3483 Gy, as at sources")
+    part = next(iter(case.structures.values()))
+    assert part.volume_cc > 1
+
+
+@pytest.mark.parametrize("prescribed", [60.0, None])
+def test_a_target_of_thousands_of_gy_is_a_wrong_scaling(tmp_path, prescribed):
+    def in_cgy(x, y, z):
+        return 6000 / (1 + np.exp((np.hypot(x, y) - 20) / 3))
+
+    rt.write_study(tmp_path, prescribed=prescribed, gy=in_cgy, scaling=1e-2)
+    assert_dose_is_incomplete(read_case(tmp_path), "check DoseGridScaling")
+
+
+# Twice, and cut short
+
+
+def test_every_slice_twice_counts_once(tmp_path):
+    """Without references to images; of copies that structures name, those stay."""
+    made = rt.write_study(tmp_path)
+    for k, one in enumerate(made["CT"]):
+        again = copy.deepcopy(one)
+        again.SOPInstanceUID = rt.uid(f"copy{k}")
+        rt.save(again, tmp_path / f"A_copy{k:02d}.dcm")
+    series = made["RS"].ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    del series.RTReferencedSeriesSequence[0].ContourImageSequence
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    findings = find(tmp_path)
+    assert sum("with equal pixels" in reason for reason in reasons(findings)) == 20
+    case = findings.found[0].read()
+    assert case.ct.array.shape == (20, 64, 64)
+    assert case.structures["PTV"].volume_cc == pytest.approx(rt.PTV_CC, rel=2e-3)
+    assert told(case, "20 image(s)", "equal pixels")
+
+
+def test_a_ct_exported_twice_as_two_series_is_one(tmp_path):
+    made = rt.write_study(tmp_path, keep=("CT", "RP", "RD"))
+    for k, one in enumerate(made["CT"]):
+        again = copy.deepcopy(one)
+        again.SOPInstanceUID, again.SeriesInstanceUID = rt.uid(f"copy{k}"), rt.uid("copies")
+        rt.save(again, tmp_path / f"copy{k:02d}.dcm")
+    case = read_case(tmp_path)
+    assert case.dose is not None
+    assert told(case, "2 times with equal pixels")
+
+
+@pytest.mark.parametrize("what", ["values", "grid"])
+def test_another_dose_under_the_same_uid_is_told(tmp_path, what):
+    rt.write_study(tmp_path)
+    other = {"gy": lambda x, y, z: 50 + 0 * x} if what == "values" else {
+        "grid": (rt.X0, rt.Y0, rt.Z0, rt.PX, rt.DZ, rt.NX, rt.NY, rt.NZ - 2)
+    }  # fmt: skip
+    rt.save(rt.dose(**other), tmp_path / "other.dcm")
+    findings = find(tmp_path)
+    assert any("has the SOPInstanceUID of, but differs from" in r for r in reasons(findings))
+    assert told(findings.found[0].read(), "SOPInstanceUID of the dose", "holds something else")
+
+
+def test_copies_of_any_kind_change_nothing(tmp_path):
+    made = rt.write_study(tmp_path)
+    for kind in ("RS", "RP", "RD"):
+        rt.save(made[kind], tmp_path / f"A_copy_{kind}.dcm")
+    findings = find(tmp_path)
+    assert all("a copy of" in reason for reason in reasons(findings))
+    assert findings.found[0].read().warnings == ()
+
+
+@pytest.fixture
+def cut(tmp_path):
+    """Writes the first part of a file under a name that sorts first."""
+    rt.write_study(tmp_path)
+
+    def write(name, share):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / "A_cut.dcm").write_bytes(whole[: int(share * len(whole))])
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
+@pytest.mark.parametrize("name", ["RS.dcm", "CT07.dcm", "RD.dcm", "RP.dcm"])
+def test_a_file_cut_short_beside_its_original_changes_nothing(cut, name, share):
+    folder = cut(name, share)
+    findings = find(folder)
+    (reason,) = reasons(findings)
+    assert "cut short" in reason
+    case = findings.found[0].read()
+    assert set(case.structures) == {"BODY", "PTV", "Heart"}
+    assert case.warnings == ()
+    assert (case.dose.array.max(), case.prescription_gy) == (pytest.approx(75.75), 60)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("RS.dcm", "1 structure set(s) beside it left out: cut short"),
+        ("RD.dcm", "the dose beside this CT cannot be used: cut short"),
+        ("RP.dcm", "1 plan(s) beside it left out: cut short"),
+        ("CT19.dcm", "1 image(s) beside it left out: cut short"),
+    ],
+)
+def test_a_lone_file_cut_short_is_never_used_as_if_whole(cut, name, said):
+    folder = cut(name, 0.75)
+    (folder / name).unlink()
+    findings = find(folder)
+    assert any(reason.startswith("cut short") for reason in reasons(findings))
+    case = findings.found[0].read()
+    assert any(warning.startswith(said) for warning in case.warnings)
+    if name == "RS.dcm":
+        assert case.structures == {}
+
+
+def test_a_slice_cut_short_within_the_volume_refuses_the_series(cut):
+    folder = cut("CT07.dcm", 0.7)
+    (folder / "CT07.dcm").unlink()
+    with pytest.raises(InputError, match=r"cut short|missing or uneven"):
+        find(folder)
+
+
+@pytest.mark.parametrize("name", ["RS.dcm", "CT07.dcm", "RD.dcm", "RP.dcm"])
+def test_whole_files_are_whole_and_their_beginnings_are_not(tmp_path, rng, name):
+    rt.write_study(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    assert cut_short(tmp_path / name) == ""
+    (tmp_path / "padded").write_bytes(whole + bytes(6))
+    assert cut_short(tmp_path / "padded") == ""
+    missed = 0
+    for length in rng.integers(200, len(whole), 60):
+        (tmp_path / "part").write_bytes(whole[:length])
+        missed += not cut_short(tmp_path / "part")
+    assert missed <= 3  # a cut just between two elements cannot be told
