@@ -118,40 +118,37 @@ def test_a_mask_equals_cases_without_the_rest(problem: Problem) -> None:
     )
 
 
-def least_of_all(queries: Codes, database: Codes, start: np.ndarray) -> np.ndarray:
+def least_of(whole: np.ndarray, start: np.ndarray) -> np.ndarray:
     """The least distances by way of the whole matrix."""
-    whole = distances(queries, database)
     parts = [whole[:, a:b] for a, b in itertools.pairwise(start)]
     return np.stack([part.min(axis=1, initial=NO_DISTANCE) for part in parts], axis=1)
 
 
-@pytest.mark.parametrize("n_cases", [1, 2, 37, 5000])
 @pytest.mark.parametrize("n_queries", [1, 3, 70])
 def test_cases_of_every_size_across_the_borders_of_blocks(
-    rng: np.random.Generator, level: str, n_cases: int, n_queries: int
+    rng: np.random.Generator, level: str, n_queries: int
 ) -> None:
     database, queries = random_codes(rng, 4500, 256), random_codes(rng, n_queries, 256)
-    start = starts_of(rng, 4500, n_cases)
-    for threads in (1, 2):
-        np.testing.assert_array_equal(
-            least_per_case(queries, database, start, threads=threads),
-            least_of_all(queries, database, start),
-        )
+    whole = distances(queries, database)
+    for n_cases in (1, 2, 37, 5000):
+        start = starts_of(rng, 4500, n_cases)
+        least = least_per_case(queries, database, start)
+        np.testing.assert_array_equal(least, least_of(whole, start))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
-@pytest.mark.parametrize("n_queries", [1, 5, 33])
-@pytest.mark.parametrize("n_cases", [1, 3, 200])
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("n_queries", [1, 33])
 def test_threads_change_nothing(
-    rng: np.random.Generator, level: str, threads: int, n_queries: int, n_cases: int
+    rng: np.random.Generator, level: str, threads: int, n_queries: int
 ) -> None:
     # Long codes, so that there is enough work for the threads to be used.
     database = tied_codes(rng, 7001, 8192, 2, "hamming")
-    queries, start = random_codes(rng, n_queries, 8192), starts_of(rng, 7001, n_cases)
-    np.testing.assert_array_equal(
-        least_per_case(queries, database, start, threads=threads),
-        least_of_all(queries, database, start),
-    )
+    queries = random_codes(rng, n_queries, 8192)
+    whole = distances(queries, database)
+    for n_cases in (1, 3, 200):
+        start = starts_of(rng, 7001, n_cases)
+        least = least_per_case(queries, database, start, threads=threads)
+        np.testing.assert_array_equal(least, least_of(whole, start))
 
 
 @pytest.mark.parametrize("kind", KINDS)
