@@ -145,8 +145,7 @@ def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices
     """The slices of a case that show a body or a dose above `min_dose_gy`.
 
     Without CT the slices are those with such a dose, and the grid is centred on it. Raises
-    InputError for oblique axes, for CT and dose on different grids, for non-finite values, and
-    where no slice is left.
+    InputError for oblique axes, for CT and dose on different grids, and for non-finite values.
     """
     settings = settings or SliceSettings()
     if case.ct is None and case.dose is None:
@@ -158,6 +157,19 @@ def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices
         return _slices(ct, dose, settings)
     except InputError as error:
         raise InputError(f"case {case.id}: {error}") from error
+
+
+def nothing_shown(case: Case, settings: SliceSettings) -> str:
+    """Why a case has no slice, and what to do about it."""
+    parts = [] if case.ct is None else ["its CT shows no body"]
+    if case.dose is not None:
+        gy = float(case.dose.array.max())
+        parts.append(f"its dose nowhere exceeds {settings.min_dose_gy:g} Gy (it reaches {gy:.3g})")
+    step = "add its CT" if case.ct is None else "check its HU"
+    return (
+        f"case {case.id} has no slice to compare: {' and '.join(parts)}; {step}, or build an "
+        "archive in Python with slices=SliceSettings(min_dose_gy=...)"
+    )
 
 
 def encoder_input(view: CaseSlices, kind: ImageKind) -> NDArray[np.float32]:
@@ -201,8 +213,6 @@ def _slices(ct: Canonical | None, dose: Canonical | None, settings: SliceSetting
         has_dose = _max_cgy(dose.array) > np.rint(100.0 * settings.min_dose_gy)
     body, step = _dosed(grid, settings) if ct is None else body_of(ct, settings.body_hu)
     rows = np.flatnonzero(body.any(axis=(1, 2)) | has_dose)
-    if not len(rows):
-        raise InputError(_nothing_shown(ct, dose, settings))
     square = settings.around(centre_mm(body, step, grid))
     return CaseSlices(
         settings=settings,
@@ -212,19 +222,6 @@ def _slices(ct: Canonical | None, dose: Canonical | None, settings: SliceSetting
         hu=None if ct is None else _as_hu(resampled(ct, rows, square, AIR_HU)),
         dose_cgy=None if dose is None else _as_cgy(resampled(dose, rows, square, 0.0)),
         corner_mm=square.corner_mm,
-    )
-
-
-def _nothing_shown(ct: Canonical | None, dose: Canonical | None, settings: SliceSettings) -> str:
-    """Why a case has no slice to compare, and what to do about it."""
-    parts = [] if ct is None else ["its CT shows no body"]
-    if dose is not None:
-        gy = 0.01 * _max_cgy(dose.array).max()
-        parts.append(f"its dose nowhere exceeds {settings.min_dose_gy:g} Gy (it reaches {gy:.3g})")
-    step = "add its CT" if ct is None else "check its HU"
-    return (
-        f"no slice to compare: {' and '.join(parts)}; {step}, or build an archive in Python with "
-        "slices=SliceSettings(min_dose_gy=...)"
     )
 
 

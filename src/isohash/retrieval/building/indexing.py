@@ -34,6 +34,7 @@ from isohash.retrieval.building.sampling import (
     Reading,
     Shares,
     SliceSample,
+    check_shown,
     held_out_embeddings,
     item_of,
     sample_slices,
@@ -223,7 +224,9 @@ def _coded_ahead(
 def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
-        return entry_of(pipeline.code(item_of(found, pipeline.kind)), embeddings=embeddings)
+        coded = pipeline.code(item_of(found, pipeline.kind))
+        check_shown(coded.item, coded.samples, pipeline.slices)
+        return entry_of(coded, embeddings=embeddings)
     except InputError as error:
         return error
 

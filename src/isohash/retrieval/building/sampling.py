@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.measures import Measured, measure
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slices import SliceSettings, nothing_shown
 from isohash.features.encoders.encoders import Encoder
 from isohash.features.kinds import Kind, Samples
 from isohash.progress import Progress, tell
@@ -55,6 +55,12 @@ def item_of(found: Found, kind: Kind) -> Any:
     return item if item.id == found.key else replace(item, id=found.key)
 
 
+def check_shown(item: Any, samples: Samples, settings: SliceSettings) -> None:
+    """Refuse a case of which no slice can be compared: it would count as indexed and be nothing."""
+    if isinstance(item, Case) and not len(samples.slice_index):
+        raise InputError(nothing_shown(item, settings))
+
+
 class Reading:
     """The items that can be used, one after the other in `order`; iterate to go on reading.
 
@@ -79,6 +85,7 @@ class Reading:
             try:
                 item = item_of(found[at], self.kind)
                 samples = self.kind.cut(item, settings)
+                check_shown(item, samples, settings)
             except InputError as error:
                 self.reasons.append(str(error))
                 continue

@@ -22,6 +22,7 @@ from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 # Weight of CT against dose in a joint query: the most that costs no agreement with plans on the
 # training patients (docs/validity.md).
 DEFAULT_ALPHA = 0.25
+COUNTS = "none, or none that counts: a body, a dose above 5 Gy"
 NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
 
 
@@ -56,7 +57,7 @@ class ImagesWay:
         """A query without any of the archive's views cannot be asked so."""
         if any(view in self.models for view in self.own):
             return None
-        return f"case {self.query} has no {' and no '.join(self.models)} to compare"
+        return f"case {self.query} has no {' and no '.join(self.models)} to compare ({COUNTS})"
 
     def missed(self) -> str | None:
         """Nobody need be told that images did not answer."""
@@ -71,7 +72,7 @@ class ImagesWay:
             if view not in self.models:
                 return f"the archive has no {view} codes; it can be asked by {self._others()}"
             if view not in self.own:
-                return f"case {self.query} has no {view} to compare; use another --by"
+                return f"case {self.query} has no {view} to compare ({COUNTS}); use another --by"
         if request.alpha is not None and request.by not in (None, "joint"):
             return f"--alpha {request.alpha} means nothing for a query by {request.by} alone"
         understood = ["weights", "level", "rerank"]
