@@ -102,3 +102,17 @@ def test_no_table_in_the_repository_is_long() -> None:
     assert len(tables) > 20
     long = [p.name for p in tables if p.exists() and len(p.read_text().splitlines()) > TABLE_LINES]
     assert long == []
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    card = ROOT / "src" / "isohash" / "features" / "encoders" / "weights" / "README.md"
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), card]
+    places = (ROOT, ROOT / "src" / "isohash", ROOT / "native")
+    named = {
+        (page.name, name)
+        for page in pages
+        if page.name != "CHANGELOG.md"
+        for name in re.findall(r"`([\w/.-]+\.(?:py|cpp|hpp|h))\b", page.read_text())
+    }
+    assert len(named) > 15
+    assert [one for one in named if not any((place / one[1]).exists() for place in places)] == []

@@ -304,7 +304,7 @@ def test_dice_is_evaluated_from_the_command_line(isohash, tmp_path: Path) -> Non
             write_openkbp(phantom(number % 2, number), tmp_path / part / f"pt_{number + 1}.npz")
     outcome = isohash(
         "evaluate", "dice", tmp_path / "train", tmp_path / "validation", "--out", tmp_path / "out",
-        "--encoder", "pca", "--bits", 64, "--bits", 2048, "--n-database", 40, "--n-queries", 10,
+        "--encoder", "pca", "--bits", 64, "--bits", 512, "--n-database", 40, "--n-queries", 10,
         "-k", 5, "--json",
     )  # fmt: skip
     assert outcome.status == 0, outcome.err
@@ -312,8 +312,8 @@ def test_dice_is_evaluated_from_the_command_line(isohash, tmp_path: Path) -> Non
     scores = {(r["view"], r["family"], r["bits"]): r["dice"] for r in rows}
     assert {family for _, family, _ in scores} >= {"default", "threshold 0", "random threshold"}
     for view, family, bits in scores:
-        assert scores[view, family, 64] <= scores[view, family, 2048] + 0.1
-        assert scores[view, family, 2048] > 5 / 40  # chance
+        assert scores[view, family, 64] <= scores[view, family, 512] + 0.1
+        assert scores[view, family, 512] > 5 / 40  # chance
         assert scores[view, "default", bits] >= scores[view, family, bits]
     assert {f.name for f in (tmp_path / "out").iterdir()} == {"dice.csv", "dice.json", "dice.png"}
 

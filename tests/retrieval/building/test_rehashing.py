@@ -16,12 +16,18 @@ from isohash.retrieval.building.rehashing import rehash, train_kernel
 from isohash.retrieval.engine import Archive
 
 
-@pytest.fixture
-def learned(archive_path: Path, tmp_path: Path) -> Path:
-    copy = Path(shutil.copytree(archive_path, tmp_path / "A"))
+@pytest.fixture(scope="module")
+def trained(archive_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with learned kernels that tests copy."""
+    copy = Path(shutil.copytree(archive_path, tmp_path_factory.mktemp("trained") / "A"))
     rows = train_kernel(copy, n_particles=20)
     assert {row["view"] for row in rows} == {"ct", "dose"}
     return copy
+
+
+@pytest.fixture
+def learned(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "A"))
 
 
 def distances(path: Path) -> dict[str, list[float]]:
