@@ -93,7 +93,7 @@ def phantoms(seed: int, families: int = FAMILIES, per_family: int = PER_FAMILY) 
         tuple(
             Found(
                 key=_name(family, member),
-                fingerprint=f"phantom-{seed}-{family}-{member}",
+                state=f"phantom-{seed}-{family}-{member}",
                 path=_name(family, member),
                 reader=_reader(family, member, seed),
             )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 
 from isohash.archive import catalogue, compaction, files, folder
 from isohash.archive.segments import CONTENT, Draft, Pieces, Segment, lay_out, write_segment
-from isohash.archive.state import Change, LogEntry, State, news, open_segment, segment_path
+from isohash.archive.state import Change, LogEntry, Record, State, news, open_segment, segment_path
 from isohash.archive.writer import Writer
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -181,13 +181,19 @@ class Log:
             self.recipe = folder.read_recipe(self.path)
             writer.follow_recipe(folder.dump(self.recipe))
 
-    def compact(self, progress: Progress | None = None) -> None:
-        """Merge all segments into one and remove them, unless a reader needs them."""
-        if not compaction.is_compact(self.state):
-            sequence = self.state.sequence + 1
+    def compact(
+        self, progress: Progress | None = None, changed: Mapping[str, Record] | None = None
+    ) -> None:
+        """Merge all segments into one and remove them, unless a reader needs them.
+
+        With `changed` records of some cases stand in place of what they are, in one step.
+        """
+        if changed or not compaction.is_compact(self.state):
+            state = self.state
+            state = State(state.sequence, {**state.cases, **(changed or {})}, state.segments)
             with refusals(self.path):
                 change = compaction.write_compacted(
-                    self.path, self.state, sequence, self.segment, progress
+                    self.path, state, state.sequence + 1, self.segment, progress
                 )
             self.commit(change)
             self._open.clear()

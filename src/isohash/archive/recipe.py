@@ -39,6 +39,7 @@ class IndexSettings:
     fit_slices: int = FIT_SLICES
     fit_cases: int = FIT_CASES
     aliases: Mapping[str, str] = field(default_factory=dict)  # the user's names of structures
+    pseudonymous_ids: bool = False  # in place of names of files and rows that serve as ids
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; of an encoder of one's own its name, for paths belong to a machine."""

@@ -250,6 +250,22 @@ class CaseStore:
         with self._log.writing() as log:
             log.compact(progress)
 
+    def rewrite(
+        self, changes: Mapping[str, tuple[Mapping[str, Any], str]], progress: Progress | None = None
+    ) -> None:
+        """Give cases other metadata and fingerprints, all at once; their arrays stay.
+
+        Compacts, so that what is replaced leaves the disk (once no reader holds it). Durable when
+        it returns, and all or nothing if it does not.
+        """
+        with self._log.writing() as log:
+            changed = {}
+            for case_id, (metadata, fingerprint) in changes.items():
+                meta = folder.dump(folder.normalised(dict(metadata), f"metadata of {case_id!r}"))
+                record = self._record(case_id)
+                changed[case_id] = record._replace(metadata=meta, fingerprint=fingerprint)
+            log.compact(progress, changed)
+
     # -- integrity -------------------------------------------------------------------------------
 
     def verify(self, progress: Progress | None = None) -> Report:

@@ -235,6 +235,7 @@ def _connect_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA secure_delete=ON")  # what is replaced may have held identity
     except BaseException:
         connection.close()
         raise

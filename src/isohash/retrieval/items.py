@@ -174,17 +174,17 @@ class Items:
         from isohash.retrieval.naming import naming_of  # not needed to ask with a stored item
         from isohash.sources.reading import find, sole_case
 
-        naming, kind = naming_of(self.recipe.settings.aliases), self.pipeline.kind
+        naming, kind = naming_of(self.recipe.settings), self.pipeline.kind
         if not isinstance(item, str | Path):
             return naming.let_out(item) if isinstance(item, Case) else item
         if not Path(item).exists():
             raise InputError(f"{item} is neither a path nor the id of a case in this archive")
-        findings = find(item, naming=naming)
+        findings = find(item, naming=naming).named_by(naming)
         if findings.holds != kind.name:
             raise InputError(
                 f"{item} holds {findings.holds}, this archive {kind.name}; ask with one of those"
             )
-        case = naming.let_out(sole_case(findings, item))
+        case = replace(naming.let_out(sole_case(findings, item)), id=findings.found[0].key)
         if findings.key and findings.key != self.recipe.get("key", findings.key):
             case = replace(case, warnings=(*case.warnings, OTHER_KEY))
         return case

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from isohash.archive.recipe import IndexSettings
 from isohash.dosimetry.names import match_names
 from isohash.sources.found import Findings
 from isohash.sources.identity.aliases import Aliases
+from isohash.sources.identity.file_names import suspicious
 from isohash.sources.identity.naming import Kind, Naming, kind_in
 
 MANY = 5  # cases of one patient in one run that are worth a note
@@ -35,20 +37,24 @@ class Unmapped:
     typed: str = field(repr=False)
 
 
-def naming_of(aliases: Mapping[str, str]) -> Naming:
-    """How structures are named with an archive's table."""
-    return Naming(Aliases.of(aliases))
+def naming_of(settings: IndexSettings) -> Naming:
+    """How structures, and perhaps files, are named in an archive."""
+    return Naming(Aliases.of(settings.aliases), pseudonymous_ids=settings.pseudonymous_ids)
 
 
-def known_as(findings: Findings, aliases: Mapping[str, str]) -> tuple[Findings, Naming]:
-    """The same cases, to be read under the names of the table; and where unknown ones are noted."""
-    naming = naming_of(aliases)
-    text = json.dumps(sorted(naming.aliases.table.items())).encode()
-    stamp = f"-{hashlib.blake2b(text, digest_size=8).hexdigest()}" if aliases else ""
-    found = tuple(
-        replace(one, fingerprint=one.fingerprint + stamp, naming=naming) for one in findings.found
-    )
+def known_as(findings: Findings, settings: IndexSettings) -> tuple[Findings, Naming]:
+    """The same cases, to be read under an archive's names; and where unknown ones are noted."""
+    naming = naming_of(settings)
+    stamp = stamp_of(naming.aliases)
+    findings = findings.named_by(naming)
+    found = tuple(replace(one, state=one.state + stamp) for one in findings.found)
     return replace(findings, found=found), naming
+
+
+def stamp_of(aliases: Aliases) -> str:
+    """What the table adds to the state of a case's files: after an edit they are read anew."""
+    text = json.dumps(sorted(aliases.table.items())).encode()
+    return f"-{hashlib.blake2b(text, digest_size=8).hexdigest()}" if aliases.table else ""
 
 
 def unmapped(naming: Naming) -> tuple[Unmapped, ...]:
@@ -59,6 +65,17 @@ def unmapped(naming: Naming) -> tuple[Unmapped, ...]:
     near = match_names(counts).suggestions
     rows = [Unmapped(kinds[typed], n, near.get(typed, ()), typed) for typed, n in counts.items()]
     return tuple(sorted(rows, key=lambda row: (-row.n_cases, row.typed)))
+
+
+def identity_notes(ids: Iterable[str]) -> list[str]:
+    """That ids, which names of files and rows serve as, look like a person's."""
+    n = len(suspicious(ids))
+    if not n:
+        return []
+    return [
+        f"{n} id(s) look like a person's name, number or date: names of files and rows serve as "
+        "ids and are kept; index into a new folder with --pseudonymous-ids to replace them"
+    ]
 
 
 def patient_notes(facts: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     fit_slices: int
     fit_cases: int
     aliases: Mapping[str, str]
+    pseudonymous_ids: bool
 
 
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:

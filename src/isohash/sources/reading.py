@@ -16,7 +16,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import looks_like_dicom
-from isohash.sources.found import Findings, Found, Skipped, fingerprint
+from isohash.sources.found import Findings, Found, Skipped, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
@@ -178,7 +178,7 @@ def _found(
             skipped.append(Skipped(str(path), reason))
         else:
             reader = _of_path(readers[kind], path)
-            found[key] = Found(key, fingerprint(files), str(path), reader, naming)
+            found[key] = Found(key, state_of(files), str(path), reader, naming)
         tell(progress, done + 1, len(paths), key)
     return list(found.values())
 

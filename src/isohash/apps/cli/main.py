@@ -98,6 +98,13 @@ def index(
         Path | None,
         typer.Option(help='Your names of structures: a JSON file {"spelling": "TG-263 name"}.'),
     ] = None,
+    pseudonymous_ids: Annotated[
+        bool | None,
+        typer.Option(
+            "--pseudonymous-ids",
+            help="Keep pseudonyms in place of names of files and rows that serve as ids.",
+        ),
+    ] = None,
     reuse: Annotated[
         bool, typer.Option("--reuse", help="First hash ARCHIVE anew with its learned kernel.")
     ] = False,
@@ -126,6 +133,7 @@ def index(
             "seed": seed,
             "embeddings": embeddings,
             "aliases": table,
+            "pseudonymous_ids": pseudonymous_ids,
         }
         options: Any = {name: value for name, value in given.items() if value is not None}
         rehashed = []

@@ -29,6 +29,7 @@ from isohash.progress import Progress, tell
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
 from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for, told_apart
 from isohash.retrieval.building.given import Source, findings_of
+from isohash.retrieval.building.migration import migrate
 from isohash.retrieval.building.plan_fitting import choose_plan_encoder
 from isohash.retrieval.building.sampling import (
     Reading,
@@ -40,7 +41,7 @@ from isohash.retrieval.building.sampling import (
     sample_slices,
 )
 from isohash.retrieval.entry import Entry, entry_of
-from isohash.retrieval.naming import known_as, patient_notes, unmapped
+from isohash.retrieval.naming import identity_notes, known_as, patient_notes, unmapped
 from isohash.retrieval.pipeline import Pipeline, as_stored
 from isohash.retrieval.settings import (
     IndexReport,
@@ -114,31 +115,35 @@ def index_found(
         store = existing_store(archive, options)
         if store is not None:
             check_kind(store, findings)
-        options = {**options, "aliases": _aliases(store, options)}
-        findings, naming = known_as(findings, options["aliases"])
+        settings = _settings(store, options)
+        findings, naming = known_as(findings, settings)
         if store is None:
-            store = _new_store(findings, archive, options, progress)
+            store = _new_store(findings, archive, settings, progress)
         with store:
             check_key(store, findings)
+            notes = migrate(store, progress)
             pipeline = Pipeline.from_files(Recipe(store.recipe), store.read_file)
             report = _add(findings, store, pipeline, progress)
-            return replace(report, unmapped=unmapped(naming))
+            return replace(report, unmapped=unmapped(naming), notes=(*report.notes, *notes))
 
 
-def _aliases(store: CaseStore | None, options: Mapping[str, Any]) -> dict[str, str]:
-    """The table of names: as given, and then kept in the archive, else the archive's own."""
-    kept = {} if store is None else dict(Recipe(store.recipe).settings.aliases)
+def _settings(store: CaseStore | None, options: Mapping[str, Any]) -> IndexSettings:
+    """As given, or the archive's own; a new table of names is kept in the archive."""
+    if store is None:
+        table = dict(Aliases.of(options.get("aliases")).table)
+        return IndexSettings(**{**options, "aliases": table})
+    recipe = Recipe(store.recipe)
+    kept = dict(recipe.settings.aliases)
     given = dict(Aliases.of(options.get("aliases", kept)).table)
-    if store is not None and given != kept:
-        recipe = Recipe(store.recipe)
+    if given != kept:
         store.set_recipe(recipe.changed(settings={**recipe["settings"], "aliases": given}))
-    return given
+    return replace(recipe.settings, aliases=given)
 
 
 def _new_store(
-    findings: Findings, archive: str | Path, options: Mapping[str, Any], progress: Progress | None
+    findings: Findings, archive: str | Path, settings: IndexSettings, progress: Progress | None
 ) -> CaseStore:
-    pipeline, recipe = fit(findings, IndexSettings(**options), archive, progress)
+    pipeline, recipe = fit(findings, settings, archive, progress)
     store = CaseStore.create(archive, recipe, pipeline.to_files())
     shutil.rmtree(_training_folder(archive), ignore_errors=True)  # checkpoints have served
     return store
@@ -173,6 +178,7 @@ def _add(
             *recipe.notes,
             *_plan_notes(recipe),
             *patient_notes(facts.values()),
+            *identity_notes(indexed if findings.kind != "dicom" else ()),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Codes, Vectors
 from isohash.retrieval.building.fitting import fit_model, hash_for
+from isohash.retrieval.building.migration import migrate
 from isohash.retrieval.models import codes_name, model_files
+from isohash.retrieval.naming import identity_notes, known_as
 from isohash.retrieval.settings import IndexReport, check_kind, existing_store, versions
 from isohash.retrieval.ways.row_names import NAMES, encoded
 from isohash.retrieval.ways.vectors import load_vector_model, read_vectors
@@ -24,7 +27,10 @@ from isohash.sources.found import Findings, Found, Skipped
 ROWS = 65536  # rows of one entry: about 8 MB of codes at 1024 bits
 
 
-VECTOR_SETTINGS = ("hash", "bits", "q", "embeddings", "seed")  # those that vectors have
+# Those that vectors have.
+VECTOR_SETTINGS = ("hash", "bits", "q", "embeddings", "seed", "pseudonymous_ids")
+
+IDS_LOOKED_AT = 1000  # of each file, for whether they look like a person's
 
 
 FIT_ROWS = 16384  # rows of the seeded sample that sets the hash's scale
@@ -40,10 +46,14 @@ def index_vectors(
     store = existing_store(archive, options)
     if store is not None:
         check_kind(store, findings)
-    else:
-        store = _new_store(findings, archive, IndexSettings(**options))
+    settings = IndexSettings(**options) if store is None else Recipe(store.recipe).settings
+    findings, _ = known_as(findings, settings)
+    if store is None:
+        store = _new_store(findings, archive, settings)
     with store:
-        return _add(findings, store, progress)
+        notes = migrate(store, progress)
+        report = _add(findings, store, progress)
+        return replace(report, notes=(*notes, *report.notes))
 
 
 def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings) -> CaseStore:
@@ -70,6 +80,7 @@ def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> Ind
     recipe = Recipe(store.recipe)
     drawn, dim = load_vector_model(store).hash, recipe.dim
     indexed, unchanged, skipped = [], [], list(findings.skipped)
+    ids: list[str] = []
     keep = recipe.settings.embeddings
     for done, found in enumerate(findings.found):
         tell(progress, done, len(findings.found), f"indexing {found.key}")
@@ -87,10 +98,16 @@ def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> Ind
             continue
         _put(store, found, vectors, drawn.encode(vectors.array), keep)
         indexed.append(found.key)
+        ids += [found.key, *(vectors.ids or ())[:IDS_LOOKED_AT]]
     return IndexReport(
-        findings.kind, len(findings.found), tuple(indexed), tuple(unchanged), tuple(skipped),
-        sum(store.metadata(name)["n_rows"] for name in store.ids()),
-    )  # fmt: skip
+        kind=findings.kind,
+        n_found=len(findings.found),
+        indexed=tuple(indexed),
+        unchanged=tuple(unchanged),
+        skipped=tuple(skipped),
+        n_cases=sum(store.column("n_rows")),
+        notes=tuple(identity_notes(ids)),
+    )
 
 
 def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: bool) -> None:

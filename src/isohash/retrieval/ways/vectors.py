@@ -25,6 +25,7 @@ from isohash.retrieval.answer import Match
 from isohash.retrieval.evidence import matches_of
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.models import HashModel, codes_name, load_model
+from isohash.retrieval.naming import naming_of
 from isohash.retrieval.ranked import Pair, Ranked
 from isohash.retrieval.request import Request
 from isohash.retrieval.reranking import n_candidates
@@ -150,8 +151,9 @@ class VectorRows:
         return VectorQuery(str(name), vector, position)
 
     def _of_file(self, path: str | Path) -> VectorQuery:
-        array = read_vectors(find(path).found[0]).array
-        return self._checked(VectorQuery(Path(path).stem, array), str(path))
+        naming = naming_of(self.recipe.settings)
+        found = find(path, naming=naming).named_by(naming).found[0]
+        return self._checked(VectorQuery(found.key, read_vectors(found).array), str(path))
 
     def _checked(self, query: VectorQuery, what: str) -> VectorQuery:
         shape = query.vectors.shape

@@ -54,7 +54,7 @@ def find_dicom(
         name = pseudonym(key, "case", *case.identity)
         folder = case.files[0].path.parent
         reader = partial(_read, name, case)
-        found.append(Found(name, _fingerprint(case.files), str(folder), reader, naming))
+        found.append(Found(name, _state(case.files), str(folder), reader, naming))
     return found
 
 
@@ -132,7 +132,7 @@ def _pool() -> Pool:
     return Pool("isohash.sources.dicom.worker")
 
 
-def _fingerprint(files: Sequence[Instance]) -> str:
+def _state(files: Sequence[Instance]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for line in sorted(f"{file.sop_uid}\0{file.size}\0{file.mtime_ns}" for file in files):
         digest.update(line.encode() + b"\n")

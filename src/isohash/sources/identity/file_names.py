@@ -28,6 +28,8 @@ USUAL = HARMLESS | VOCABULARY | {
 
 def looks_like_identity(name: str) -> bool:
     """Whether a name may hold a person's: a date, a long number, or two words that are names."""
+    if re.fullmatch(r"[a-z]+-[a-z2-7]{16}", name):  # a pseudonym
+        return False
     text = name.replace("_", " ")
     if re.search(rf"\d{{{LONG_NUMBER},}}", re.sub(r"(?<=\d)[-. ](?=\d)", "", text)):
         return True

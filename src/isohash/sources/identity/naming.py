@@ -61,12 +61,15 @@ class Personal:
 class Naming:
     """How the structures of a source are named.
 
-    `unknown` notes what was typed for the structures that became numbers: by case, and there by the
-    name that left. It is for the owner of the files, and goes into no archive, page or JSON.
+    With `pseudonymous_ids` the names of files, and of rows in them, are replaced as well where they
+    serve as ids. `unknown` notes what was typed for the structures that became numbers: by case,
+    and there by the name that left. It is for the owner of the files, and goes into no archive,
+    page or JSON.
     """
 
     aliases: Aliases = field(default_factory=Aliases)
     unknown: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    pseudonymous_ids: bool = False
 
     def names(
         self, case: str, typed: Sequence[Typed], personal: Personal | None = None
