@@ -186,6 +186,24 @@ def test_contours_that_overlap_in_part_are_one_region(apart, turn):
     assert "overlap in part" in notes(rings)[0]
 
 
+@pytest.mark.parametrize("apart", [4.0, 15.5])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("crowd", [0, 12])
+def test_contours_across_each_other_along_an_axis_are_one_region(apart, axis, crowd):
+    shift = apart * np.eye(2)[axis]
+    lens = 2 * 100 * np.arccos(apart / 20) - apart / 2 * np.sqrt(400 - apart**2)
+    around = [circle(10.0 - 0.7 * k, n=200) for k in range(1, crowd + 1)]  # holes and islands
+    rings = [circle(10.0, n=200), circle(10.0, n=200) + shift]
+    assert "overlap in part" in notes([*rings, *around])[0]
+    if not crowd:
+        assert cc(rings) == pytest.approx((200 * np.pi - lens) * 6e-3, rel=0.01)
+
+
+def test_a_cross_of_two_bars_is_one_region():
+    bar = np.array([[-12.0, -3], [12, -3], [12, 3], [-12, 3]])
+    assert cc([bar, bar[:, ::-1]]) == pytest.approx((2 * 144 - 36) * 6e-3, rel=0.02)
+
+
 @pytest.mark.parametrize("reach", [1.0, 5.0, 9.0])
 def test_holes_and_islands_stay_what_they_are(reach):
     rings = [circle(10.0, n=200), circle(reach, n=200), circle(reach / 2, n=200)]

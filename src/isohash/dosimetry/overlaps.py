@@ -21,6 +21,7 @@ SLIVER = 0.01  # and share of its area
 NEAR_MM = 1.0  # largest difference between the bounding boxes of two such contours
 N_LINES = 128  # on which the areas of a pair are measured
 LINE_MM, FEWEST_LINES, MOST_LINES = 0.5, 64, 1024  # on which pairs are looked for
+FEW_PAIRS = 8  # that meet in one plane: all of them are looked at
 MOST_PAIRS = 20_000  # of one plane that are looked at: a hostile file may hold millions
 
 
@@ -62,21 +63,24 @@ def _suspects(rings: Sequence[Ring]) -> list[tuple[int, int]]:
         return []
     boxes = np.array([_box(ring) for ring in rings])
     low, high = boxes[:, :2], boxes[:, 2:]
-    alike, touching = [], False
+    alike: list[tuple[int, int]] = []
+    meeting: list[tuple[int, int]] = []
     for i in range(len(rings) - 1):
         meets = ((low[i] <= high[i + 1 :]) & (low[i + 1 :] <= high[i])).all(axis=1)
         near = np.abs(boxes[i] - boxes[i + 1 :]).max(axis=1) < NEAR_MM
         alike += [(i, i + 1 + int(j)) for j in np.flatnonzero(near)][:MOST_PAIRS]
-        touching = touching or bool(meets.any())
-    if not touching:
-        return []
-    return sorted({*alike[:MOST_PAIRS], *_cutting(rings, low[:, 0].min(), high[:, 0].max())})[
-        :MOST_PAIRS
-    ]
+        if len(meeting) <= FEW_PAIRS:
+            meeting += [(i, i + 1 + int(j)) for j in np.flatnonzero(meets)]
+    if len(meeting) <= FEW_PAIRS:
+        return meeting
+    turned = [ring[:, ::-1] for ring in rings]  # what lies across only along the other axis
+    cutting = _cutting(rings, low[:, 0].min(), high[:, 0].max())
+    cutting |= _cutting(turned, low[:, 1].min(), high[:, 1].max())
+    return sorted({*alike[:MOST_PAIRS], *cutting})[:MOST_PAIRS]
 
 
 def _cutting(rings: Sequence[Ring], low: float, high: float) -> set[tuple[int, int]]:
-    """Pairs of which, on some line, one begins within the other and ends outside.
+    """Pairs of which, on some line of one row, one begins within the other and ends outside.
 
     Along a line spans that lie within one another close like brackets: of the crossings at one
     depth every second ends what the one before began.

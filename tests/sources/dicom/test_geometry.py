@@ -223,15 +223,19 @@ def test_a_slice_whose_header_is_of_no_use_is_skipped_with_its_reason(ct_folder,
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
 def test_slope_intercept_and_padding_make_hu(ct_folder, case, syntax):
-    fill = int(case.ct.array[1, 2, 3])
+    fill = -2000  # in HU below all tissue, for padding within it would be kept
     for path in ct_folder.iterdir():
         dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array.copy()
+        pixels[2, 3] = fill
+        dataset.PixelData = pixels.tobytes()
         dataset.RescaleSlope, dataset.RescaleIntercept = "0.5", "-10"
         dataset.add_new("PixelPaddingValue", "SS", fill)
         dataset.file_meta.TransferSyntaxUID = syntax
         dataset.save_as(path, implicit_vr=syntax.is_implicit_VR, little_endian=True)
     ct = read_case(ct_folder).ct.array
-    expected = np.where(case.ct.array == fill, -1024, case.ct.array * 0.5 - 10)
+    expected = case.ct.array * 0.5 - 10
+    expected[:, 2, 3] = -1024
     assert ct.dtype == np.float32
     np.testing.assert_allclose(ct, expected)
 
