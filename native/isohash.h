@@ -169,8 +169,8 @@ void isohash_dots(const float *a, const float *b, int64_t d, const int64_t *rows
 /* ---- sums of decision trees ----
  *
  * Rows of `features` bins, a byte each. Node i of a tree sends a row to the node left[i], or to the
- * one behind it where the row's bin of feature[i] exceeds cut[i]; a leaf has left[i] = i and cut[i] =
- * 255. Children lie behind their parents, `left` counts from the tree's first node. The nodes of
+ * one behind it where the row's bin of feature[i] exceeds cut[i]; a leaf has left[i] = i and cut[i]
+ * = 255. Children lie behind their parents, `left` counts from the tree's first node. The nodes of
  * tree t begin at starts[t]; starts has n_trees + 1 entries.
  * out[i] = base + the values of the leaves that row i reaches, in whole numbers: the order of the
  * sum changes nothing. Returns 1 where memory ran out, else 0. */

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from isohash.records import Case
 from isohash.sources.found import Findings, Found
@@ -14,7 +17,8 @@ from isohash.sources.phantom import phantom_case
 
 SHAPE = (24, 64, 64)
 FAMILIES, MEMBERS = 3, 5
-OPTIONS = {"bits": 256, "dim": 16, "fit_slices": 240, "fit_cases": 12}
+# A dose model would take longer than all the rest; `dose_archive` has one.
+OPTIONS = {"bits": 256, "dim": 16, "fit_slices": 240, "fit_cases": 12, "dose_model": False}
 
 
 def phantom(family: int, member: int) -> Case:
@@ -86,3 +90,24 @@ def _sparse(path: Path, where: np.ndarray, values: np.ndarray | None) -> None:
     told = [""] * len(at) if values is None else values.ravel()[at].tolist()
     lines = [f"{index},{value}" for index, value in zip(at.tolist(), told, strict=True)]
     path.write_text("\n".join([",data", *lines]) + "\n")
+
+
+@contextmanager
+def quick_doses() -> Iterator[None]:
+    """Dose models that take little time to fit and to ask: few fields, steps, cells and trees."""
+    from isohash.features.cases.beams import BeamSettings
+    from isohash.features.cases.crude_plan import PlanningGoals
+    from isohash.features.encoders import dose_fitting
+    from isohash.retrieval.building import dose_choice, plans_seen
+
+    def common(*seen: object) -> object:
+        beams, goals = BeamSettings(angles=(0, 120, 240)), PlanningGoals(iterations=3)
+        return replace(dose_fitting.common_settings(*seen), beams=beams, goals=goals)
+
+    boosting = dose_fitting.BoostingSettings(n_trees=20, leaves=15, least_samples=20, bins=32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans_seen, "common_settings", common)
+        patch.setattr(dose_fitting, "BOOSTING", boosting)
+        patch.setattr(dose_choice, "MANY_CELLS", 600)
+        patch.setattr(dose_fitting, "FEW_FOLDS", 3)
+        yield

@@ -75,7 +75,8 @@ void isohash_bins(const float *values, int64_t n, int64_t columns, const double 
                   const int64_t *offsets, int64_t stride, uint8_t *bins) {
     for (int64_t row = 0; row < n; row++, values += columns, bins += stride)
         for (int64_t j = 0; j < columns; j++) {
-            const double *const first = thresholds + offsets[j], *const end = thresholds + offsets[j + 1];
+            const double *const first = thresholds + offsets[j], *const end =
+                                                                     thresholds + offsets[j + 1];
             bins[j] = std::isnan(values[j])
                           ? 255
                           : static_cast<uint8_t>(std::lower_bound(first, end, values[j]) - first);

@@ -109,8 +109,8 @@ PyObject *distances(PyObject *, PyObject *const *args, Py_ssize_t n) {
     if (size[0] < 1 || size[1] < 1 || size[2] < 1)
         return refuse("a grid has at least one cell along each axis"), nullptr;
     const int64_t cells = marked.bytes();
-    if (size[0] > cells || size[1] > cells || size[2] > cells ||
-        size[0] * size[1] > cells || size[0] * size[1] * size[2] != cells)
+    if (size[0] > cells || size[1] > cells || size[2] > cells || size[0] * size[1] > cells ||
+        size[0] * size[1] * size[2] != cells)
         return refuse("the grid does not fit its shape"), nullptr;
     if (!is_array(out, cells, sizeof(double))) return nullptr;
     int failed;

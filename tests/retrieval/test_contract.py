@@ -69,7 +69,7 @@ def test_a_request_and_its_fields_by_name_are_the_same_question(archive: Archive
     assert archive.query(name, request).to_json() == wanted
     assert archive.query(name, 3, same_patient=True).to_json() == wanted
     assert session.ask(request).to_json() == session.ask(3, same_patient=True).to_json() == wanted
-    assert wanted["matches"][0]["id"] == name
+    assert name in [match["id"] for match in wanted["matches"]]  # by plan it is asked as if new
 
 
 def test_answers_say_what_they_are(archive: Archive) -> None:

@@ -18,7 +18,7 @@ from isohash.features.cases.slices import SliceSettings
 FIT_SLICES = 2048
 FIT_CASES = 64
 # What archives were made with that do not name it.
-BEFORE = {"hash": "kernel", "embeddings": True}
+BEFORE = {"hash": "kernel", "embeddings": True, "dose_model": False}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class IndexSettings:
     slices: SliceSettings = field(default_factory=SliceSettings)
     fit_slices: int = FIT_SLICES
     fit_cases: int = FIT_CASES
+    dose_model: bool = True  # learn from the archive's plans what dose an anatomy gets
     aliases: Mapping[str, str] = field(default_factory=dict)  # the user's names of structures
     pseudonymous_ids: bool = False  # in place of names of files and rows that serve as ids
 
@@ -115,6 +116,11 @@ class Recipe(Mapping[str, Any]):
     def has_plan_encoder(self) -> bool:
         """Whether cases with structures are compared by plan."""
         return "encoder" in self.plan
+
+    @property
+    def dose(self) -> Mapping[str, Any]:
+        """Of the dose model: its name ("model"), or why there is none."""
+        return dict(self.json.get("dose", {}))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report
 from isohash.errors import InputError
-from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.known import KINDS
 from isohash.records import Case
 from isohash.retrieval.answer import Answer, Match
@@ -26,6 +25,7 @@ from isohash.retrieval.contents import Contents
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.items import Items
 from isohash.retrieval.request import Options, Request
+from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Way, choose
 
 Item = Case | Entry | str | Path | ArrayLike
@@ -45,6 +45,13 @@ class Session:
     def ways(self) -> tuple[Way, ...]:
         """How the query can be answered, the usual way first."""
         return self.archive.contents.ways(self.query)
+
+    @property
+    def foretold(self) -> Foretold | None:
+        """The histograms that the query's anatomy would get; None where none can be told."""
+        contents = self.archive.contents
+        found = contents.foretold(self.query) if isinstance(contents, Items) else None
+        return found if isinstance(found, Foretold) else None
 
     def ask(self, request: Request | int | None = None, **options: Unpack[Options]) -> Answer:
         """The nearest items: a `Request`, or its fields by name (see `Request`)."""
@@ -128,11 +135,6 @@ class Archive:
         if not isinstance(self.contents, Items):
             raise InputError(f"{name}: this archive holds {self.recipe.kind}, which have no entry")
         return self.contents.entry(name)
-
-    @property
-    def plan_encoder(self) -> PlanEncoder | None:
-        """What predicts the doses of an anatomy; None where cases are not compared by plan."""
-        return self.contents.pipeline.plan if isinstance(self.contents, Items) else None
 
     def session(self, item: Item, pictures: bool = False) -> Session:
         """A query to ask repeatedly: a `Case`, an id in the archive, a path or a vector.

@@ -8,6 +8,7 @@
 | `embedding.VIEW` | (rows, d) float16 | what codes are made from, if kept |
 | `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
+| `dose.*` | | the dose that its anatomy would get (`dose_arrays`) |
 | and for pages | | what `Kind.shown` makes, such as `features.cases.shown` |
 
 A query from a file becomes an entry too, so results and queries are shown by the same code.
@@ -127,6 +128,7 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "codes": lambda: _hashed(coded),
             "embedding": lambda: _embedded(coded),
             "plan": lambda: coded.plan,
+            "dose": lambda: coded.dose,
         },
     )
     return Entry(coded.item.id, coded.facts, arrays, coded.kind)

@@ -16,15 +16,17 @@ from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
+from isohash.retrieval.dose_arrays import predicted_histograms
 from isohash.retrieval.entry import Entry, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import Pipeline
+from isohash.retrieval.plan_code import predicted_doses
 from isohash.retrieval.ranked import Pair
 from isohash.retrieval.reranking import Embedded
 from isohash.retrieval.slices import SliceTable
 from isohash.retrieval.ways.images import ImagesWay
-from isohash.retrieval.ways.plan import MADE_BEFORE, PlanColumn, PlanWay
+from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, PlanColumn, PlanWay
 from isohash.retrieval.ways.way import Way
 
 OTHER_KEY = (
@@ -104,10 +106,8 @@ class Items:
 
         plan = PlanWay(
             query=query.id,
-            arrays=query.arrays,
+            foretell=partial(self.foretold, query),
             n_structures=int(query.facts.get("n_structures", 0)),
-            encoder=self.pipeline.plan,
-            missing=self._why_no_encoder(),
             column=self.plans,
             facts=self.known,
             matched=matched,
@@ -141,10 +141,29 @@ class Items:
         }
         return Comparison(query.table, self.columns.table, views)
 
+    def foretold(self, query: Entry) -> Foretold | str:
+        """The histograms that a query's anatomy would get, or why none can be told.
+
+        Those of its predicted dose; where there is none, those that the plan encoder predicts.
+        """
+        encoder, dose = self.pipeline.plan, self.pipeline.dose
+        if dose is not None and dose.calibration is not None:
+            histograms = predicted_histograms(query.arrays)
+            if histograms is not None:
+                calibration = dose.calibration
+                return Foretold(histograms, calibration.settings, calibration.expected_distance)
+        if encoder is None:
+            return f"the archive cannot be asked by plan ({self._why_no_encoder()})"
+        predicted = predicted_doses(query.arrays)
+        if predicted is None:
+            organs = ", ".join(encoder.settings.organs)
+            return f"case {query.id} has no target, or none of {organs}"
+        return Foretold(predicted, encoder.settings, encoder.expected_distance)
+
     @cached_property
     def plans(self) -> PlanColumn | None:
         """The coded plans of all items; None if the archive cannot be asked by plan."""
-        return None if self.pipeline.plan is None else PlanColumn.of(self.store)
+        return None if self.pipeline.layout is None else PlanColumn.of(self.store)
 
     @cached_property
     def columns(self) -> Columns:

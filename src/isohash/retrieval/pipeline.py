@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
+from isohash.errors import InputError
+from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.cases.measures import measure
 from isohash.features.cases.slices import SliceSettings
 from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
@@ -22,6 +24,8 @@ from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind, Rows, Samples
 from isohash.features.known import KINDS
 from isohash.records import Codes
+from isohash.retrieval.dose_arrays import ABOUT, as_json
+from isohash.retrieval.dose_view import DoseView
 from isohash.retrieval.models import HashModel, load_model, model_files
 from isohash.retrieval.plan_code import plan_arrays
 from isohash.retrieval.slices import SliceTable
@@ -80,12 +84,29 @@ class CodedItem:
     @cached_property
     def plan(self) -> dict[str, NDArray[Any]]:
         """What is kept for comparing it by plan (`plan_code`)."""
-        encoder = self.pipeline.plan
-        if encoder is None or not self.item.structures:
+        encoder, layout = self.pipeline.plan, self.pipeline.layout
+        if layout is None or not self.item.structures:
             return {}
-        measured = measure(self.item, encoder.settings)
-        planned = measured.doses(encoder.settings) if measured.has_dose else None
-        return plan_arrays(encoder.predict(measured), planned)
+        measured = measure(self.item, layout)
+        planned = measured.doses(layout) if measured.has_dose else None
+        return plan_arrays(encoder.predict(measured) if encoder else None, planned)
+
+    @cached_property
+    def dose(self) -> dict[str, NDArray[Any]]:
+        """What is kept of the dose that its anatomy would get (`dose_arrays`).
+
+        Empty where it has no anatomy, or nobody foretells doses.
+        """
+        view, layout = self.pipeline.dose, self.pipeline.dose_layout
+        if view is None or layout is None:
+            return {}
+        from isohash.retrieval.foreseen import foresee
+
+        model = None if view.why_not else view.for_patient(self.item.patient)
+        try:
+            return foresee(self.item, model, view.why_not).asked(layout)
+        except InputError as error:
+            return {ABOUT: as_json({"why_not": str(error)})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +115,7 @@ class Pipeline:
 
     `generation` counts how often the archive was hashed anew; it marks the names of what depends
     on the hash, so that old and new codes are never mixed. `plan` is None where items are not
-    compared by their plans.
+    compared by their plans, `dose` what is known of the archive's dose model.
     """
 
     kind: Kind
@@ -103,6 +124,17 @@ class Pipeline:
     models: Mapping[str, HashModel]
     generation: int = 0
     plan: PlanEncoder | None = None
+    dose: DoseView | None = None
+
+    @property
+    def layout(self) -> GeometrySettings | None:
+        """The structures by which plans are compared, None if they are not."""
+        return self.plan.settings if self.plan is not None else self.dose_layout
+
+    @property
+    def dose_layout(self) -> GeometrySettings | None:
+        """The structures whose predicted histograms are compared; None if doses are not kept."""
+        return None if self.dose is None else self.dose.layout
 
     def code(self, item: Any) -> CodedItem:
         """Cut an item into samples, to be encoded and hashed when asked for."""
@@ -133,6 +165,7 @@ class Pipeline:
             {view: load_model(view, near[view], read, generation) for view in views},
             generation,
             PlanEncoder.from_bytes(read(PLAN_FILE)) if recipe.has_plan_encoder else None,
+            DoseView(recipe.dose, read),
         )
 
 

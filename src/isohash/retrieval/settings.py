@@ -35,6 +35,7 @@ class Options(TypedDict, total=False):
     slices: SliceSettings
     fit_slices: int
     fit_cases: int
+    dose_model: bool
     aliases: Mapping[str, str]
     pseudonymous_ids: bool
 

@@ -12,14 +12,13 @@ from isohash.features.cases.canonical import canonical
 from isohash.features.cases.crude_plan import PlanningGoals
 from isohash.features.cases.voxels import Voxels, VoxelSettings, voxels_of
 from isohash.features.encoders.dose_fitting import (
-    FittedDose,
     Sample,
     common_settings,
     fit_dose_models,
     folds_of,
     sample_of,
 )
-from isohash.features.encoders.dose_model import DoseModel
+from isohash.features.encoders.dose_model import DoseModel, DoseModels
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.trees import BoostingSettings
 from isohash.records import Case
@@ -60,29 +59,29 @@ def samples(plans: dict[str, tuple[Voxels, np.ndarray]]) -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def fitted(samples: list[Sample]) -> FittedDose:
+def fitted(samples: list[Sample]) -> DoseModels:
     return fit_dose_models(samples, SETTINGS, BOOSTING)
 
 
 def test_what_is_left_out_is_foretold_far_better_than_by_the_mean(
-    fitted: FittedDose, plans: dict[str, tuple[Voxels, np.ndarray]]
+    fitted: DoseModels, plans: dict[str, tuple[Voxels, np.ndarray]]
 ) -> None:
     missed, spread = [], []
     for name, (voxels, gy) in plans.items():
-        own = fitted.for_stored(name).predict_voxels(voxels).gy[voxels.cells]
+        own = fitted.for_patient(name).predict_voxels(voxels).gy[voxels.cells]
         missed.append(np.abs(own - gy).mean())
         spread.append(np.abs(gy - gy.mean()).mean())
     assert np.mean(missed) < 0.2 * np.mean(spread)
 
 
 def test_a_left_out_prediction_does_not_know_its_own_plan(
-    fitted: FittedDose, samples: list[Sample], plans: dict[str, tuple[Voxels, np.ndarray]]
+    fitted: DoseModels, samples: list[Sample], plans: dict[str, tuple[Voxels, np.ndarray]]
 ) -> None:
     name = samples[0].id
     wrong = replace(samples[0], share=samples[0].share[::-1].copy())
     again = fit_dose_models([wrong, *samples[1:]], SETTINGS, BOOSTING)
     voxels = plans[name][0]
-    trees = [one.for_stored(name).trees.predict(voxels.values) for one in (fitted, again)]
+    trees = [one.for_patient(name).trees.predict(voxels.values) for one in (fitted, again)]
     np.testing.assert_array_equal(*trees)
     whole = [one.model.trees.predict(voxels.values) for one in (fitted, again)]
     assert not np.array_equal(*whole)
@@ -96,7 +95,7 @@ def test_a_patients_plans_are_left_out_together() -> None:
 
 
 def test_a_model_survives_being_kept(
-    fitted: FittedDose, plans: dict[str, tuple[Voxels, np.ndarray]], tmp_path: Path
+    fitted: DoseModels, plans: dict[str, tuple[Voxels, np.ndarray]], tmp_path: Path
 ) -> None:
     fitted.model.save(tmp_path / "dose.safetensors")
     again = load_encoder(tmp_path / "dose.safetensors", DoseModel)
@@ -108,7 +107,7 @@ def test_a_model_survives_being_kept(
 
 
 def test_dose_is_foretold_only_where_it_is_known_to_go(
-    fitted: FittedDose, plans: dict[str, tuple[Voxels, np.ndarray]]
+    fitted: DoseModels, plans: dict[str, tuple[Voxels, np.ndarray]]
 ) -> None:
     voxels = next(iter(plans.values()))[0]
     dose = fitted.model.predict_voxels(voxels)
@@ -117,12 +116,12 @@ def test_dose_is_foretold_only_where_it_is_known_to_go(
     assert dose.volume.array.shape == voxels.anatomy.body.shape
 
 
-def test_hot_spots_are_put_back(fitted: FittedDose) -> None:
+def test_hot_spots_are_put_back(fitted: DoseModels) -> None:
     assert fitted.model.hot.shape[0] == 2
     assert (fitted.model.hot[0, :2] > 0).all()  # phantoms have noise, a mean of many has none
 
 
-def test_an_anatomy_of_other_organs_is_refused(fitted: FittedDose) -> None:
+def test_an_anatomy_of_other_organs_is_refused(fitted: DoseModels) -> None:
     anatomy = anatomy_of(phantom(0, 20))
     scope = fitted.model.scope
     assert scope.refusal(anatomy) is None
@@ -133,7 +132,7 @@ def test_an_anatomy_of_other_organs_is_refused(fitted: FittedDose) -> None:
     assert scope.refusal(cord) is not None
 
 
-def test_what_lies_beyond_the_cases_seen_is_named(fitted: FittedDose) -> None:
+def test_what_lies_beyond_the_cases_seen_is_named(fitted: DoseModels) -> None:
     anatomy = anatomy_of(phantom(0, 20))
     levels = tuple(replace(level, gy=level.gy / 2) for level in anatomy.levels)
     told = fitted.model.scope.unlike(replace(anatomy, levels=levels))

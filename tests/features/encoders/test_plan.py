@@ -75,6 +75,26 @@ def test_the_prediction_is_that_of_kernel_ridge_regression(measured):
     np.testing.assert_allclose(encoder.predict_vectors(vectors), wanted, atol=1e-3)
 
 
+@pytest.mark.parametrize("ridge", [0.03, 0.2])
+def test_a_case_that_was_learned_from_is_told_what_a_new_one_would_be(measured, ridge):
+    """The same histograms as from ridge regression on the others, about the mean of all."""
+    some = measured[:25]
+    encoder = fit_plan(some, common_structures(some), ridge=ridge)
+    vectors = np.array([case.vector(encoder.settings) for case in some])
+    x = fit_geometry(vectors, encoder.settings).encode_vectors(vectors).astype(np.float64)
+    doses = np.array([case.doses(encoder.settings).ravel() for case in some])
+    mean = doses.mean(axis=0)
+    for at in (0, 7, 24):
+        others = np.arange(25) != at
+        oracle = KernelRidge(alpha=ridge, kernel="rbf", gamma=1.0 / encoder.bandwidth)
+        wanted = oracle.fit(x[others], doses[others] - mean).predict(x[at : at + 1]) + mean
+        wanted = -np.sort(-np.maximum(wanted, 0).reshape(3, -1), axis=1)
+        np.testing.assert_allclose(encoder.predict(some[at]), wanted, atol=1e-3)
+    new = encoder.predict(measured[40])
+    vector = measured[40].vector(encoder.settings)[None]
+    np.testing.assert_array_equal(new, encoder.predict_vectors(vector)[0])
+
+
 def test_left_out_errors_are_those_of_fits_without_the_case(measured):
     some = measured[:25]
     encoder = fit_plan(some, common_structures(some))

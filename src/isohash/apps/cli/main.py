@@ -94,6 +94,13 @@ def index(
             help="Keep embeddings, to re-rank by exact distance and to learn kernels [kept].",
         ),
     ] = None,
+    dose_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--dose-model/--no-dose-model",
+            help="Learn from the plans what dose an anatomy gets (1-2 s a plan) [learned].",
+        ),
+    ] = None,
     aliases: Annotated[
         Path | None,
         typer.Option(help='Your names of structures: a JSON file {"spelling": "TG-263 name"}.'),
@@ -132,6 +139,7 @@ def index(
             "q": q,
             "seed": seed,
             "embeddings": embeddings,
+            "dose_model": dose_model,
             "aliases": table,
             "pseudonymous_ids": pseudonymous_ids,
         }

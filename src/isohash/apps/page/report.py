@@ -31,7 +31,6 @@ from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.retrieval.answer import Answer, Match, shares_text, tie_text
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
-from isohash.retrieval.plan_code import predicted_doses
 from isohash.retrieval.ranked import Pair
 from isohash.sources.identity.naming import is_unnamed
 from isohash.whole_files import write_whole
@@ -137,13 +136,13 @@ def _evidence(match: Match) -> Markup:
 
 def _foreseen(session: Session) -> dict[str, Curve]:
     """The histograms that the query's anatomy would get, by structure; dashed in the charts."""
-    predicted, encoder = predicted_doses(session.query.arrays), session.archive.plan_encoder
-    if predicted is None or encoder is None:
+    foretold = session.foretold
+    if foretold is None:
         return {}
-    percent = np.array([100.0, *encoder.settings.dose_volumes[::-1], 0.0])
+    percent = np.array([100.0, *foretold.settings.dose_volumes[::-1], 0.0])
     return {
         name: Curve("foreseen", np.array([0.0, *doses[::-1], doses[0]]), percent, None, dashed=True)
-        for name, doses in zip(encoder.structures, predicted, strict=True)
+        for name, doses in zip(foretold.structures, foretold.doses, strict=True)
         if not np.isnan(doses[0])
     }
 

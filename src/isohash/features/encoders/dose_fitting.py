@@ -8,7 +8,7 @@ patients, one that has not seen these: what it says of them is what it would say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from isohash.features.encoders.dose_model import (
     FEWEST_HOT,
     HOT_PERCENT,
     DoseModel,
+    DoseModels,
     level_rows,
 )
 from isohash.features.encoders.scope import FEWEST, Scope, has_organs, measures
@@ -48,24 +49,11 @@ class Sample:
 
     id: str
     patient: str
-    values: Field
+    values: NDArray[np.float16]
     share: Field
     level: NDArray[np.int8]
     organs: NDArray[np.bool_]
     measures: NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class FittedDose:
-    """The model of all plans; `left_out[fold[id]]` has not seen the plans of that patient."""
-
-    model: DoseModel
-    left_out: tuple[DoseModel, ...]
-    fold: Mapping[str, int]
-
-    def for_stored(self, case_id: str) -> DoseModel:
-        """The model that answers for a case as if it were new."""
-        return self.left_out[self.fold[case_id]] if case_id in self.fold else self.model
 
 
 def common_settings(
@@ -118,11 +106,12 @@ def sample_of(
 def fit_dose_models(
     samples: Sequence[Sample],
     settings: VoxelSettings,
-    boosting: BoostingSettings = BOOSTING,
+    boosting: BoostingSettings | None = None,
     name: str = "own",
     progress: Progress | None = None,
-) -> FittedDose:
+) -> DoseModels:
     """The dose model of all plans, and those that leave out each fold of the patients."""
+    boosting = boosting or BOOSTING
     if len({sample.patient for sample in samples}) < FEWEST:
         raise InputError(f"a dose model needs plans of {FEWEST} patients, got {len(samples)}")
     fold = folds_of([sample.patient for sample in samples], boosting.seed)
@@ -144,8 +133,8 @@ def fit_dose_models(
     missed = [np.abs(p - s.share).mean() for p, s in zip(left_out, samples, strict=True)]
     about: dict[str, Any] = {"plans": len(samples), "error_share": float(np.mean(missed))}
     models = [DoseModel(name, settings, one, hot, scope, about) for one in trees]
-    of = {sample.id: int(k) for sample, k in zip(samples, fold, strict=True)}
-    return FittedDose(models[-1], tuple(models[:-1]), of)
+    of = {sample.patient: int(k) for sample, k in zip(samples, fold, strict=True)}
+    return DoseModels(models[-1], tuple(models[:-1]), of)
 
 
 def folds_of(patients: Sequence[str], seed: int) -> NDArray[np.int64]:

@@ -101,6 +101,19 @@ class DoseModel(KeptEncoder):
         return cls(header.name, voxels, BoostedTrees.of(tensors), tensors["hot"], scope, about)
 
 
+@dataclass(frozen=True, eq=False)
+class DoseModels:
+    """The model of all plans; `left_out[fold[patient]]` has not seen those of that patient."""
+
+    model: DoseModel
+    left_out: tuple[DoseModel, ...] = ()
+    fold: Mapping[str, int] = field(default_factory=dict)
+
+    def for_patient(self, patient: str) -> DoseModel:
+        """The model that answers for a patient as if they were new."""
+        return self.left_out[self.fold[patient]] if patient in self.fold else self.model
+
+
 def smoothed_outside(share: Field, voxels: Voxels) -> Field:
     """Doses (n,), outside the targets the Gaussian mean of the cells around."""
     from scipy import ndimage

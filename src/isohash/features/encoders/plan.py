@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ RIDGE = 0.03
 WIDTH = 4.0
 FEWEST = 10  # cases from which a structure's doses are learned; with fewer it is left out
 EXPECTED_BINS = 16
+SAME = 1e-9  # of the bandwidth: anatomies whose squared distance is less are one
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ class PlanEncoder(KeptEncoder):
     bandwidth: float
     expected: Matrix
     about: Mapping[str, Any] = field(default_factory=dict)
+    ridge: float = RIDGE
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -61,12 +64,52 @@ class PlanEncoder(KeptEncoder):
         return self.settings.structures
 
     def predict(self, case: Measured) -> Doses | None:
-        """Gy that the anatomy would get; None without a target or a known organ."""
+        """Gy that the anatomy would get; None without a target or a known organ.
+
+        A case that the encoder learned from is told what it would be told if it were new.
+        """
         has = case.has(self.settings)
         if not case.has_target or not has[len(self.settings.targets) :].any():
             return None
-        doses = self.predict_vectors(case.vector(self.settings, self.parts)[None])[0]
+        vector = case.vector(self.settings, self.parts)[None]
+        row = scaled(vector, self.fill, self.scale)[0]
+        squared = ((self.anchors - row) ** 2).sum(axis=1)
+        if squared.min() < SAME * self.bandwidth:
+            doses = self._left_out(int(squared.argmin()), squared)
+        else:
+            doses = self.predict_vectors(vector)[0]
         return np.where(has[:, None], doses, np.nan)
+
+    def _left_out(self, own: int, squared: Matrix) -> Doses:
+        """The prediction of the fit without case `own`, whose squared distances are given.
+
+        Without it the coefficients are c - K^-1[:, own] c[own] / K^-1[own, own].
+        """
+        kernel = np.exp(-squared / self.bandwidth)
+        blocks = self.coefficients.reshape(len(self.anchors), len(self.structures), -1)
+        flat = self.mean.reshape(len(self.structures), -1).copy()
+        for s in range(len(self.structures)):
+            has = np.flatnonzero(blocks[:, s].any(axis=1))
+            coefficients = blocks[has, s]
+            if own in has:
+                at = int(np.searchsorted(has, own))
+                column = self._inverse(s, has)[:, at, None]
+                coefficients = coefficients - column * (coefficients[at] / column[at])
+            flat[s] += kernel[has] @ coefficients
+        return _as_histograms(flat.reshape(1, -1), len(self.structures))[0]
+
+    def _inverse(self, structure: int, has: NDArray[np.int64]) -> Matrix:
+        """The inverse of the kernel of the cases that have a structure, with its ridge."""
+        if structure not in self._inverses:
+            own = self.anchors[has]
+            squared = ((own[:, None] - own[None]) ** 2).sum(axis=2)
+            kernel = np.exp(-squared / self.bandwidth) + self.ridge * np.eye(len(has))
+            self._inverses[structure] = np.linalg.inv(kernel)
+        return self._inverses[structure]
+
+    @cached_property
+    def _inverses(self) -> dict[int, Matrix]:
+        return {}
 
     def predict_vectors(self, vectors: Matrix) -> Doses:
         """Gy (n, structures, dose_volumes) of raw vectors (n, p), whether or not all are there."""
@@ -90,6 +133,7 @@ class PlanEncoder(KeptEncoder):
             "geometry": self.settings.to_json(),
             "parts": list(self.parts),
             "bandwidth": self.bandwidth,
+            **({} if self.ridge == RIDGE else {"ridge": self.ridge}),
         }
         return EncoderHeader(self.KIND, self.name, len(self.mean), 0, settings)
 
@@ -107,6 +151,7 @@ class PlanEncoder(KeptEncoder):
             settings=GeometrySettings.from_json(about.pop("geometry")),
             parts=tuple(about.pop("parts")),
             bandwidth=about.pop("bandwidth"),
+            ridge=about.pop("ridge", RIDGE),
             about=about,
             **tensors,
         )
@@ -151,6 +196,7 @@ def fit_plan(
         bandwidth,
         expected_curves(left_out, doses),
         {"cases": len(cases), "errors_gy": dict(zip(settings.structures, errors, strict=True))},
+        ridge,
     )
 
 

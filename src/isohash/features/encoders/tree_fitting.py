@@ -12,7 +12,7 @@ from isohash.features.encoders.trees import MOST_CUTS, QUANTUM, BoostedTrees, Bo
 
 
 def fit_trees(
-    values: NDArray[np.float32],
+    values: NDArray[np.floating],
     wanted: NDArray[np.floating],
     settings: BoostingSettings,
     weights: NDArray[np.floating] | None = None,

@@ -84,15 +84,15 @@ class BoostedTrees:
         base = int(own.pop("base")[0])
         return cls(**own, base=base)
 
-    def predict(self, values: Field) -> Field:
+    def predict(self, values: NDArray[np.floating]) -> Field:
         """The sums (n,) of rows of features (n, f), NaN where a feature is missing."""
         return self.sums(self.binned(values))
 
-    def binned(self, values: Field) -> NDArray[np.uint8]:
+    def binned(self, values: NDArray[np.floating]) -> NDArray[np.uint8]:
         """The bins (n, 2 f) of rows of features: `MISSING` for NaN, and again 0 for NaN."""
         n = self.n_features
         if native.available():
-            bins = native.bins(values, self.thresholds, self.offsets, 2 * n)
+            bins = native.bins(values.astype(np.float32), self.thresholds, self.offsets, 2 * n)
         else:
             bins = np.empty((len(values), 2 * n), np.uint8)
             for j in range(n):

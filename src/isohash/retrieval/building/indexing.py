@@ -9,40 +9,32 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from isohash.archive.recipe import IndexSettings, Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.encoders.encoders import Encoder
-from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
-from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
-from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for, told_apart
+from isohash.retrieval.building.archive_fit import beside, fit
+from isohash.retrieval.building.dose_choice import FeatureFolder
+from isohash.retrieval.building.dose_keeping import dose_notes, dose_to_keep, recalibrate
 from isohash.retrieval.building.given import Source, findings_of
 from isohash.retrieval.building.migration import migrate
-from isohash.retrieval.building.plan_fitting import choose_plan_encoder
 from isohash.retrieval.building.sampling import (
-    Reading,
-    Shares,
-    SliceSample,
     check_shown,
-    held_out_embeddings,
     item_of,
-    sample_slices,
 )
 from isohash.retrieval.entry import Entry, entry_of
 from isohash.retrieval.naming import identity_notes, known_as, patient_notes, unmapped
-from isohash.retrieval.pipeline import Pipeline, as_stored
+from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.settings import (
     IndexReport,
     Options,
@@ -50,7 +42,6 @@ from isohash.retrieval.settings import (
     check_kind,
     checked_options,
     existing_store,
-    versions,
 )
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.identity.aliases import Aliases
@@ -117,13 +108,15 @@ def index_found(
             check_kind(store, findings)
         settings = _settings(store, options)
         findings, naming = known_as(findings, settings)
+        features = FeatureFolder(beside(archive, "features"))
         if store is None:
-            store = _new_store(findings, archive, settings, progress)
+            store = _new_store(findings, archive, settings, features, progress)
         with store:
             check_key(store, findings)
             notes = migrate(store, progress)
             pipeline = Pipeline.from_files(Recipe(store.recipe), store.read_file)
-            report = _add(findings, store, pipeline, progress)
+            report = _add(findings, store, pipeline, features, progress)
+            features.clear()
             return replace(report, unmapped=unmapped(naming), notes=(*report.notes, *notes))
 
 
@@ -141,22 +134,33 @@ def _settings(store: CaseStore | None, options: Mapping[str, Any]) -> IndexSetti
 
 
 def _new_store(
-    findings: Findings, archive: str | Path, settings: IndexSettings, progress: Progress | None
+    findings: Findings,
+    archive: str | Path,
+    settings: IndexSettings,
+    features: FeatureFolder,
+    progress: Progress | None,
 ) -> CaseStore:
-    pipeline, recipe = fit(findings, settings, archive, progress)
-    store = CaseStore.create(archive, recipe, pipeline.to_files())
-    shutil.rmtree(_training_folder(archive), ignore_errors=True)  # checkpoints have served
+    fitted = fit(findings, settings, archive, features, progress)
+    files = {**fitted.pipeline.to_files(), **fitted.dose.files}
+    store = CaseStore.create(archive, fitted.recipe, files)
+    shutil.rmtree(beside(archive, "training"), ignore_errors=True)  # checkpoints have served
     return store
 
 
 def _add(
-    findings: Findings, store: CaseStore, pipeline: Pipeline, progress: Progress | None
+    findings: Findings,
+    store: CaseStore,
+    pipeline: Pipeline,
+    features: FeatureFolder,
+    progress: Progress | None,
 ) -> IndexReport:
     wanted, unchanged, skipped = _sorted_out(findings, store)
     indexed = []
     recipe = Recipe(store.recipe)
-    embeddings = recipe.settings.embeddings
-    for done, (found, entry) in enumerate(_coded_ahead(wanted, pipeline, embeddings)):
+    code = partial(
+        _entry, pipeline=pipeline, features=features, embeddings=recipe.settings.embeddings
+    )
+    for done, (found, entry) in enumerate(_coded_ahead(wanted, code)):
         tell(progress, done, len(wanted), f"indexing {found.key}")
         if isinstance(entry, InputError):
             skipped.append(Skipped(found.path, str(entry)))
@@ -164,6 +168,9 @@ def _add(
             store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
             indexed.append(found.key)
     facts = {name: store.metadata(name) for name in indexed}
+    if indexed and pipeline.dose is not None:
+        recalibrate(store, pipeline.dose)
+        recipe = Recipe(store.recipe)
     if indexed and store.info()["segments"] > MANY_SEGMENTS:
         store.compact(progress)
     return IndexReport(
@@ -177,6 +184,7 @@ def _add(
         notes=(
             *recipe.notes,
             *_plan_notes(recipe),
+            *dose_notes(recipe.dose),
             *patient_notes(facts.values()),
             *identity_notes(indexed if findings.kind != "dicom" else ()),
         ),
@@ -213,13 +221,13 @@ def _sorted_out(
 
 
 def _coded_ahead(
-    wanted: Sequence[Found], pipeline: Pipeline, embeddings: bool
+    wanted: Sequence[Found], code: Callable[[Found], Entry | InputError]
 ) -> Iterator[tuple[Found, Entry | InputError]]:
     """Read and code cases on `WORKERS` threads, in order, at most one case ahead of each."""
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting: deque[tuple[Found, Future[Entry | InputError]]] = deque()
         for found in wanted:
-            waiting.append((found, pool.submit(_entry, found, pipeline, embeddings)))
+            waiting.append((found, pool.submit(code, found)))
             if len(waiting) > WORKERS:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -227,91 +235,16 @@ def _coded_ahead(
             yield first, future.result()
 
 
-def _entry(found: Found, pipeline: Pipeline, embeddings: bool) -> Entry | InputError:
+def _entry(
+    found: Found, pipeline: Pipeline, features: FeatureFolder, embeddings: bool
+) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
         coded = pipeline.code(item_of(found, pipeline.kind))
         check_shown(coded.item, coded.samples, pipeline.slices)
-        return entry_of(coded, embeddings=embeddings)
+        entry = entry_of(coded, embeddings=embeddings)
     except InputError as error:
         return error
-
-
-def fit(
-    findings: Findings, settings: IndexSettings, archive: str | Path, progress: Progress | None
-) -> tuple[Pipeline, dict[str, Any]]:
-    """Fit encoders and hashes on a sample of the cases found; returns them with the recipe."""
-    kind = KINDS[findings.holds]
-    named = named_encoders(settings.encoder, tuple(kind.labels))
-    settings = replace(settings, slices=slices_for(named, settings.slices))
-    found = findings.found
-    order = np.random.default_rng(settings.seed).permutation(len(found))
-    reading = Reading(kind, found, order, settings.slices)
-    shares = Shares.of(len(found), settings)
-    sample = sample_slices(reading, shares.fitted, settings, progress)
-    if not sample:
-        first = reading.reasons[0]
-        raise InputError(f"none of the {len(found)} cases found can be used; first: {first}")
-    encoders, notes = _encoders(sample, named, settings, archive, progress)
-    fitted = {v: as_stored(encoders[v].encode(images.images)) for v, images in sample.items()}
-    seen = {str(name) for images in sample.values() for name in images.patient}
-    del sample  # hundreds of megabytes
-    held_out = held_out_embeddings(reading, shares.held_out, seen, encoders, settings, progress)
-    plan = choose_plan_encoder(reading.measured)
-    notes += _tell_apart(fitted, held_out, settings.seed)
-    settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
-    models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
-    recipe = {
-        "kind": kind.name,
-        "settings": settings.to_json(),
-        "slices": settings.slices.to_json(),
-        "near": {view: model.near for view, model in models.items()},
-        "encoders": {view: encoder.name for view, encoder in encoders.items()},
-        "notes": notes,
-        "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
-        "plan": plan.about,
-        "fitted_on": {view: len(rows) for view, rows in fitted.items()},
-        "calibrated_on": {view: model.calibration.source for view, model in models.items()},
-        "versions": versions(),
-    }
-    return Pipeline(kind, settings.slices, encoders, models, plan=plan.encoder), recipe
-
-
-def _tell_apart(
-    fitted: dict[str, NDArray[np.float32]], held_out: dict[str, NDArray[np.float32]], seed: int
-) -> list[str]:
-    """Make the rows of each view differ where they are all alike; notes that say so."""
-    notes = []
-    for view, rows in fitted.items():
-        fitted[view], alike = told_apart(rows, seed)
-        if alike:
-            held_out[view] = held_out[view][:0]
-            notes.append(
-                f"all {view} slices are alike (a uniform phantom?), so the codes are tuned to no "
-                "patient: begin an archive of patients anew"
-            )
-    return notes
-
-
-def _encoders(
-    sample: Mapping[str, SliceSample],
-    named: Mapping[str, Encoder],
-    settings: IndexSettings,
-    archive: str | Path,
-    progress: Progress | None,
-) -> tuple[dict[str, Encoder], list[str]]:
-    """The encoder of each view, and what is to be said of the choice."""
-    encoders, notes, folder = {}, [], _training_folder(archive)
-    for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):
-        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {view} slices")
-        choice = choose(view, named, settings, images, patient)
-        encoders[view] = choice.encoder or fit_encoder(
-            view, images, patient, settings, folder, progress
-        )
-        notes += [choice.note] if choice.note else []
-    return encoders, notes
-
-
-def _training_folder(archive: str | Path) -> Path:
-    path = Path(archive)
-    return path.with_name(f".{path.name}.training")
+    return replace(
+        entry, arrays={**entry.arrays, **dose_to_keep(found, coded.item, pipeline, features)}
+    )

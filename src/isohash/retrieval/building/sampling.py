@@ -22,6 +22,7 @@ from isohash.features.encoders.encoders import Encoder
 from isohash.features.kinds import Kind, Samples
 from isohash.progress import Progress, tell
 from isohash.records import Case
+from isohash.retrieval.building.plans_seen import PlansSeen
 from isohash.retrieval.pipeline import as_stored
 from isohash.sources.found import Found
 
@@ -73,6 +74,7 @@ class Reading:
         self.kind = kind
         self.reasons: list[str] = []
         self.measured: list[Measured] = []
+        self.plans = PlansSeen()
         self._cases = self._read(found, order, settings)
 
     def __iter__(self) -> Iterator[tuple[Any, Samples]]:
@@ -91,6 +93,7 @@ class Reading:
                 continue
             if isinstance(item, Case) and item.structures:
                 self.measured.append(measure(item))
+                self.plans.add(item)
             yield item, samples
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
 from isohash.dosimetry.plan_distance import Doses, differences, with_unknown
-from isohash.features.encoders.plan import PlanEncoder
+from isohash.features.cases.geometry import GeometrySettings
 from isohash.index.flat import distances
 from isohash.records import Codes
 from isohash.retrieval.answer import Match, Near
@@ -28,7 +28,6 @@ from isohash.retrieval.plan_code import (
     STEP_GY,
     SYMBOLS,
     plan_symbols,
-    predicted_doses,
 )
 from isohash.retrieval.ranked import DoseShare, Pair, Ranked
 from isohash.retrieval.request import Request
@@ -127,41 +126,55 @@ Matched = Callable[[Sequence[int]], Mapping[int, tuple[Pair, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
+class Foretold:
+    """The histograms (structures, dose_volumes) in Gy that a query's anatomy would get.
+
+    `expected` gives median and 95 % interval of the true distances at a predicted one.
+    """
+
+    doses: Doses
+    settings: GeometrySettings
+    expected: Callable[[float], tuple[float, float, float]]
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Whose histograms, in the order of the first axis."""
+        return self.settings.structures
+
+
+@dataclass(frozen=True, eq=False)
 class PlanWay:
     """Cases by how far their plan lies from what the query's anatomy would get.
 
     The query's own dose is never looked at, so a new patient with CT and structures is asked like
-    any other. `missing` says why an archive without `encoder` has none; `facts(i)` are id and facts
-    of a case, `matched` gives slices to show beside the result.
+    any other. `foretell` gives its histograms, or says why there are none; `facts(i)` are id and
+    facts of a case, `matched` gives slices to show beside the result.
     """
 
     query: str
-    arrays: Mapping[str, NDArray[Any]]
+    foretell: Callable[[], Foretold | str]
     n_structures: int
-    encoder: PlanEncoder | None
-    missing: str
     column: PlanColumn | None
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
     matched: Matched
     names: tuple[str, ...] = ("plan",)
 
     @cached_property
+    def foretold(self) -> Foretold | str:
+        """What the query's anatomy would get, or why that cannot be told."""
+        return self.foretell()
+
+    @cached_property
     def comparison(self) -> PlanComparison | None:
         """The query's predicted doses against all stored plans; None where there are none."""
-        if self.encoder is None or self.column is None:
+        if isinstance(self.foretold, str) or self.column is None:
             return None
-        predicted = predicted_doses(self.arrays)
-        if predicted is None:
-            return None
-        return PlanComparison.of(predicted, self.column, self.encoder.structures)
+        return PlanComparison.of(self.foretold.doses, self.column, self.foretold.structures)
 
     def why_not(self) -> str | None:
-        """What archive or query lacks: a plan encoder, structures, plans."""
-        if self.encoder is None:
-            return f"the archive cannot be asked by plan ({self.missing})"
-        if predicted_doses(self.arrays) is None:
-            organs = ", ".join(self.encoder.settings.organs)
-            return f"case {self.query} has no target, or none of {organs}"
+        """What archive or query lacks: what foretells doses, structures, plans."""
+        if isinstance(self.foretold, str):
+            return self.foretold
         return None if self.comparison else "no case of the archive has a plan to compare"
 
     def missed(self) -> str | None:
@@ -213,9 +226,9 @@ class PlanWay:
         )
 
     def _match(self, rank: int, one: Ranked) -> Match:
-        assert self.encoder is not None
+        assert not isinstance(self.foretold, str)
         case_id, facts = self.facts(one.case)
-        expected = self.encoder.expected_distance(one.distance)
+        expected = self.foretold.expected(one.distance)
         return Match(
             rank=rank,
             id=case_id,

@@ -1,0 +1,75 @@
+"""What is kept of each case's predicted dose, and the bands that all of them together calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from isohash.archive.recipe import Recipe
+from isohash.archive.store import CaseStore
+from isohash.errors import InputError
+from isohash.features.encoders.dose_calibration import FEWEST_CASES, Misses, calibrate
+from isohash.records import Case
+from isohash.retrieval.building.dose_choice import FeatureFolder
+from isohash.retrieval.dose_arrays import (
+    ABOUT,
+    CELLS,
+    HISTOGRAMS,
+    METRICS,
+    MISSED,
+    PLANNED,
+    Arrays,
+    as_json,
+)
+from isohash.retrieval.dose_view import CALIBRATION, DoseView
+from isohash.retrieval.foreseen import foresee
+from isohash.retrieval.pipeline import Pipeline
+from isohash.sources.found import Found
+
+
+def dose_to_keep(found: Found, item: Any, pipeline: Pipeline, features: FeatureFolder) -> Arrays:
+    """The dose that a case to be stored would get if it were new; empty where none can be told."""
+    view, layout = pipeline.dose, pipeline.dose_layout
+    if view is None or layout is None or not isinstance(item, Case):
+        return {}
+    try:
+        if view.why_not:
+            return foresee(item, None, view.why_not).stored(layout)
+        model = view.for_patient(item.patient)
+        voxels = features.of(found, item, model.voxels)
+        return foresee(item, model, voxels=voxels).stored(layout)
+    except InputError as error:  # no anatomy
+        return {ABOUT: as_json({"why_not": str(error)})}
+
+
+def recalibrate(store: CaseStore, view: DoseView) -> None:
+    """Keep how far the left-out predictions of all stored plans lie from these."""
+    layout = view.layout
+    if layout is None or PLANNED not in store.info()["arrays"]:
+        return
+    misses = _all_misses(store)
+    if len(misses) >= FEWEST_CASES:
+        store.put_file(CALIBRATION, calibrate(layout, misses).to_bytes())
+        recipe = Recipe(store.recipe)
+        about = {**recipe.dose, "calibrated_on": len(misses)}
+        store.set_recipe(recipe.changed(dose=about).json)
+
+
+def _all_misses(store: CaseStore) -> list[Misses]:
+    planned, metrics = store.gather(PLANNED), store.gather(METRICS).array
+    missed, cells = store.gather(MISSED).array, store.gather(CELLS).array
+    told = store.gather(HISTOGRAMS)
+    at = np.searchsorted(told.case, planned.case)  # every plan that is missed was foretold
+    columns = (told.array[at], planned.array, metrics[:, 0], metrics[:, 1], missed)
+    doses = [np.asarray(column, dtype=np.float64) for column in columns]
+    return [Misses(*one) for one in zip(*doses, np.asarray(cells, np.int64), strict=True)]
+
+
+def dose_notes(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """From what doses are foretold, or why not; nothing if nobody asked."""
+    if "model" in about:
+        learned = f"{about['plans']} plans" if about["model"] == "own" else "the plans of OpenKBP"
+        return (f"doses of new patients are foretold (isohash propose), as learned from {learned}",)
+    return (f"doses are not foretold: {about['missing']}",) if about else ()
