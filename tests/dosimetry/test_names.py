@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from isohash.dosimetry.names import KNOWN, canonical_name, load_aliases, match_names
+from isohash.dosimetry.names import KNOWN, PAIRED, canonical_name, load_aliases, match_names
 from isohash.errors import InputError
 
 
@@ -32,6 +32,85 @@ from isohash.errors import InputError
 )
 def test_spellings_meet_in_one_name(canonical, spellings):
     assert {canonical_name(spelling) for spelling in spellings} == {canonical}
+
+
+# As clinics write them (lists of real structure sets published with tools that check TG-263 names).
+SEEN = {
+    "Lungs": ["LUNGS", "Total Lung", "Lung_Both", "Both Lungs", "LungBoth", "Bilateral Lungs"],
+    "Kidneys": ["Kidneys", "KIDNEYS", "Both Kidneys", "kidneys_total"],
+    "Colon_Sigmoid": ["Sigmoid", "SIGMOID COLON", "Colon, sigmoid", "Colon_Sigmoid"],
+    "BrachialPlex_L": ["BRACHPLEX_L", "BrachialPlexus_L", "L Brachial Plexus", "Brach_Plex_Lt"],
+    "BODY": ["Ext", "EXTERNAL", "Body", "External Contour", "Patient"],
+    "Musc_Constrict_I": ["PharCon_Inf", "PHAR_CON_LOW", "PCM_Low", "Musc_Constrict_I"],
+    "Lobe_Temporal_R": ["TemporalLobe_R", "TEMP_LOBE_R", "Rt Temporal Lobe", "R_Temporal_Lobe"],
+    "Glnd_Submand_L": ["SUBMANDIBULAR_L", "SubmndSalv_L", "Lt Submandibular Gland", "SMG_L"],
+    "Glnd_Thyroid": ["THYROID", "Thyroid Gland", "Schilddrüse"],
+    "OpticNrv_R": ["OPTIC_NRV_R", "OpticNerve_R", "Rt Optic Nerve", "OptNrv R"],
+    "Femur_Head_L": ["FemHeadL", "Femoral_Head_L", "LT FEMORAL HEAD", "Hüftkopf links"],
+    "Femur_Heads": ["FemoralHeads", "Femoral Heads"],
+    "Bag_Bowel": ["Bowel_Bag", "bowelbag", "Bag_Bowel"],
+    "Bowel_Small": ["SmallBowel", "small_bowel", "Bowel_Small", "Dünndarm"],
+    "Lung_LLL": ["Left Lower Lobe", "Lung_LLL"],
+    "Lung_L": ["LUNG_L", "LUNGL", "ltlung", "Lung, left", "Poumon gauche"],
+    "Eyes": ["EYES", "Both eyes", "Augen"],
+    "Esophagus_S": ["Esophagus_Upper", "Esophagus_S"],
+    "SeminalVes": ["SV", "Seminal_Vesicles", "SemVes"],
+    "Larynx_SG": ["Supraglottic Larynx", "Larynx_SG"],
+    "Cavity_Oral": ["ORAL CAVITY", "OralCavity", "Mundhöhle"],
+}
+
+# Parts, margins, differences, helpers, targets' rests: other things than the organ in their names.
+OTHERS = [
+    "SpinalCord_PRV05", "Brainstem_PRV", "CHIASM_PRV", "Lens L PRV", "Lungs-GTV", "Lungs-CTV",
+    "Cavity_Oral-PTV", "Constrict_I-CTV", "PAROTID_L_NOS", "ORAL CAVITY_NOS", "Lung~_L",
+    "SpinalCord~", "Esophagus~^2cm", "BODY+SUPPORT", "Body-PTV", "Heart_Opt", "z_Larynx", "zRectum",
+    "Ring 56", "RING AVOID", "AVOID 60", "Frontal Avoid", "Normal 1", "Density Override",
+    "OPTIC APPARATUS", "SHOULDERS", "Level_III_R", "CouchSurface", "Bolus_05mm", "Scar", "AIR",
+    "N.TISSUE 1", "Dose 76[Gy]", "remove 40", "High-density", "SC_L", "SC nodes", "Ext_R", "BS_L",
+    "Ext iliac nodes", "Lumbar plexus", "Choroid plexus", "Ear canal", "Canal L5", "Vocal", "Vein",
+    "Heart 5mm", "Liver seg 4", "Kidney tumour", "L5", "PTV_Parotid", "Bladder-PTV",
+    "Rectum in PTV", "Chiasm_opt", "Lung met", "Eye shield", "Brain met 3", "Dental",
+    "Left", "R", "both", "total", "gland", "5",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("canonical", "spellings"), SEEN.items())
+def test_spellings_of_clinics_meet_in_the_name_of_tg263(canonical, spellings):
+    assert {spelling: canonical_name(spelling) for spelling in spellings} == dict.fromkeys(
+        spellings, canonical
+    )
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_other_thing_passes_for_an_organ(name):
+    assert canonical_name(name) is None
+
+
+def test_every_spelling_of_the_table_is_of_one_organ_in_any_case_and_order(rng):
+    for canonical, spellings in KNOWN.items():
+        for spelling in spellings:
+            words = spelling.split()
+            rng.shuffle(words)
+            for form in (spelling, spelling.upper(), "_".join(words), spelling.title()):
+                assert canonical_name(form) == canonical, form
+
+
+def test_an_organ_of_which_there_are_two_keeps_its_side_however_it_is_written():
+    for canonical in PAIRED:
+        spelling = max(KNOWN[canonical], key=len)
+        for form in (f"{spelling} left", f"LT {spelling}", f"{spelling}_L", f"l. {spelling}"):
+            assert canonical_name(form) == f"{canonical}_L", form
+
+
+def test_joined_with_a_margin_or_a_target_no_spelling_is_the_organ():
+    for canonical, spellings in KNOWN.items():
+        for form in (
+            f"{canonical}_PRV05",
+            f"{canonical}-PTV",
+            f"{spellings[0]} opt",
+            f"z{canonical}",
+        ):
+            assert canonical_name(form) is None, form
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Names of structures: one canonical name for the many spellings of one organ.
 
-Canonical names follow the pattern of AAPM TG-263 (Parotid_R, SpinalCord). A name is cut into words
-("RT PAROTID", "Parotid_R" and "RightParotid" all hold right and parotid), accents and the side are
-taken out, and the rest is looked up, first in the user's own table, then in the one below, which
-knows English, Latin and the usual German, French, Italian and Spanish words. Targets keep their
-dose level: "PTV 70", "ptv_7000" and "PTV70" are PTV_70.
+Canonical names are those of AAPM TG-263 (Parotid_R, SpinalCord). A name is cut into words ("RT
+PAROTID", "Parotid_R" and "RightParotid" all hold right and parotid), accents and the side are taken
+out, and the rest is looked up, first in the user's own table, then in names.tsv, which knows
+TG-263, English, Latin and the usual German, French, Italian and Spanish words. All words must be
+known: "SpinalCord_PRV05" and "Lungs-GTV" are other things. Targets keep their dose level: "PTV 70",
+"ptv_7000" and "PTV70" are PTV_70.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 from isohash.dosimetry.structures import is_empty
@@ -25,6 +27,7 @@ SIDES = {
     "right": "R", "rt": "R", "r": "R", "left": "L", "lt": "L", "l": "L",
     "rechts": "R", "re": "R", "droit": "R", "droite": "R", "derecho": "R", "derecha": "R",
     "destro": "R", "destra": "R", "dx": "R", "links": "L", "li": "L", "gauche": "L",
+    "lft": "L", "rgt": "R",
     "izquierdo": "L", "izquierda": "L", "izq": "L", "sinistro": "L", "sinistra": "L", "sx": "L",
 }  # fmt: skip
 TARGETS = ("ptv", "ctv", "gtv", "itv")
@@ -32,126 +35,20 @@ NEAR = 0.75  # share of letters that a suggested spelling has in common with a n
 HIGHEST_GY = 200.0  # a number behind a target beyond it is no dose
 FILLERS = {"the", "of", "organ", "gland", "glnd", "struct", "structure", "roi", "contour"}
 
-# canonical name without side -> spellings, as words in alphabetical order
-KNOWN: dict[str, tuple[str, ...]] = {
-    "BODY": (
-        "body",
-        "external",
-        "skin outline",
-        "outline",
-        "patient outline",
-        "contour externe",
-        "external contour",
-        "aussenkontur",
-        "patientenkontur",
-        "koerper",
-        "korper",
-        "contorno",
-    ),
-    "Bladder": ("bladder", "vesica", "urinary bladder", "harnblase", "vessie", "vejiga", "vescica"),
-    "Bone_Mandible": (
-        "mandible",
-        "mandibula",
-        "jaw",
-        "bone mandible",
-        "lower jaw",
-        "unterkiefer",
-        "mandibule",
-        "mandibola",
-    ),
-    "Bowel": ("bowel", "intestine", "bowel bag"),
-    "BrachialPlex": ("brachial plexus", "brachialplex", "plexus"),
-    "Brain": ("brain", "cerebrum", "gehirn", "hirn", "cerveau", "encephale", "cerebro"),
-    "Brainstem": (
-        "brainstem",
-        "brain stem",
-        "bs",
-        "truncus",
-        "hirnstamm",
-        "tronc cerebral",
-        "tronco encefalico",
-        "tronco cerebral",
-        "tronco",
-    ),
-    "Breast": ("breast", "mamma"),
-    "Cochlea": ("cochlea",),
-    "Duodenum": ("duodenum",),
-    "Esophagus": (
-        "esophagus",
-        "oesophagus",
-        "eso",
-        "esoph",
-        "oesoph",
-        "osophagus",
-        "speiserohre",
-        "oesophage",
-        "esofago",
-    ),
-    "Eye": ("eye", "globe", "orbit", "auge", "bulbus", "oeil", "ojo", "occhio"),
-    "Femur_Head": (
-        "femoral head",
-        "femur head",
-        "fem head",
-        "head femur",
-        "femurkopf",
-        "huftkopf",
-        "hueftkopf",
-        "tete femorale",
-        "cabeza femoral",
-        "testa femorale",
-    ),
-    "Glnd_Lacrimal": ("lacrimal",),
-    "Glnd_Submand": ("submandibular", "submand", "smg", "submandibula"),
-    "Glnd_Thyroid": ("thyroid",),
-    "Heart": ("heart", "cor", "herz", "coeur", "corazon", "cuore"),
-    "Kidney": ("kidney", "ren", "niere", "rinon"),
-    "Larynx": ("larynx", "voice box", "kehlkopf", "laringe"),
-    "Lens": ("lens", "linse", "cristallin", "cristallino", "cristalino"),
-    "Lips": ("lips", "lip"),
-    "Liver": ("liver", "hepar", "leber", "foie", "higado", "fegato"),
-    "Lung": ("lung", "pulmo", "lunge", "poumon", "pulmon", "polmone"),
-    "Cavity_Oral": ("oral cavity", "mouth", "cavity oral"),
-    "OpticChiasm": ("chiasm", "optic chiasm", "chiasma", "optic chiasma", "opticchiasm"),
-    "OpticNrv": (
-        "optic nerve",
-        "optic nrv",
-        "opticnrv",
-        "opticnerve",
-        "sehnerv",
-        "nerf optique",
-        "nervio optico",
-        "nervo ottico",
-        "nervus opticus",
-    ),
-    "Parotid": ("parotid", "parotis", "par", "parotide", "parotida", "ohrspeicheldruse"),
-    "PenileBulb": ("penile bulb", "penilebulb"),
-    "Pharynx": ("pharynx", "pharyngeal constrictors", "constrictors", "pcm"),
-    "Pituitary": ("pituitary", "hypophysis"),
-    "Prostate": ("prostate", "prostata"),
-    "Rectum": ("rectum", "rektum", "recto", "retto"),
-    "SeminalVes": ("seminal vesicles", "seminalves", "sv", "seminal ves"),
-    "Spc_Bowel": ("bowel space",),
-    "SpinalCanal": ("spinal canal", "canal", "spinalcanal", "spinalkanal", "canal medullaire"),
-    "SpinalCord": (
-        "spinal cord",
-        "cord",
-        "spinalcord",
-        "myelon",
-        "medulla",
-        "sc",
-        "ruckenmark",
-        "rueckenmark",
-        "moelle",
-        "moelle epiniere",
-        "medula",
-        "medula espinal",
-        "midollo",
-        "midollo spinale",
-    ),
-    "Stomach": ("stomach", "gaster"),
-    "Tongue": ("tongue",),
-    "Trachea": ("trachea",),
-}
+PARTIAL = "~"  # behind a name of TG-263: only a part of the organ was drawn
+FEW_LETTERS = 3  # a spelling so short of an organ without sides is another thing if it has one
+JOINED = 4  # letters from which an organ and its side are known in one word: LUNGL, ltlung
+
+
+def _table() -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Spellings by canonical name without side, and the organs that there are two of."""
+    text = resources.files("isohash.dosimetry").joinpath("names.tsv").read_text("utf-8")
+    lines = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    known = {name: tuple(filter(None, spellings.split(";"))) for name, _, spellings in lines}
+    return known, frozenset(name for name, sides, _ in lines if sides)
+
+
+KNOWN, PAIRED = _table()
 
 
 @dataclass(frozen=True)
@@ -177,14 +74,31 @@ def canonical_name(name: str, aliases: Mapping[str, str] | None = None) -> str |
     own = _own(aliases)
     if (whole := " ".join(words)) in own:
         return own[whole]
-    if target := _target(words):
-        return target
-    sides = {SIDES[word] for word in words if word in SIDES}
-    rest = [word for word in words if word not in SIDES and word not in FILLERS]
-    base = _SPELLINGS.get(" ".join(sorted(rest))) or _SPELLINGS.get("".join(rest))
-    if base is None or len(sides) > 1:
+    if PARTIAL in name:
         return None
-    return f"{base}_{sides.pop()}" if sides else base
+    return _target(words) or _organ(words)
+
+
+def _organ(words: list[str]) -> str | None:
+    """The organ that words name, with its side; what is written as one word with it counts too."""
+    if base := _SPELLINGS.get(_key(words)):  # words of sides may be part of a name: left lower lobe
+        return base
+    sides = {SIDES[word] for word in words if word in SIDES}
+    rest = [word for word in words if word not in SIDES]
+    if len(sides) > 1 or not rest:
+        return None
+    key = _key(rest)
+    base = (
+        _SPELLINGS.get(key) or _SPELLINGS.get(key.replace(" ", "")) or _SPELLINGS.get("".join(rest))
+    )
+    if base is None:
+        return None if sides else _WITH_SIDE.get("".join(rest))
+    if not sides:
+        return base
+    is_own = key == _key(_words(base))
+    if base not in PAIRED and len("".join(rest)) <= FEW_LETTERS and not is_own:
+        return None
+    return f"{base}_{sides.pop()}"
 
 
 def match_names(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> NameMap:
@@ -249,25 +163,46 @@ def _target(words: list[str]) -> str | None:
 
 
 def _suggest(name: str) -> tuple[str, ...]:
-    text = " ".join(word for word in _words(name) if word not in SIDES and word not in FILLERS)
+    """Canonical names of near spellings; of organs on each side, if the name has a side."""
+    words = _words(name)
+    text = " ".join(word for word in words if word not in SIDES and word not in FILLERS)
     near = difflib.get_close_matches(text, _SPELLINGS, n=3, cutoff=NEAR)
-    return tuple(dict.fromkeys(_SPELLINGS[spelling] for spelling in near))
+    names = dict.fromkeys(_SPELLINGS[spelling] for spelling in near)
+    if set(words) & set(SIDES):
+        names = {name: None for name in names if name in PAIRED} or names
+    return tuple(names)
+
+
+def _key(words: Iterable[str]) -> str:
+    """Words in alphabetical order without those that say nothing."""
+    return " ".join(sorted(word for word in words if word not in FILLERS))
+
+
+def _spelled() -> Iterator[tuple[str, str]]:
+    """Every spelling of the table, the canonical ones among them, with its canonical name."""
+    for canonical, spellings in KNOWN.items():
+        for spelling in (" ".join(_words(canonical)), *spellings):
+            yield spelling, canonical
 
 
 _SPELLINGS = {
     key: canonical
-    for canonical, spellings in KNOWN.items()
-    for spelling in (canonical.replace("_", " ").lower(), *spellings)
-    for key in (" ".join(sorted(spelling.split())), spelling.replace(" ", ""))
+    for spelling, canonical in _spelled()
+    for key in (_key(spelling.split()), spelling.replace(" ", ""))
+}
+_WITH_SIDE = {
+    joined: f"{canonical}_{SIDES[side]}"
+    for spelling, canonical in _spelled()
+    if canonical in PAIRED and len(word := spelling.replace(" ", "")) >= JOINED
+    for side in ("l", "r", "lt", "rt", "left", "right")
+    for joined in (word + side, *([side + word] if len(side) > 1 else []))
+    if joined not in _SPELLINGS
 }
 
 # Every word of the table: such a word in a name tells of anatomy, whatever else it may mean.
-VOCABULARY = frozenset(
-    word
-    for canonical, spellings in KNOWN.items()
-    for spelling in (canonical.replace("_", " ").lower(), *spellings)
-    for word in spelling.split()
-) | frozenset((*SIDES, *TARGETS, *FILLERS))
+VOCABULARY = frozenset(word for spelling, _ in _spelled() for word in spelling.split()) | frozenset(
+    (*SIDES, *TARGETS, *FILLERS)
+)
 
 
 TARGET_PREFIXES = ("PTV", "CTV", "GTV", "ITV")
