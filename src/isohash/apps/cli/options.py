@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.")]
 Work = Annotated[
@@ -18,14 +19,21 @@ Quick = Annotated[bool, typer.Option("--quick", help="A small version, in second
 DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_default=False)]
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Print rows as one JSON list or as a table."""
-    from isohash.apps.cli.tables import rows_table, show
+def print_facts(facts: Any, table: Any, as_json: bool) -> None:
+    """Print facts as one JSON object, or the table of them."""
+    from isohash.apps.cli.tables import show
 
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(json.dumps(facts, indent=2))
     else:
-        show(rows_table(title, rows))
+        show(table)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows as one JSON list or as a table."""
+    from isohash.apps.cli.tables import rows_table
+
+    print_facts(rows, rows_table(title, rows), as_json)
 
 
 def tell_all(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_json: bool) -> None:

@@ -1,0 +1,83 @@
+"""`isohash query`: the cases of an archive that are most like a new one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isohash.apps.cli.options import ArchivePath, Json, print_facts
+
+
+def query(
+    archive: ArchivePath,
+    case: Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")],
+    k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
+    by: Annotated[
+        str | None,
+        typer.Option(help="plan, ct, dose or joint [plan if structures allow it, else joint]."),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of CT against dose in a joint query [0.25].")
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="case aligns all slices; slice ranks single ones [case].")
+    ] = None,
+    query_slice: Annotated[
+        int | None,
+        typer.Option(
+            "--slice",
+            help="The query's slice for --level slice [middle]; the row of a file of vectors [0].",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Filter, such as 'prescription_gy >= 60'.")
+    ] = None,
+    same_patient: Annotated[
+        bool, typer.Option("--same-patient", help="Also return the query's own patient.")
+    ] = False,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            help="Candidates by code to order by their exact distance; 0: by code only "
+            "[64 cases or slices, 256 vectors]."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page that shows query and results.")
+    ] = None,
+    collage: Annotated[Path | None, typer.Option(help="Write a PNG of the nearest slices.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the cases (or slices) of ARCHIVE nearest to CASE.
+
+    --by plan needs CT structures, not a dose: cases are ranked by how far their dose-volume
+    histograms lie from those that the anatomy of CASE would get.
+
+    Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
+    """
+    # NumPy reads it when imported; more threads take longer to start than one query needs them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from isohash.apps.cli.tables import answer_table
+    from isohash.retrieval.engine import Archive
+    from isohash.retrieval.request import Request
+
+    request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank)
+    with Archive.open(archive) as opened:
+        session = opened.session(case, pictures=report is not None or collage is not None)
+        answer = session.ask(request)
+        _write_pages(session, answer, report, collage)
+    print_facts(answer.to_json(), answer_table(answer), as_json)
+
+
+def _write_pages(session: Any, answer: Any, report: Path | None, collage: Path | None) -> None:
+    if report is not None:
+        from isohash.apps.page.report import write_report
+
+        write_report(session, answer, report)
+    if collage is not None:
+        from isohash.apps.page.collage import write_collage
+
+        write_collage(session, answer, collage)
