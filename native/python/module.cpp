@@ -50,7 +50,7 @@ PyMethodDef methods[] = {
     {nullptr, nullptr, 0, nullptr},
 };
 
-// Which arguments the functions take: isohash/native.py uses no other build than its own.
+// Which arguments the functions take: isohash/native/extension.py uses no other build than its own.
 constexpr long interface_number = 8;
 
 int add_constants(PyObject *module) {

@@ -11,7 +11,8 @@ from store_model import RECIPE, FailAt, Model, assert_equal, is_equal, perform
 
 from isohash.archive import catalogue
 from isohash.archive.repair import repair
-from isohash.archive.segments import CHUNK, Segment
+from isohash.archive.segment_format import CHUNK
+from isohash.archive.segments import Segment
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import verify
 from isohash.errors import InputError

@@ -17,17 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isohash.archive.files import DamagedArchive
-from isohash.archive.segments import (
-    ALIGNMENT,
-    CHUNK,
-    DTYPES,
-    SMALL,
-    Draft,
-    Segment,
-    array_bytes,
-    lay_out,
-    write_segment,
-)
+from isohash.archive.segment_format import ALIGNMENT, CHUNK, DTYPES, Draft, lay_out
+from isohash.archive.segments import SMALL, Segment, array_bytes, write_segment
 from isohash.archive.state import change_of
 
 QUIET = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}

@@ -20,8 +20,19 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["isohash.archive"]):
-    from isohash.archive import segments
-    from isohash.archive.segments import Plan, Segment, encode, lay_out
+    from isohash.archive.segment_format import (
+        CHUNK,
+        HEADER_START,
+        KINDS,
+        MAGIC,
+        PREAMBLE,
+        VERSION,
+        Draft,
+        encode,
+        lay_out,
+        parse_header,
+    )
+    from isohash.archive.segments import Segment
     from isohash.errors import InputError
 
 WHOLE, SEALED = 0, 1
@@ -34,11 +45,11 @@ def prepare(corpus: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     array = np.arange(21, dtype="<u2").reshape(7, 3)
     blocks = lay_out([("content", np.dtype("u1"), (2,)), ("codes", array.dtype, array.shape)])
-    for kind in segments.KINDS:
-        plan = Plan(3, kind, blocks, {"n": 7})
-        whole = b"".join(encode(plan, [[b"{}"], [array.tobytes()]]))
-        header = segments.parse_header(whole)
-        text = whole[segments._HEADER_START : header.body_start]
+    for kind in KINDS:
+        draft = Draft(3, kind, blocks, {"n": 7})
+        whole = b"".join(encode(draft, [[b"{}"], [array.tobytes()]]))
+        header = parse_header(whole)
+        text = whole[HEADER_START : header.body_start]
         body = whole[header.body_start :][: header.body_size]
         (corpus / f"{kind}-whole").write_bytes(bytes([WHOLE]) + whole)
         (corpus / f"{kind}-sealed").write_bytes(bytes([SEALED]) + text + SEPARATOR + body)
@@ -46,9 +57,9 @@ def prepare(corpus: Path) -> None:
 
 def sealed(text: bytes, body: bytes) -> bytes:
     """A file of this header and body whose sizes and checksums are all as they should be."""
-    preamble = segments._PREAMBLE.pack(segments.MAGIC, segments.VERSION, len(text), len(body))
+    preamble = PREAMBLE.pack(MAGIC, VERSION, len(text), len(body))
     digest = hashlib.sha256(preamble + text).digest()
-    chunks = [body[i : i + segments.CHUNK] for i in range(0, len(body), segments.CHUNK)]
+    chunks = [body[i : i + CHUNK] for i in range(0, len(body), CHUNK)]
     table = np.array([zlib.crc32(chunk) for chunk in chunks], dtype="<u4").tobytes()
     return preamble + digest + text + body + table + hashlib.sha256(digest + table).digest()
 

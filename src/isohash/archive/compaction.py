@@ -18,16 +18,8 @@ import numpy as np
 from isohash import whole_files
 from isohash.archive import folder
 from isohash.archive.columns import Opener, RowRange, merge
-from isohash.archive.segments import (
-    CHUNK,
-    CONTENT,
-    Draft,
-    Pieces,
-    Segment,
-    array_bytes,
-    lay_out,
-    write_segment,
-)
+from isohash.archive.segment_format import CHUNK, CONTENT, Draft, Pieces, lay_out
+from isohash.archive.segments import Segment, array_bytes, write_segment
 from isohash.archive.state import (
     Change,
     LogEntry,

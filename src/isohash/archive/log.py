@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from isohash.archive import catalogue, compaction, files, folder
-from isohash.archive.segments import CONTENT, Draft, Pieces, Segment, lay_out, write_segment
+from isohash.archive.segment_format import CONTENT, Draft, Pieces, lay_out
+from isohash.archive.segments import Segment, write_segment
 from isohash.archive.state import Change, LogEntry, Record, State, news, open_segment, segment_path
 from isohash.archive.writer import Writer
 from isohash.errors import InputError

@@ -20,7 +20,8 @@ from isohash.archive.columns import Rows
 from isohash.archive.log import Log
 from isohash.archive.picking import picked
 from isohash.archive.repair import Repair, repair
-from isohash.archive.segments import DTYPES, Pieces, array_bytes
+from isohash.archive.segment_format import DTYPES, Pieces
+from isohash.archive.segments import array_bytes
 from isohash.archive.state import Change, Record, encode_records, row_ranges
 from isohash.archive.verify import Report, verify
 from isohash.errors import InputError
