@@ -2,7 +2,6 @@
 
 import random
 import sys
-import textwrap
 import time
 import zlib
 
@@ -13,13 +12,13 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from dicom_sets import assert_geometry
 from isohash.errors import InputError
+from isohash.sandbox import Child, ChildFailed, Pool
 from isohash.sources.dicom.case import read_files
 from isohash.sources.dicom.elements import quietly
 from isohash.sources.dicom.link import link
 from isohash.sources.dicom.scan import read_header
 from isohash.sources.dicom.writer import write_dicom
 from isohash.sources.reading import find, read_case
-from isohash.sources.sandbox import Child, ChildFailed, Pool
 
 
 @pytest.fixture
@@ -138,43 +137,8 @@ def damaged(data, chance):
     return bytes(data)
 
 
-@pytest.fixture
-def misbehaving(tmp_path, monkeypatch):
-    """A child that answers, hangs, dies or eats memory as it is told."""
-    (tmp_path / "misbehaving_child.py").write_text(
-        textwrap.dedent(
-            """
-            import os, sys, time
-            from isohash.sources.dicom.worker import _limit_memory
-            from isohash.sources.sandbox import receive, send
-            _limit_memory(1 << 30)
-            while (message := receive(sys.stdin.buffer)) is not None:
-                task = message[0]["task"]
-                if task == "hang":
-                    time.sleep(60)
-                if task == "spin":
-                    while True:
-                        pass
-                if task == "wait":
-                    time.sleep(1.5)
-                if task == "die":
-                    os._exit(3)
-                if task == "swell":
-                    try:
-                        bytearray(1 << 32)
-                    except MemoryError:
-                        send(sys.stdout.buffer, {"error": "too big"})
-                        continue
-                send(sys.stdout.buffer, {"echo": task}, [b"abc"])
-            """
-        )
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return "misbehaving_child"
-
-
-def test_a_child_that_hangs_or_dies_is_replaced(misbehaving):
-    child = Child(misbehaving)
+def test_a_child_that_hangs_or_dies_is_replaced():
+    child = Child("wild_child")
     assert child.call({"task": "a"}, 20) == ({"echo": "a"}, [b"abc"])
     start = time.monotonic()
     with pytest.raises(ChildFailed, match="longer than"):
@@ -187,9 +151,9 @@ def test_a_child_that_hangs_or_dies_is_replaced(misbehaving):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processor time is told by Linux only")
-def test_a_child_may_wait_for_its_core_but_not_use_more_time_than_its_own(misbehaving):
+def test_a_child_may_wait_for_its_core_but_not_use_more_time_than_its_own():
     """The limit is processor time: on a busy machine a child waits, and is not at fault."""
-    child = Child(misbehaving)
+    child = Child("wild_child")
     child.call({"task": "a"}, 20)
     assert child.call({"task": "wait"}, 0.5)[0] == {"echo": "wait"}
     with pytest.raises(ChildFailed, match="s of processor time"):
@@ -198,8 +162,8 @@ def test_a_child_may_wait_for_its_core_but_not_use_more_time_than_its_own(misbeh
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no address-space limit there")
-def test_a_child_that_swells_answers_with_an_error(misbehaving):
-    pool = Pool(misbehaving)
+def test_a_child_that_swells_answers_with_an_error():
+    pool = Pool("wild_child")
     with pytest.raises(InputError, match="too big"):
         pool.call({"task": "swell"}, 20)
     pool.stop()

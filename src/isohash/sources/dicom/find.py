@@ -18,6 +18,7 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
+from isohash.sandbox import MAX_CHILDREN, ChildFailed, Pool
 from isohash.sources.dicom.case_files import CaseFiles
 from isohash.sources.dicom.link import link
 from isohash.sources.dicom.scan import Instance
@@ -30,7 +31,6 @@ from isohash.sources.dicom.wire import (
 from isohash.sources.found import Found, Skipped
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
-from isohash.sources.sandbox import MAX_CHILDREN, ChildFailed, Pool
 
 BATCH = 64  # files per request to a child
 # Processor time, see sandbox.

@@ -6,13 +6,11 @@ answered as an error of one line; what a limit of the operating system ends is s
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
+from isohash.sandbox import Answer, serve
 from isohash.sources.dicom.alike import alike
 from isohash.sources.dicom.case import read_files
 from isohash.sources.dicom.elements import quietly, read_dataset
@@ -27,20 +25,14 @@ from isohash.sources.dicom.wire import (
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.phi import identifying
-from isohash.sources.sandbox import receive, send
 
 
 def main() -> None:
     """Answer requests from standard input until it ends."""
-    _limit_memory(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not get between the answers
-    while (message := receive(sys.stdin.buffer)) is not None:
-        send(answers, *_answer(message[0]))  # unnamed, so that one case is freed before the next
+    serve(lambda request, blobs: _answer(request))
 
 
-def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+def _answer(request: dict[str, Any]) -> Answer:
     where = request.get("where", "a batch of files")
     try:
         if request["task"] == "headers":
@@ -94,15 +86,6 @@ def _identity(path: str) -> dict[str, Any]:
             return {"values": list(identifying(dataset)), "structures": typed}
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
         return {"error": type(error).__name__}
-
-
-def _limit_memory(n_bytes: int) -> None:
-    if sys.platform != "win32":
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if hard == resource.RLIM_INFINITY or hard > n_bytes:
-            resource.setrlimit(resource.RLIMIT_AS, (n_bytes, hard))
 
 
 if __name__ == "__main__":
