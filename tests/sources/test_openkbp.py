@@ -176,7 +176,8 @@ def test_a_csv_folder_without_dose_is_a_case_that_says_so(csv_case):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("dose.csv", ",data\n12,nan\n", "not finite"),
+        ("dose.csv", ",data\n12,nan\n", "more than numbers"),
+        ("dose.csv", ",data\n12,1e999\n", "not finite"),
         ("dose.csv", ",data\n12,-3\n", "negative"),
         ("dose.csv", ",data\n12,\n", "not the CSV"),
         ("dose.csv", ",data\n99999999,1\n", "indices must lie"),

@@ -14,7 +14,7 @@ Data: Babier et al., Medical Physics 48 (2021) 5549-5561.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.arrays import npz_headers, read_npz
+from isohash.sources.walk import walk
 
 MASK_BITS = (
     "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible",
@@ -32,6 +33,10 @@ MASK_BITS = (
 NOT_STRUCTURES = ("possible_dose_mask",)
 CSV_SHAPE = (128, 128, 128)  # the challenge stores flat indices into this shape, axes (y, x, z)
 CSV_PARTS = ("ct.csv", "dose.csv", "voxel_dimensions.csv")
+MAX_CSV_BYTES = 1 << 28  # four times a file that lists every voxel
+MAX_CSV_ROWS = 1 << 22  # twice the voxels, for lines may end in two characters
+MAX_CSV_STRUCTURES = 256  # 2 MiB each
+NUMERIC = b"0123456789+-.eE, \t\r\n"  # all that such a file holds below its first line
 HU_OFFSET = 1024
 MAX_DOSE_GY = 500.0  # far above any plan: catches doses in cGy that were declared as Gy
 
@@ -68,10 +73,10 @@ def possible_dose(path: str | Path) -> NDArray[np.bool_] | None:
     if path.suffix == ".npz" and path.is_file() and is_openkbp(npz_headers(path)):
         masks = read_npz(path, ["masks"])["masks"]
         found = _unpack_bits(masks, path).get(MASK_BITS[-1])
-    elif (path / f"{MASK_BITS[-1]}.csv").is_file():
-        found = _dense_mask(path / f"{MASK_BITS[-1]}.csv")
     else:
-        return None
+        files = {file.name: file for file in csv_files(path)}
+        scored = files.get(f"{MASK_BITS[-1]}.csv")
+        found = None if scored is None else _dense_mask(scored)
     return _axes_zyx(found).astype(bool) if found is not None and found.any() else None
 
 
@@ -85,20 +90,36 @@ def is_mask(file_name: str) -> bool:
     return file_name not in CSV_PARTS and file_name not in (f"{n}.csv" for n in NOT_STRUCTURES)
 
 
-def read_csv_case(folder: str | Path) -> Case:
-    """Read one original OpenKBP folder: ct.csv, dose.csv, voxel_dimensions.csv and masks."""
+def csv_files(folder: Path) -> list[Path]:
+    """The CSV files of a folder by the rules of every walk: no links out, regular files only."""
+    return [file for file in walk(folder, []) if file.parent == folder and is_csv(file)]
+
+
+def is_csv(file: Path) -> bool:
+    """Whether a file is one of a case that lies in CSV files."""
+    return file.suffix.lower() == ".csv"
+
+
+def read_csv_case(folder: str | Path, files: Iterable[Path] | None = None) -> Case:
+    """Read one original OpenKBP folder: ct.csv, dose.csv, voxel_dimensions.csv and masks.
+
+    `files` are those that a walk let in, by default what one of the folder alone does.
+    """
     folder = Path(folder)
-    if not (folder / "voxel_dimensions.csv").is_file():
+    named = {file.name: file for file in (csv_files(folder) if files is None else files)}
+    if "voxel_dimensions.csv" not in named:
         raise InputError(f"{folder}: has no voxel_dimensions.csv, so sizes in mm are unknown")
-    voxel = _read_numbers(folder / "voxel_dimensions.csv", header=False).ravel()
-    ct = _axes_zyx(_dense(folder / "ct.csv")) if (folder / "ct.csv").is_file() else None
-    dose = _axes_zyx(_dense(folder / "dose.csv")) if (folder / "dose.csv").is_file() else None
-    masks = {
-        file.stem: _axes_zyx(_dense_mask(file))
-        for file in sorted(folder.glob("*.csv"))
-        if is_mask(file.name)
-    }
-    return _case(folder, ct, dose, masks, voxel)
+    masks = {file.stem: file for name, file in sorted(named.items()) if is_mask(name)}
+    if len(masks) > MAX_CSV_STRUCTURES:
+        raise InputError(
+            f"{folder}: {len(masks)} structures, above the {MAX_CSV_STRUCTURES} that are read"
+        )
+    voxel = _read_numbers(named["voxel_dimensions.csv"], header=False).ravel()
+    ct, dose = (
+        _axes_zyx(_dense(named[part])) if part in named else None for part in ("ct.csv", "dose.csv")
+    )
+    drawn = {name: _axes_zyx(_dense_mask(file)) for name, file in masks.items()}
+    return _case(folder, ct, dose, drawn, voxel)
 
 
 def _case(
@@ -172,18 +193,27 @@ def _unpack_bits(masks: NDArray[Any], path: Path) -> dict[str, NDArray[np.bool_]
 
 
 def _read_numbers(file: Path, header: bool = True, columns: int | None = None) -> NDArray[Any]:
-    """All rows of a CSV file as float64; an empty table has no rows."""
-    if file.stat().st_size > 1 << 30:
-        raise InputError(f"{file}: larger than 1 GiB, not a file of the OpenKBP challenge")
-    lines = file.read_text(encoding="ascii", errors="replace").splitlines()[int(header) :]
-    lines = [line for line in lines if line.strip()]
+    """All rows of a CSV file as float64; an empty table has no rows. No error repeats its text."""
+    if file.stat().st_size > MAX_CSV_BYTES:
+        raise InputError(
+            f"{file}: larger than {MAX_CSV_BYTES >> 20} MiB, not a file of the OpenKBP challenge"
+        )
+    data = file.read_bytes()
+    if data.count(b"\n") + data.count(b"\r") > MAX_CSV_ROWS:
+        raise InputError(f"{file}: more rows than the grid {CSV_SHAPE} has voxels")
+    lines = [line for line in data.splitlines()[int(header) :] if line.strip()]
+    if b"".join(lines).translate(None, NUMERIC):
+        raise InputError(f"{file}: not the CSV of an OpenKBP case (holds more than numbers)")
     if not lines:
         return np.zeros((0, columns or 1))
     usecols = None if columns is None else range(columns)
     try:
-        return np.loadtxt(lines, delimiter=",", usecols=usecols, ndmin=2, comments=None)
+        rows = [line.decode("ascii") for line in lines]
+        return np.loadtxt(rows, delimiter=",", usecols=usecols, ndmin=2, comments=None)
     except ValueError as error:
-        raise InputError(f"{file}: not the CSV of an OpenKBP case ({error})") from error
+        raise InputError(
+            f"{file}: not the CSV of an OpenKBP case (a row is not an index and a number)"
+        ) from error
 
 
 def _indices(column: NDArray[Any], file: Path) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
+from isohash.sources.found import Skipped
 from isohash.sources.identity.haystack import RARE, Haystack, Hit
 from isohash.sources.identity.needles import Needles, needles_of
 from isohash.sources.values import values_in
@@ -83,7 +84,8 @@ def scan(
     if not needles:
         raise InputError(f"{source}: no file below it holds anything identifying to look for")
     hay = Haystack(needles)
-    files = [path for path in walk(archive, []) if not path.is_symlink()]
+    unopened: list[Skipped] = []
+    files = [path for path in walk(archive, unopened) if not path.is_symlink()]
     found: list[tuple[str, Hit]] = []
     for done, file in enumerate(files):
         tell(progress, done, len(files), f"archive {file.name}")
@@ -107,7 +109,7 @@ def scan(
     return Scan(
         tuple(dict.fromkeys(leak for leak in leaks if leak.expected < RARE)),
         searched,
-        (*_too_short(needles, chancy), *CANNOT),
+        (*_unopened(unopened), *_too_short(needles, chancy), *CANNOT),
     )
 
 
@@ -144,6 +146,12 @@ def _merged(hits: Iterator[Hit]) -> list[Hit]:
         if not (kept and hit.end <= kept[-1].end and kept[-1].group is None):
             kept.append(hit)
     return kept
+
+
+def _unopened(skipped: list[Skipped]) -> list[str]:
+    if not skipped:
+        return []
+    return [f"{len(skipped)} links, pipes, devices and what cannot be opened, in the archive"]
 
 
 def _too_short(needles: Needles, chancy: int) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from isohash.errors import InputError
@@ -20,7 +21,13 @@ from isohash.sources.found import Findings, Found, Skipped, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
-from isohash.sources.openkbp import is_csv_case, is_openkbp, read_csv_case, read_npz_case
+from isohash.sources.openkbp import (
+    is_csv,
+    is_csv_case,
+    is_openkbp,
+    read_csv_case,
+    read_npz_case,
+)
 from isohash.sources.vectors import read_vectors
 from isohash.sources.walk import walk
 
@@ -40,6 +47,8 @@ def find(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the spelling")
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: neither a regular file nor a folder; give one of these")
     skipped: list[Skipped] = []
     files = [path] if path.is_file() else list(walk(path, skipped))
     if not files and not skipped:
@@ -115,12 +124,13 @@ def _warn(skipped: Skipped) -> None:
     warnings.warn(f"{skipped.path} skipped: {skipped.reason}", stacklevel=3)
 
 
-def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, list[Path]]:
-    by_kind: dict[str, list[Path]] = {}
-    csv_folders: dict[Path, set[str]] = {}
+def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[Path, list[Path]]]:
+    """By kind, what becomes items: a file, or a folder and the files of it that were let in."""
+    by_kind: dict[str, dict[Path, list[Path]]] = {}
+    csv_folders: dict[Path, list[Path]] = {}
     for file in files:
-        if file.suffix.lower() == ".csv":
-            csv_folders.setdefault(file.parent, set()).add(file.name)
+        if is_csv(file):
+            csv_folders.setdefault(file.parent, []).append(file)
             continue
         try:
             kind = _kind(file)
@@ -130,10 +140,10 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, list[P
         if kind is None:
             skipped.append(Skipped(str(file), "not a case: no known format"))
         else:
-            by_kind.setdefault(kind, []).append(file)
-    for folder, names in csv_folders.items():
-        if is_csv_case(names):
-            by_kind.setdefault("openkbp-csv", []).append(folder)
+            by_kind.setdefault(kind, {})[file] = [file]
+    for folder, inside in csv_folders.items():
+        if is_csv_case({file.name for file in inside}):
+            by_kind.setdefault("openkbp-csv", {})[folder] = inside
         else:
             reason = "CSV files, but neither ct.csv nor dose.csv of an OpenKBP case"
             skipped.append(Skipped(str(folder), reason))
@@ -153,7 +163,7 @@ def _kind(file: Path) -> str | None:
 
 def _found(
     kind: str,
-    paths: list[Path],
+    items: Mapping[Path, list[Path]],
     skipped: list[Skipped],
     progress: Progress | None,
     naming: Naming,
@@ -163,31 +173,25 @@ def _found(
             find_dicom,  # pydicom is loaded only when it is needed
         )
 
-        return find_dicom(paths, skipped, progress, naming)
-    readers: dict[str, Callable[[Path], Case | Vectors]] = {
-        "openkbp": read_npz_case,
-        "openkbp-csv": read_csv_case,
-        "vectors": read_vectors,
-    }
+        return find_dicom(list(items), skipped, progress, naming)
     found: dict[str, Found] = {}
-    for done, path in enumerate(paths):
+    for done, (path, files) in enumerate(items.items()):
         key = path.name if path.is_dir() else path.stem
-        files = path.glob("*.csv") if path.is_dir() else [path]
         if key in found:
             reason = f"a second case named {key} (the first is {found[key].path}); rename one"
             skipped.append(Skipped(str(path), reason))
         else:
-            reader = _of_path(readers[kind], path)
+            reader = partial(_read, kind, path, tuple(files))
             found[key] = Found(key, state_of(files), str(path), reader, naming)
-        tell(progress, done + 1, len(paths), key)
+        tell(progress, done + 1, len(items), key)
     return list(found.values())
 
 
-def _of_path(
-    read: Callable[[Path], Case | Vectors], path: Path
-) -> Callable[[Naming], Case | Vectors]:
-    """A reader of one path; what it reads is named when it is let out."""
-    return lambda naming: read(path)
+def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Case | Vectors:
+    """Read one item; what it holds is named when it is let out."""
+    if kind == "openkbp-csv":
+        return read_csv_case(path, files)
+    return read_npz_case(path) if kind == "openkbp" else read_vectors(path)
 
 
 def _nothing_found(path: Path, skipped: list[Skipped]) -> str:

@@ -10,7 +10,7 @@ from isohash.progress import Progress, tell
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming, Typed
-from isohash.sources.openkbp import is_csv_case, is_mask
+from isohash.sources.openkbp import is_csv, is_csv_case, is_mask
 from isohash.sources.walk import walk
 
 
@@ -38,7 +38,7 @@ def unknown_names(
 def _in_csv_folders(files: list[Path]) -> list[tuple[str, list[Typed]]]:
     folders: dict[Path, list[Path]] = {}
     for file in files:
-        if file.suffix.lower() == ".csv":
+        if is_csv(file):
             folders.setdefault(file.parent, []).append(file)
     return [
         (str(folder), [Typed(file.stem) for file in inside if is_mask(file.name)])

@@ -23,12 +23,17 @@ def walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
         skipped += [Skipped(str(link), "a link to a folder: not followed") for link in links]
         for name in sorted(files, key=_natural):
             file = Path(folder, name)
-            if file.is_symlink() and not file.resolve().is_relative_to(inside):
+            if file.is_symlink() and not _target(file).is_relative_to(inside):
                 skipped.append(Skipped(str(file), "a link that leads out of the source"))
             elif not file.is_file():
                 skipped.append(Skipped(str(file), "not a regular file"))
             else:
                 yield file
+
+
+def _target(link: Path) -> Path:
+    """Where a link leads; one that leads in a circle stays where it is, and is no file."""
+    return Path(os.path.realpath(link))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
