@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isohash.archive.store import CaseStore
 from isohash.records import Case
 from isohash.sources.found import Findings, Found
 from isohash.sources.phantom import phantom_case
@@ -90,6 +91,15 @@ def _sparse(path: Path, where: np.ndarray, values: np.ndarray | None) -> None:
     told = [""] * len(at) if values is None else values.ravel()[at].tolist()
     lines = [f"{index},{value}" for index, value in zip(at.tolist(), told, strict=True)]
     path.write_text("\n".join([",data", *lines]) + "\n")
+
+
+def lose(archive: Path, name: str) -> None:
+    """Damage the segment that holds a file of an archive."""
+    with CaseStore.open(archive) as store:
+        sequence = store._log.state.files()[name]
+    segment = archive / "segments" / f"{sequence:012d}.seg"
+    segment.chmod(0o600)
+    segment.write_bytes(segment.read_bytes()[:-50])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from isohash.archive.recipe import Recipe
+from isohash.archive.store import CaseStore
 from isohash.features.cases.geometry import dvh_features
 from isohash.features.encoders.dose_calibration import NOMINAL
 from isohash.records import Case, Volume
@@ -20,9 +22,11 @@ from isohash.retrieval.dose_arrays import (
     packed,
     predicted_histograms,
 )
+from isohash.retrieval.dose_view import CALIBRATION
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.foreseen import foresee
-from small_cases import OPTIONS, as_findings, phantom, quick_doses, some_phantoms
+from isohash.retrieval.soundness import repair
+from small_cases import OPTIONS, as_findings, lose, phantom, quick_doses, some_phantoms
 
 FAMILIES, MEMBERS = 2, 6
 
@@ -51,6 +55,16 @@ def new_patient() -> Case:
 
 def test_nothing_of_the_work_is_left(dosed_path: Path) -> None:
     assert [path.name for path in dosed_path.parent.iterdir()] == ["A"]
+
+
+def test_a_lost_calibration_follows_from_the_cases(dosed_path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(dosed_path, tmp_path / "A"))
+    with CaseStore.open(copy) as store:
+        before = store.read_file(CALIBRATION)
+    lose(copy, CALIBRATION)
+    assert repair(copy).restored == (CALIBRATION,)
+    with CaseStore.open(copy) as store:
+        assert store.read_file(CALIBRATION) == before
 
 
 def test_an_archive_of_plans_says_what_its_dose_model_learned_from(dosed: Archive) -> None:

@@ -1,6 +1,7 @@
 """Finding cases: every kind is detected, rubbish is listed, and nothing stops a run."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -73,12 +74,16 @@ def test_the_fingerprint_changes_with_the_file_and_only_then(tree):
     assert find(path).found[0].fingerprint != before
 
 
-def test_a_second_case_of_the_same_name_is_skipped_with_its_reason(tree):
-    (tree / "again").mkdir()
-    write_case(tree / "again" / "pt_2.npz")
+def test_a_second_case_of_the_same_name_gets_one_of_its_own_and_a_copy_is_told(tree):
+    for place in ("again", "copy"):
+        (tree / place).mkdir()
+    write_case(tree / "again" / "pt_2.npz", 3)
+    shutil.copy(tree / "train" / "pt_2.npz", tree / "copy" / "pt_2.npz")
     findings = find(tree)
-    assert len(findings.found) == 2
-    assert any("second case named pt_2" in skip.reason for skip in findings.skipped)
+    keys = [found.key for found in findings.found]
+    assert len(keys) == len(set(keys)) == 3
+    assert sum(key.startswith("pt_2~") for key in keys) == 1
+    assert any("holds the same as" in skip.reason for skip in findings.skipped)
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "unrelated", "lonely.txt"])

@@ -35,12 +35,16 @@ from isohash.progress import Progress, tell
 
 @dataclass(frozen=True)
 class Repair:
-    """What `repair` did: files moved to quarantine/, ids and files that are lost, and why."""
+    """What was done: files moved to quarantine/, ids and files that are lost, and why.
+
+    `restored` are files that were lost and could be put back (`retrieval.soundness`).
+    """
 
     quarantined: tuple[str, ...] = ()
     lost_cases: tuple[str, ...] = ()
     lost_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
 
 
 @dataclass

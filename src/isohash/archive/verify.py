@@ -80,7 +80,10 @@ class _Check:
         return Report(tuple(self.problems), tuple(self.notes), self.n_bytes, self.n_segments)
 
     def _add(self, path: Path, what: str) -> None:
-        self.problems.append(Damage(str(path.relative_to(self.archive)), what))
+        """Name a file once, by the first that was found wrong with it."""
+        where = str(path.relative_to(self.archive))
+        if all(where != problem.segment for problem in self.problems):
+            self.problems.append(Damage(where, what))
 
     def _recipe(self) -> str | None:
         """The recipe, if it can be read."""

@@ -33,6 +33,9 @@ class Contents(Protocol):
     def known(self, position: int) -> tuple[str, Mapping[str, Any]]:
         """Name and facts of one of them."""
 
+    def load(self) -> None:
+        """Read all that answers are made with; InputError says what is wrong with it."""
+
     def query(self, item: Any, pictures: bool) -> Query:
         """What to ask with: one of them by name, a path or a record; InputError if it is none."""
 

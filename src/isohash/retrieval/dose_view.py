@@ -57,6 +57,11 @@ class DoseView:
             return None
         return DoseCalibration.from_bytes(self.read(CALIBRATION), CALIBRATION)
 
+    def load(self) -> None:
+        """Read all models; InputError says what is wrong with one."""
+        if self.why_not is None:
+            _ = self.model, self.calibration, self._left_out
+
     def for_patient(self, patient: str) -> DoseModel:
         """The model that has not seen the plans of a patient, if it learned from any."""
         fold = self._folds.get(patient)

@@ -18,11 +18,10 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report
 from isohash.errors import InputError
-from isohash.features.known import KINDS
 from isohash.records import Case
 from isohash.retrieval.answer import Answer, Match
-from isohash.retrieval.contents import Contents
 from isohash.retrieval.entry import Entry
+from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.ways.plan import Foretold
@@ -103,7 +102,7 @@ class Archive:
 
     def __init__(self, store: CaseStore) -> None:
         self.store = store
-        self.contents = _contents(store)
+        self.contents = contents_of(store)
 
     @classmethod
     def open(cls, path: str | Path) -> Archive:
@@ -157,20 +156,10 @@ class Archive:
         return self.session(item).ask(request, **options)
 
     def verify(self) -> Report:
-        """Check every byte of the archive; the report names what is damaged."""
-        return self.store.verify()
+        """Check every byte of the archive; the report names what is damaged or missing."""
+        from isohash.retrieval.soundness import verify
 
-
-def _contents(store: CaseStore) -> Contents:
-    kind = store.recipe.get("kind")
-    if kind == "vectors":
-        from isohash.retrieval.ways.vectors import VectorRows  # what cases do without
-
-        return VectorRows(store)
-    if kind in KINDS:
-        return Items(store)
-    store.close()
-    raise InputError(f"{store.path} holds {kind}, which only a newer version knows; update isohash")
+        return verify(self.store.path)
 
 
 def _no_close_match(matches: tuple[Match, ...]) -> list[str]:

@@ -79,6 +79,13 @@ class Items:
         """What is kept of one item."""
         return Entry(name, self.store.metadata(name), self.store.arrays(name), self.pipeline.kind)
 
+    def load(self) -> None:
+        """Read all that answers are made with; InputError says what is wrong with it."""
+        if len(self):
+            _ = self.columns, self.plans
+        if self.pipeline.dose is not None:
+            self.pipeline.dose.load()
+
     def query(self, item: Any, pictures: bool) -> Entry:
         """An item, the id of a stored one, or a path that holds exactly one."""
         if isinstance(item, Entry):
@@ -191,6 +198,7 @@ class Items:
     def _read(self, item: Any) -> Any:
         """The item at a path, or the one given, under the names that this archive knows."""
         from isohash.retrieval.naming import naming_of  # not needed to ask with a stored item
+        from isohash.retrieval.telling_apart import is_own_key, known_by
         from isohash.sources.reading import find, sole_case
 
         naming, kind = naming_of(self.recipe.settings), self.pipeline.kind
@@ -203,10 +211,11 @@ class Items:
             raise InputError(
                 f"{item} holds {findings.holds}, this archive {kind.name}; ask with one of those"
             )
-        case = replace(naming.let_out(sole_case(findings, item)), id=findings.found[0].key)
-        if findings.key and findings.key != self.recipe.get("key", findings.key):
-            case = replace(case, warnings=(*case.warnings, OTHER_KEY))
-        return case
+        case, found = naming.let_out(sole_case(findings, item)), findings.found[0]
+        if is_own_key(self.recipe.key):
+            return known_by(found, case, self.store)
+        warnings = (*case.warnings, *([OTHER_KEY] if findings.key else []))
+        return replace(case, id=found.key, warnings=warnings)
 
 
 def _global_rows(

@@ -83,17 +83,20 @@ def codes_name(view: str, generation: int) -> str:
     return f"codes.{view}{mark(generation)}"
 
 
+def model_names(view: str, generation: int) -> tuple[str, str]:
+    """The names of what `model_files` makes."""
+    return f"hash-{view}{mark(generation)}", f"calibration-{view}{mark(generation)}"
+
+
 def model_files(view: str, model: HashModel, generation: int = 0) -> dict[str, bytes]:
     """A hash and its calibration as named blobs for an archive."""
-    return {
-        f"hash-{view}{mark(generation)}": model.hash.to_bytes(),
-        f"calibration-{view}{mark(generation)}": model.calibration.to_json().encode(),
-    }
+    contents = (model.hash.to_bytes(), model.calibration.to_json().encode())
+    return dict(zip(model_names(view, generation), contents, strict=True))
 
 
 def load_model(
     view: str, near: float, read: Callable[[str], bytes], generation: int = 0
 ) -> HashModel:
     """What `model_files` made, read back by name."""
-    calibration = Calibration.from_json(read(f"calibration-{view}{mark(generation)}").decode())
-    return HashModel(load_hash(read(f"hash-{view}{mark(generation)}")), calibration, near)
+    hashed, calibrated = map(read, model_names(view, generation))
+    return HashModel(load_hash(hashed), Calibration.from_json(calibrated.decode()), near)

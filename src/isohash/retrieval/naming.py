@@ -19,6 +19,7 @@ from isohash.sources.found import Findings
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.file_names import suspicious
 from isohash.sources.identity.naming import Kind, Naming, kind_in
+from isohash.sources.identity.pseudonyms import key_mark, load_key
 
 MANY = 5  # cases of one patient in one run that are worth a note
 
@@ -48,7 +49,7 @@ def known_as(findings: Findings, settings: IndexSettings) -> tuple[Findings, Nam
     stamp = stamp_of(naming.aliases)
     findings = findings.named_by(naming)
     found = tuple(replace(one, state=one.state + stamp) for one in findings.found)
-    return replace(findings, found=found), naming
+    return replace(findings, found=found, key=key_mark(load_key())), naming
 
 
 def stamp_of(aliases: Aliases) -> str:

@@ -57,7 +57,12 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What one run of indexing did."""
+    """What one run of indexing did.
+
+    Of those `indexed`, `replaced` took the place of an earlier version of themselves, and `apart`
+    got a name of their own, for something else has theirs (new name -> theirs). `vanished` are
+    names of rows, by file, that a replaced file does not have any more.
+    """
 
     kind: str
     n_found: int
@@ -68,6 +73,9 @@ class IndexReport:
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by case
     unmapped: tuple[Unmapped, ...] = ()
     notes: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    apart: Mapping[str, str] = field(default_factory=dict)
+    vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`; what was typed for unknown names is not among them."""
@@ -112,8 +120,9 @@ def check_key(store: CaseStore, findings: Findings) -> None:
     kept = Recipe(store.recipe).key
     if findings.key and kept and findings.key != kept:
         raise InputError(
-            "the pseudonyms of this archive were made with another key; set ISOHASH_KEY_FILE to "
-            f"that key (this one is {key_path()}), or index into a new folder"
+            "the pseudonyms of this archive were made with another key, so nothing in it can be "
+            f"known again; set ISOHASH_KEY_FILE to that key (this one is {key_path()}), or index "
+            "into a new folder"
         )
     if findings.key and not kept:
         store.set_recipe(Recipe(store.recipe).changed(key=findings.key))

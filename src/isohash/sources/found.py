@@ -9,6 +9,7 @@ from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
+from isohash.sources.fingerprint import APART, Fingerprint, keyed
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
 
@@ -19,6 +20,18 @@ class Skipped:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What tells a thing from others of its name: where it lies, and a digest of what it holds.
+
+    Things that carry an identity of their own (DICOM) have no origin.
+    """
+
+    name: str
+    place: str
+    content: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -36,11 +49,40 @@ class Found:
     path: str
     reader: Callable[[Naming], Case | Vectors]
     naming: Naming = field(default_factory=Naming)
+    origin: Origin | None = None
 
     @property
     def fingerprint(self) -> str:
         """Changes when the files change, so that an unchanged source need not be read again."""
-        return keyed_state(self.state)
+        return keyed("source", self.state)
+
+    @property
+    def place(self) -> str:
+        """Where it lies, keyed; "" if it carries its identity."""
+        return "" if self.origin is None else keyed("place", self.origin.place)
+
+    @property
+    def content(self) -> str:
+        """What it holds, keyed; "" if it carries its identity. Reads the files."""
+        if self.origin is None:
+            return ""
+        try:
+            return keyed("content", self.origin.content())
+        except OSError:  # told when the files are to be used
+            return keyed("content", f"unread {self.state}")
+
+    @property
+    def base(self) -> str:
+        """Its name as long as nothing else has it."""
+        return self.key if self.origin is None else self.origin.name
+
+    def to_keep(self) -> str:
+        """All of this as an archive keeps it."""
+        return str(Fingerprint(self.fingerprint, self.place, self.content))
+
+    def apart(self) -> Found:
+        """The same under a name of its own, for where its name means something else."""
+        return replace(self, key=f"{self.base}{APART}{self.place.partition('-')[2][:8]}")
 
     def read(self) -> Case | Vectors:
         """Read the files; InputError names the file, the reason and the next step."""
@@ -77,18 +119,16 @@ class Findings:
         """The same items under names that `naming` gives: of structures, and perhaps of files."""
         found = tuple(replace(one, naming=naming) for one in self.found)
         if naming.pseudonymous_ids and self.kind != "dicom":
-            found = tuple(replace(one, key=_pseudonym("file", one.key)) for one in found)
+            found = tuple(map(_under_pseudonym, found))
         return replace(self, found=found)
 
 
-def keyed_state(state: str) -> str:
-    """The fingerprint of a state of files: without the key nobody can tell which files they are."""
-    return _pseudonym("source", state)
-
-
-def is_keyed(fingerprint: str) -> bool:
-    """Whether a fingerprint was made with a key; those of older archives were not."""
-    return not fingerprint or fingerprint.startswith("source-")
+def _under_pseudonym(found: Found) -> Found:
+    key = _pseudonym("file", found.base)
+    if found.origin is None:
+        return replace(found, key=key)
+    renamed = replace(found, key=key, origin=replace(found.origin, name=key))
+    return renamed if found.key == found.base else renamed.apart()
 
 
 def _with_pseudonyms(vectors: Vectors) -> Vectors:
@@ -107,4 +147,13 @@ def state_of(files: Iterable[Path]) -> str:
     for file in sorted(files):
         status = file.stat()
         digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def content_of(files: Iterable[Path]) -> str:
+    """Digest of the bytes of files, whatever they are called."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(files):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

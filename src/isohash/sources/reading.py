@@ -8,7 +8,7 @@ with its reason.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import looks_like_dicom
-from isohash.sources.found import Findings, Found, Skipped, state_of
+from isohash.sources.found import Findings, Found, Origin, Skipped, content_of, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
@@ -174,17 +174,27 @@ def _found(
         )
 
         return find_dicom(list(items), skipped, progress, naming)
-    found: dict[str, Found] = {}
+    found: list[Found] = []
+    named: dict[str, list[Found]] = {}
     for done, (path, files) in enumerate(items.items()):
-        key = path.name if path.is_dir() else path.stem
-        if key in found:
-            reason = f"a second case named {key} (the first is {found[key].path}); rename one"
-            skipped.append(Skipped(str(path), reason))
+        one = _of_files(kind, path, files, naming)
+        others = named.setdefault(one.key, [])
+        same = next((other for other in others if other.content == one.content), None)
+        if same is not None:
+            skipped.append(Skipped(str(path), f"holds the same as {same.path}"))
         else:
-            reader = partial(_read, kind, path, tuple(files))
-            found[key] = Found(key, state_of(files), str(path), reader, naming)
-        tell(progress, done + 1, len(items), key)
-    return list(found.values())
+            found.append(one.apart() if others else one)
+            others.append(one)
+        tell(progress, done + 1, len(items), one.key)
+    return found
+
+
+def _of_files(kind: str, path: Path, files: Sequence[Path], naming: Naming) -> Found:
+    """One item; what it holds is read when it is wanted."""
+    key = path.name if path.is_dir() else path.stem
+    origin = Origin(key, str(path.resolve()), partial(content_of, files))
+    reader = partial(_read, kind, path, tuple(files))
+    return Found(key, state_of(files), str(path), reader, naming, origin)
 
 
 def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Case | Vectors:

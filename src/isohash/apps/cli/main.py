@@ -76,16 +76,16 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check every byte of ARCHIVE; damage is named, and the exit status is then 1.
+    """Check every byte of ARCHIVE, and that it can be asked; if not, the exit status is 1.
 
-    --repair moves damaged files to ARCHIVE/quarantine and names the cases that are lost; index
-    their source again to get them back.
+    --repair moves damaged files to ARCHIVE/quarantine, puts back encoders that come with isohash,
+    and names the cases that are lost; index their source again to get them back.
 
     Example: isohash verify my-archive
     """
     from isohash.apps.cli.tables import verify_table
-    from isohash.archive.repair import repair as mend
-    from isohash.archive.verify import verify as check
+    from isohash.retrieval.soundness import repair as mend
+    from isohash.retrieval.soundness import verify as check
 
     with progress_bar(as_json) as progress:
         mended = mend(archive) if repair else None

@@ -74,21 +74,43 @@ def index_table(
             f"{one['bits']} bits ({one['hash']})."
         )
         for one in rehashed
-    ] + [
-        Text(
-            f"{report.n_found} cases found ({report.kind}): {len(report.indexed)} indexed, "
-            f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
-            f"{archive} now holds {report.n_cases}."
-        )
     ]
-    lines += [Text(f"note: {note}") for note in report.notes]
+    lines += [Text(f"note: {note}") for note in (*report.notes, *_news(report))]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
     parts = (
         _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
         _listing("Indexed with warnings", ["case", "warning"], notes),
         unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else None,
     )
-    return Group(*lines, *(part for part in parts if part is not None))
+    return Group(*lines, *(part for part in parts if part is not None), _sum(report, archive))
+
+
+def _sum(report: IndexReport, archive: Path) -> Text:
+    """The last line: what happened to all that was found."""
+    replaced = f" ({len(report.replaced)} of them replaced)" if report.replaced else ""
+    found = "1 case" if report.n_found == 1 else f"{report.n_found} cases"
+    return Text(
+        f"{found} found ({report.kind}): {len(report.indexed)} indexed{replaced}, "
+        f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
+        f"{archive} now holds {report.n_cases}."
+    )
+
+
+def _news(report: IndexReport) -> list[str]:
+    """What happened to names that the archive knew."""
+    told = [
+        f"{old} means something else here; indexed as {new}" for new, old in report.apart.items()
+    ]
+    if report.replaced:
+        told.insert(0, f"replaced by their new versions: {_some(report.replaced)}")
+    told += [f"{file}: gone are {_some(names)}" for file, names in report.vanished.items()]
+    return told
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - LINES_SHOWN
+    return ", ".join(names[:LINES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def unknown_names_table(
@@ -193,15 +215,13 @@ def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
 
 
 def _repair_lines(mended: Repair, archive: Path) -> list[Text]:
-    if not mended.quarantined:
+    if mended == type(mended)():
         return [Text(f"{archive}: nothing to repair.")]
-    lines = [
-        f"set aside in {archive}/quarantine: {', '.join(mended.quarantined)}",
-        f"lost cases: {', '.join(mended.lost_cases) or 'none'}",
-        *([f"lost files: {', '.join(mended.lost_files)}"] if mended.lost_files else []),
-        *(f"note: {note}" for note in mended.notes),
-    ]
-    return [Text(line) for line in lines]
+    aside = {f"set aside in {archive}/quarantine": mended.quarantined} if mended.quarantined else {}
+    parts = {**aside, "lost cases": mended.lost_cases or ("none",), "lost files": mended.lost_files}
+    parts["put back"] = mended.restored
+    lines = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
+    return [Text(line) for line in [*lines, *(f"repaired: {note}" for note in mended.notes)]]
 
 
 def scan_table(scan: Scan, archive: Path) -> Group:

@@ -52,6 +52,14 @@ def shipped_plan_encoder() -> PlanEncoder:
     return PlanEncoder.from_bytes(_content(PLAN), PLAN)
 
 
+def shipped_by_digest(digest: str) -> bytes | None:
+    """The file of the shipped encoder with that digest; None if none has it."""
+    for name in shipped_names():
+        if shipped_encoder(name).digest == digest:
+            return _content(name)
+    return _content(PLAN) if shipped_plan_encoder().digest == digest else None
+
+
 def _content(name: str) -> bytes:
     return _weights().joinpath(f"{name}.safetensors").read_bytes()
 

@@ -14,6 +14,7 @@ from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.measures import common_structures
 from isohash.features.encoders.encoders import Encoder
+from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind
 from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
@@ -71,6 +72,9 @@ def fit(
     notes += _tell_apart(fitted, held_out, settings.seed)
     settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
     models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
+    kept: dict[str, Encoder | PlanEncoder] = dict(encoders)
+    if plan.encoder is not None:
+        kept["plan"] = plan.encoder
     recipe = {
         "kind": kind.name,
         "settings": settings.to_json(),
@@ -78,7 +82,7 @@ def fit(
         "near": {view: model.near for view, model in models.items()},
         "encoders": {view: encoder.name for view, encoder in encoders.items()},
         "notes": notes,
-        "digests": {f"encoder-{view}": encoder.digest for view, encoder in encoders.items()},
+        "digests": {f"encoder-{name}": one.digest for name, one in kept.items()},
         "plan": plan.about,
         "dose": dose.about,
         "fitted_on": {view: len(rows) for view, rows in fitted.items()},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.progress import Progress
 from isohash.records import Case, Vectors
-from isohash.sources.found import Findings, Found
+from isohash.sources.found import Findings, Found, Origin
 from isohash.sources.identity.naming import Naming
 from isohash.sources.reading import find
 
@@ -31,8 +31,14 @@ def findings_of(source: Source, progress: Progress | None = None) -> Findings:
     if not cases or not all(isinstance(case, Case) for case in cases):
         kinds = sorted({type(case).__name__ for case in cases}) or ["nothing"]
         raise InputError(f"a source is a path, cases or an array (n, d), got {', '.join(kinds)}")
-    found = tuple(Found(c.id, _digest_of(c), c.id, partial(_let_out, c)) for c in cases)
-    return Findings("memory", found)
+    return Findings("memory", tuple(map(_of_case, cases)))
+
+
+def _of_case(case: Case) -> Found:
+    """What tells it from others of its name is its patient."""
+    digest = _digest_of(case)
+    origin = Origin(case.id, f"patient {case.patient}", lambda: digest)
+    return Found(case.id, digest, case.id, partial(_let_out, case), origin=origin)
 
 
 def _of_array(array: NDArray[Any]) -> Findings:
@@ -42,7 +48,8 @@ def _of_array(array: NDArray[Any]) -> Findings:
             f"vectors are finite numbers of shape (n, d), got {array.dtype} of shape {array.shape}"
         )
     stamp = hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest()
-    found = Found("array", stamp, "array", partial(_vectors, rows))
+    origin = Origin("array", stamp, lambda: stamp)  # other numbers are another array
+    found = Found("array", stamp, "array", partial(_vectors, rows), origin=origin)
     return Findings("memory", (found,), holds="vectors")
 
 

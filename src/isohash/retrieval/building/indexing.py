@@ -43,6 +43,7 @@ from isohash.retrieval.settings import (
     checked_options,
     existing_store,
 )
+from isohash.retrieval.telling_apart import known_in, sort_out
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.identity.aliases import Aliases
 
@@ -154,8 +155,8 @@ def _add(
     features: FeatureFolder,
     progress: Progress | None,
 ) -> IndexReport:
-    wanted, unchanged, skipped = _sorted_out(findings, store)
-    indexed = []
+    arrivals = sort_out(findings.found, known_in(store), findings.skipped)
+    wanted, skipped, indexed = arrivals.wanted, arrivals.skipped, []
     recipe = Recipe(store.recipe)
     code = partial(
         _entry, pipeline=pipeline, features=features, embeddings=recipe.settings.embeddings
@@ -165,7 +166,7 @@ def _add(
         if isinstance(entry, InputError):
             skipped.append(Skipped(found.path, str(entry)))
         else:
-            store.put(found.key, dict(entry.facts), entry.arrays, found.fingerprint)
+            store.put(found.key, dict(entry.facts), entry.arrays, found.to_keep())
             indexed.append(found.key)
     facts = {name: store.metadata(name) for name in indexed}
     if indexed and pipeline.dose is not None:
@@ -177,7 +178,9 @@ def _add(
         kind=findings.kind,
         n_found=len(findings.found),
         indexed=tuple(indexed),
-        unchanged=tuple(unchanged),
+        unchanged=tuple(arrivals.unchanged),
+        replaced=tuple(name for name in arrivals.replacing if name in facts),
+        apart={name: other for name, other in arrivals.apart.items() if name in facts},
         skipped=tuple(skipped),
         n_cases=len(store),
         warnings={name: tuple(one["warnings"]) for name, one in facts.items() if one["warnings"]},
@@ -198,26 +201,6 @@ def _plan_notes(recipe: Recipe) -> tuple[str, ...]:
         learned = "the archive's own plans" if plan["encoder"] == "own" else "those of OpenKBP"
         return (f"cases with structures are asked by plan: doses as learned from {learned}",)
     return (f"not by plan: {plan['missing']}",) if plan else ()
-
-
-def _sorted_out(
-    findings: Findings, store: CaseStore
-) -> tuple[list[Found], list[str], list[Skipped]]:
-    """What is to be indexed, what is unchanged since an earlier run, and what is passed over."""
-    wanted: list[Found] = []
-    unchanged: list[str] = []
-    skipped = list(findings.skipped)
-    seen: dict[str, str] = {}
-    for found in findings.found:
-        if found.key in seen:
-            reason = f"case {found.key} was already found at {seen[found.key]}"
-            skipped.append(Skipped(found.path, reason))
-        elif found.key in store and store.fingerprint(found.key) == found.fingerprint:
-            unchanged.append(found.key)
-        else:
-            wanted.append(found)
-        seen.setdefault(found.key, found.path)
-    return wanted, unchanged, skipped
 
 
 def _coded_ahead(

@@ -15,7 +15,7 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.progress import Progress
 from isohash.retrieval.naming import naming_of, stamp_of
-from isohash.sources.found import is_keyed, keyed_state
+from isohash.sources.fingerprint import is_keyed, keyed_state
 from isohash.sources.identity.naming import Naming, Typed
 
 DONE = "this archive was made by an earlier version: its fingerprints and names were replaced"

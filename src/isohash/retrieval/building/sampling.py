@@ -53,7 +53,10 @@ def item_of(found: Found, kind: Kind) -> Any:
     """The item that was found, under the key that the archive knows it by."""
     item: Any = found.read()
     kind.check(item, found.path)
-    return item if item.id == found.key else replace(item, id=found.key)
+    if item.id == found.key:
+        return item
+    patient = found.key if item.patient == item.id else item.patient  # of a file, its name is both
+    return replace(item, id=found.key, patient=patient)
 
 
 def check_shown(item: Any, samples: Samples, settings: SliceSettings) -> None:

@@ -19,8 +19,15 @@ from isohash.retrieval.building.fitting import fit_model, hash_for
 from isohash.retrieval.building.migration import migrate
 from isohash.retrieval.models import codes_name, model_files
 from isohash.retrieval.naming import identity_notes, known_as
-from isohash.retrieval.settings import IndexReport, check_kind, existing_store, versions
-from isohash.retrieval.ways.row_names import NAMES, encoded
+from isohash.retrieval.settings import (
+    IndexReport,
+    check_key,
+    check_kind,
+    existing_store,
+    versions,
+)
+from isohash.retrieval.telling_apart import known_in, sort_out
+from isohash.retrieval.ways.row_names import NAMES, RowNames, encoded
 from isohash.retrieval.ways.vectors import load_vector_model, read_vectors
 from isohash.sources.found import Findings, Found, Skipped
 
@@ -51,6 +58,7 @@ def index_vectors(
     if store is None:
         store = _new_store(findings, archive, settings)
     with store:
+        check_key(store, findings)
         notes = migrate(store, progress)
         report = _add(findings, store, progress)
         return replace(report, notes=(*notes, *report.notes))
@@ -78,40 +86,58 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
 
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:
     recipe = Recipe(store.recipe)
-    drawn, dim = load_vector_model(store).hash, recipe.dim
-    indexed, unchanged, skipped = [], [], list(findings.skipped)
-    ids: list[str] = []
-    keep = recipe.settings.embeddings
-    for done, found in enumerate(findings.found):
-        tell(progress, done, len(findings.found), f"indexing {found.key}")
-        if f"{found.key}:0" in store and store.fingerprint(f"{found.key}:0") == found.fingerprint:
-            unchanged.append(found.key)
-            continue
+    drawn, keep = load_vector_model(store).hash, recipe.settings.embeddings
+    arrivals = sort_out(findings.found, known_in(store, "{}:0"), findings.skipped)
+    vanished: dict[str, tuple[str, ...]] = {}
+    ids: dict[str, list[str]] = {}
+    for done, found in enumerate(arrivals.wanted):
+        tell(progress, done, len(arrivals.wanted), f"indexing {found.key}")
         try:
-            vectors = read_vectors(found)
-            if vectors.array.shape[1] != dim:
-                raise InputError(
-                    f"{found.path} has {vectors.array.shape[1]} dimensions, the archive has {dim}"
-                )
+            vectors = _fitting(found, recipe.dim)
         except InputError as error:
-            skipped.append(Skipped(found.path, str(error)))
+            arrivals.skipped.append(Skipped(found.path, str(error)))
             continue
+        gone = _vanishing(store, found.key, vectors)
         _put(store, found, vectors, drawn.encode(vectors.array), keep)
-        indexed.append(found.key)
-        ids += [found.key, *(vectors.ids or ())[:IDS_LOOKED_AT]]
+        vanished |= {found.key: gone} if gone else {}
+        ids[found.key] = [found.key, *(vectors.ids or ())[:IDS_LOOKED_AT]]
     return IndexReport(
         kind=findings.kind,
         n_found=len(findings.found),
-        indexed=tuple(indexed),
-        unchanged=tuple(unchanged),
-        skipped=tuple(skipped),
+        indexed=tuple(ids),
+        unchanged=tuple(arrivals.unchanged),
+        replaced=tuple(name for name in arrivals.replacing if name in ids),
+        apart={name: other for name, other in arrivals.apart.items() if name in ids},
+        vanished=vanished,
+        skipped=tuple(arrivals.skipped),
         n_cases=sum(store.column("n_rows")),
-        notes=tuple(identity_notes(ids)),
+        notes=tuple(identity_notes(name for several in ids.values() for name in several)),
     )
+
+
+def _fitting(found: Found, dim: int) -> Vectors:
+    """The vectors of a file, which must have the archive's dimensions."""
+    vectors = read_vectors(found)
+    if vectors.array.shape[1] != dim:
+        raise InputError(
+            f"{found.path} has {vectors.array.shape[1]} dimensions, the archive has {dim}"
+        )
+    return vectors
+
+
+def _vanishing(store: CaseStore, file: str, vectors: Vectors) -> tuple[str, ...]:
+    """Names of rows that a file's new version does not have; without ids, the range of rows."""
+    old = [rows for rows in RowNames(store).entries if rows.file == file]
+    if vectors.ids is not None:
+        names = {rows.name(row): None for rows in old for row in range(rows.n)}
+        return tuple(name for name in names if name not in set(vectors.ids))
+    n, last = len(vectors.array), max((rows.first + rows.n for rows in old), default=0) - 1
+    return (f"{file}:{n} to {file}:{last}",) if last > n else (f"{file}:{n}",) * (last == n)
 
 
 def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: bool) -> None:
     old = [name for name in store.ids() if name.rpartition(":")[0] == found.key]
+    stamp = found.to_keep()
     # the first rows go last: an interrupted file is then read again
     for first in reversed(range(0, max(1, len(codes)), ROWS)):
         rows = slice(first, first + ROWS)
@@ -125,7 +151,7 @@ def _put(store: CaseStore, found: Found, vectors: Vectors, codes: Codes, keep: b
             arrays[NAMES] = encoded(vectors.ids[rows])
         name = f"{found.key}:{first}"
         facts = {"file": found.key, "first": first, "n_rows": len(codes.packed[rows])}
-        store.put(name, facts, arrays, found.fingerprint)
+        store.put(name, facts, arrays, stamp)
         old = [other for other in old if other != name]
     for name in old:  # rows of a longer, earlier version of the file
         store.delete(name)

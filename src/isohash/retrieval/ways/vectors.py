@@ -121,6 +121,11 @@ class VectorRows:
         """The class of each row."""
         return _Labels(self.store, self.names)
 
+    def load(self) -> None:
+        """Read all that answers are made with; InputError says what is wrong with it."""
+        if len(self):
+            _ = self.index, self.labels
+
     def query(self, item: Any, pictures: bool) -> VectorQuery:
         """A row of this archive by its name, the file of one or more vectors, or an array."""
         if pictures:
