@@ -177,6 +177,27 @@ def test_a_copy_of_a_contour_is_no_hole(start, turned, jitter, n):
 
 
 @settings(max_examples=30, deadline=None)
+@given(st.floats(0.0, 1.0), st.floats(0, 6), st.sampled_from([32, 64, 200]))
+def test_a_copy_that_is_shifted_a_little_or_has_other_corners_leaves_no_crescent(apart, turn, n):
+    """Drawn again, not copied: whatever it counts as, the disc stays whole."""
+    shift = apart * np.array([np.cos(turn), np.sin(turn)])
+    for rings in ([circle(10.0, n=200), circle(10.0, n=n) + shift], [circle(0.9), circle(0.9)]):
+        area = oracle.polygon_cc([(0.0, rings[:1])], 6.0)
+        assert 0.99 * area <= cc(rings) <= area + (0.13 * apart + 0.01) * area
+        assert len(notes(rings)) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.4, 3.0), st.floats(0, 0.35), st.floats(0, 6))
+def test_a_thin_wall_is_a_wall_also_where_it_touches_itself(width, off, turn):
+    """A hole that fills almost all of a contour, off its centre: a wall, not a copy."""
+    shift = off * width * np.array([np.cos(turn), np.sin(turn)])
+    rings = [circle(10.0, n=200), circle(10.0 - width, n=200) + shift]
+    assert cc(rings) == pytest.approx(oracle.polygon_cc([(0.0, rings)], 6.0), rel=1e-6)
+    assert notes(rings) == ()
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.floats(1.0, 18.5), st.floats(0, 6))
 def test_contours_that_overlap_in_part_are_one_region(apart, turn):
     shift = apart * np.array([np.cos(turn), np.sin(turn)])

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.scanlines import Lines, Ring, crossings, hits
 
-SAME_MM = 0.05  # mean distance between two contours that are one, written with other roundings
+SAME_MM = 0.15  # mean distance between two contours that are one, written with other corners
 SLIVER_MM = 0.1  # mean depth by which a contour may lie across another and still be in or out of it
 SLIVER = 0.01  # and share of its area
+HOLE = 0.25  # what sticks out of a contour by more of what it leaves within is no hole in it
 NEAR_MM = 1.0  # largest difference between the bounding boxes of two such contours
 N_LINES = 128  # on which the areas of a pair are measured
 LINE_MM, FEWEST_LINES, MOST_LINES = 0.5, 64, 1024  # on which pairs are looked for
@@ -113,8 +114,11 @@ def _relation(a: Ring, b: Ring) -> str:
     own = crossings([small], lines).area(lines)
     theirs, differ = (crossings(rings, lines).area(lines) for rings in ([large], [small, large]))
     shared = 0.5 * (own + theirs - differ)
-    aside = max(SLIVER * own, SLIVER_MM * _length(small))
-    return "across" if aside < shared < own - aside else "clear"
+    sliver = max(SLIVER * own, SLIVER_MM * _length(small))
+    if shared <= sliver:
+        return "clear"
+    left = max(theirs - shared, sliver)
+    return "across" if own - shared > min(sliver, HOLE * left) else "clear"
 
 
 def _box(ring: Ring) -> NDArray[np.float64]:
