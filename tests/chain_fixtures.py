@@ -12,7 +12,16 @@ from isohash.apps.cli import main as cli
 from isohash.records import Case
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.engine import Archive
-from small_cases import MEMBERS, OPTIONS, phantom, some_phantoms
+from small_cases import (
+    DOSED_FAMILIES,
+    DOSED_MEMBERS,
+    MEMBERS,
+    OPTIONS,
+    as_findings,
+    phantom,
+    quick_doses,
+    some_phantoms,
+)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +42,30 @@ def archive(archive_path: Path):
 def other_patient() -> Case:
     """A case of family 1 that is not in the archive."""
     return replace(phantom(1, MEMBERS), id="new", patient="new")
+
+
+@pytest.fixture(scope="session")
+def dosed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive with a dose model; its last case came later, and has no structures."""
+    path = tmp_path_factory.mktemp("dosed") / "A"
+    with quick_doses():
+        index_found(
+            some_phantoms(DOSED_FAMILIES, DOSED_MEMBERS), path, {**OPTIONS, "dose_model": True}
+        )
+        bare = replace(phantom(0, 9), id="bare", patient="bare", structures={})
+        index_found(as_findings({"bare": lambda: bare}), path, {})
+    return path
+
+
+@pytest.fixture
+def dosed(dosed_path: Path):
+    with Archive.open(dosed_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def new_patient() -> Case:
+    return replace(phantom(1, DOSED_MEMBERS), id="new", patient="new", dose=None)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from isohash.sources.phantom import phantom_case
 
 SHAPE = (24, 64, 64)
 FAMILIES, MEMBERS = 3, 5
-# A dose model would take longer than all the rest; `dose_archive` has one.
+DOSED_FAMILIES, DOSED_MEMBERS = 2, 6  # of the archive that has a dose model
+# A dose model would take longer than all the rest; `dosed` has one.
 OPTIONS = {"bits": 256, "dim": 16, "fit_slices": 240, "fit_cases": 12, "dose_model": False}
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
     from isohash.retrieval.building.indexing import build_archive as build_archive
     from isohash.retrieval.engine import Archive as Archive
     from isohash.retrieval.engine import Session as Session
+    from isohash.retrieval.planning.proposal import Proposal as Proposal
     from isohash.retrieval.request import Request as Request
     from isohash.sources.dicom.writer import write_dicom as write_dicom
     from isohash.sources.reading import read_case as read_case
@@ -62,6 +63,7 @@ _HOMES = {
     "Match": "isohash.retrieval.answer",
     "MultiIndex": "isohash.index.multi_index",
     "PrefixIndex": "isohash.index.prefix",
+    "Proposal": "isohash.retrieval.planning.proposal",
     "RadialKernel": "isohash.kernels.radial",
     "RandomFeatureSVM": "isohash.kernels.machines.svm",
     "Request": "isohash.retrieval.request",

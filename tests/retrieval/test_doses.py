@@ -26,31 +26,9 @@ from isohash.retrieval.dose_view import CALIBRATION
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.foreseen import foresee
 from isohash.retrieval.soundness import repair
-from small_cases import OPTIONS, as_findings, lose, phantom, quick_doses, some_phantoms
+from small_cases import DOSED_MEMBERS, OPTIONS, lose, phantom, quick_doses, some_phantoms
 
-FAMILIES, MEMBERS = 2, 6
-
-
-@pytest.fixture(scope="module")
-def dosed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive with a dose model; its last case came later, and has no structures."""
-    path = tmp_path_factory.mktemp("dosed") / "A"
-    with quick_doses():
-        index_found(some_phantoms(FAMILIES, MEMBERS), path, {**OPTIONS, "dose_model": True})
-        bare = replace(phantom(0, 9), id="bare", patient="bare", structures={})
-        index_found(as_findings({"bare": lambda: bare}), path, {})
-    return path
-
-
-@pytest.fixture
-def dosed(dosed_path: Path):
-    with Archive.open(dosed_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def new_patient() -> Case:
-    return replace(phantom(1, MEMBERS), id="new", patient="new", dose=None)
+MEMBERS = DOSED_MEMBERS
 
 
 def test_nothing_of_the_work_is_left(dosed_path: Path) -> None:

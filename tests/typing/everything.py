@@ -28,6 +28,9 @@ def retrieval(path: Path) -> float:
     assert_type(session, Session)
     assert_type(session.ask(k=3), Answer)
     assert_type(session.ask(isohash.Request(k=3, by="ct")), Answer)
+    proposal = archive.propose("a case", prescription_gy=60.0)
+    assert_type(proposal, isohash.Proposal)
+    assert_type(proposal.half_width, Volume)
     assert_type(len(archive), int)
     ids: list[str] = list(archive)
     return answer.matches[0].distance if "a case" in archive and ids else 0.0

@@ -23,6 +23,7 @@ from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
+from isohash.retrieval.planning.proposal import Proposal
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Way, choose
@@ -154,6 +155,35 @@ class Archive:
         (or a file of vectors), or a vector. See `Request` for the options.
         """
         return self.session(item).ask(request, **options)
+
+    def propose(
+        self, case: Item, prescription_gy: float | None = None, pictures: bool = False
+    ) -> Proposal:
+        """The dose that a new patient would get, with bands, objectives and the plans behind it.
+
+        The case needs CT and structures with a target; a dose of its own is not looked at. Nothing
+        here is for treatment.
+
+        Args:
+            case: a `Case`, the id of something in the archive, or a path that holds one case.
+            prescription_gy: the highest prescribed dose, where the case does not say it.
+            pictures: keep what a page shows of the case.
+
+        Raises:
+            InputError: where archive or case lack what is needed, or the archive has seen nothing
+                like the case.
+
+        Example:
+            with Archive.open("my-archive") as archive:
+                proposal = archive.propose("new-patient/")
+                print(proposal.dose.array.max(), proposal.bands["Parotid_L"].gy)
+        """
+        from isohash.retrieval.planning.propose import propose
+
+        contents = self.contents
+        if not isinstance(contents, Items) or contents.pipeline.kind.item is not Case:
+            raise InputError(f"an archive of {self.recipe.kind} has no plans to propose a dose by")
+        return propose(contents, contents.query(case, pictures, prescription_gy))
 
     def verify(self) -> Report:
         """Check every byte of the archive; the report names what is damaged or missing."""

@@ -23,7 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import PlacedDose
+from isohash.dosimetry.resample import resample
 from isohash.features.kinds import Kind
+from isohash.records import Volume
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.slices import SliceTable
@@ -68,6 +71,19 @@ class Entry:
     def picture(self, slice_index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Grey picture (y, x) and the values of lines upon it (dose in Gy) or None, of a slice."""
         return self.kind.picture(self.arrays, self.facts, slice_index)
+
+    def seen(self, volume: Volume, slice_index: int) -> NDArray[np.float32] | None:
+        """Another volume (y, x) on the pixels of `picture`; None where their place is unknown."""
+        place = self.arrays.get("preview.place")
+        if place is None:
+            return None
+        x_mm, y_mm, pixel_mm = place.tolist()
+        row = int(np.flatnonzero(self.arrays["slice.index"] == slice_index)[0])
+        z_mm, size = float(self.arrays["slice.z_mm"][row]), int(self.facts["size"])
+        affine = np.array([[0, 0, pixel_mm, x_mm], [0, pixel_mm, 0, y_mm], [-1, 0, 0, z_mm],
+                           [0, 0, 0, 1]], dtype=np.float64)  # fmt: skip
+        parts = volume.parts if isinstance(volume, PlacedDose) else (volume,)
+        return np.sum([resample(part, affine, (1, size, size))[0] for part in parts], axis=0)
 
     def dvhs(self) -> dict[str, NDArray[np.float32]]:
         """Cumulative volume fraction of each structure at multiples of `DVH_BIN_GY`."""

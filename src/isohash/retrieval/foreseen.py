@@ -71,6 +71,7 @@ class Foreseen:
             kept.GRID: kept.grid_array(self.anatomy.affine, self.anatomy.body.shape),
             kept.CT_GRID: kept.grid_array(self.case.ct.affine, self.case.ct.array.shape),
             kept.CENTRES: self._centres(),
+            kept.PLACES: kept.deflated(voxel_places(self.anatomy)),
         }
         if self.dose is None:
             return arrays
@@ -78,7 +79,6 @@ class Foreseen:
         return {
             **arrays,
             kept.BYTES: kept.packed(self.dose.gy),
-            kept.PLACES: kept.deflated(voxel_places(self.anatomy)),
             kept.OWN: doses.astype(np.float16),
             kept.HISTOGRAMS: self._laid_out(doses, layout)[None, :, :-MOST_METRICS].astype("f2"),
         }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
+from isohash.dosimetry.names import HIGHEST_GY
 from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
@@ -86,13 +87,19 @@ class Items:
         if self.pipeline.dose is not None:
             self.pipeline.dose.load()
 
-    def query(self, item: Any, pictures: bool) -> Entry:
-        """An item, the id of a stored one, or a path that holds exactly one."""
-        if isinstance(item, Entry):
-            return item
-        if isinstance(item, str) and item in self.store:
-            return self.entry(item)
-        return query_entry(self.pipeline.code(self._read(item)), pictures)
+    def query(self, item: Any, pictures: bool, prescription_gy: float | None = None) -> Entry:
+        """An item, the id of a stored one, or a path that holds exactly one.
+
+        `prescription_gy` stands instead of what a case from elsewhere says.
+        """
+        if isinstance(item, Entry) or (isinstance(item, str) and item in self.store):
+            if prescription_gy is not None:
+                raise InputError("a stored case keeps its prescription; leave --prescription out")
+            return item if isinstance(item, Entry) else self.entry(item)
+        read = self._read(item)
+        if prescription_gy is not None and isinstance(read, Case):
+            read = replace(read, prescription_gy=_prescribed(prescription_gy))
+        return query_entry(self.pipeline.code(read), pictures)
 
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""
@@ -216,6 +223,12 @@ class Items:
             return known_by(found, case, self.store)
         warnings = (*case.warnings, *([OTHER_KEY] if findings.key else []))
         return replace(case, id=found.key, warnings=warnings)
+
+
+def _prescribed(gy: float) -> float:
+    if not 0 < gy < HIGHEST_GY:
+        raise InputError(f"--prescription must be between 0 and {HIGHEST_GY:g} Gy, got {gy}")
+    return float(gy)
 
 
 def _global_rows(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
@@ -41,7 +42,8 @@ class Found:
     `key` is a stable name, of DICOM without identity. `state` is a digest of the files' UIDs or
     names, sizes and times; whoever has the files can compute it, so only its keyed form
     (`fingerprint`) is kept. `reader` is called anew by every `read`; what leaves here has only
-    names of structures that `naming` lets out.
+    names of structures that `naming` lets out. `belonging` tells patient, study and frame of
+    reference of DICOM files, for objects that are to belong to them: it identifies.
     """
 
     key: str
@@ -50,6 +52,7 @@ class Found:
     reader: Callable[[Naming], Case | Vectors]
     naming: Naming = field(default_factory=Naming)
     origin: Origin | None = None
+    belonging: Callable[[], Any] = lambda: None
 
     @property
     def fingerprint(self) -> str:

@@ -21,6 +21,7 @@ from isohash.apps.cli.index import index
 from isohash.apps.cli.names import names
 from isohash.apps.cli.options import ArchivePath, Json, print_facts
 from isohash.apps.cli.plan_bits import plan_bits
+from isohash.apps.cli.planning import propose
 from isohash.apps.cli.progress import progress_bar
 from isohash.apps.cli.query import query
 from isohash.apps.cli.train import train
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.command()(index)
 app.command()(query)
+app.command()(propose)
 app.command()(names)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.archive.verify import Report
     from isohash.retrieval.answer import Answer
     from isohash.retrieval.naming import Unmapped
+    from isohash.retrieval.planning.proposal import Proposal
     from isohash.retrieval.settings import IndexReport
     from isohash.sources.phi_scan import Scan
 
@@ -199,6 +200,28 @@ def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
             *(str(match.facts.get("label") or "") for _ in labels),
         )
     return Group(table, Text(answer.meaning), *(Text(f"note: {one}") for one in answer.warnings))
+
+
+def proposal_table(proposal: Proposal, out: Path) -> Group:
+    """The objectives with their bands, what is doubtful, and what to open."""
+    table = _table(
+        f"The dose that {proposal.query} would get, as {proposal.learned_from} show",
+        ["structure", "metric", "Gy", "68 %", "90 %", "best of similar", "whose"],
+    )
+    for one in proposal.objectives:
+        table.add_row(
+            one.structure,
+            one.metric,
+            f"{one.gy:.1f}",
+            f"{one.low_68:.1f} to {one.high_68:.1f}",
+            f"{one.low_90:.1f} to {one.high_90:.1f}",
+            "" if one.best_gy is None else f"{one.best_gy:.1f}",
+            one.best_case or "",
+        )
+    notes = [f"unlike the archive: {one}" for one in proposal.unlike] + list(proposal.warnings)
+    lines = [f"note: {note}" for note in notes]
+    lines.append(f"Open {out / 'proposal.html'}. Research, not for treatment.")
+    return Group(table, *map(Text, lines))
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

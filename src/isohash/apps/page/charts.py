@@ -43,6 +43,16 @@ class Curve:
     dashed: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Band:
+    """A shaded area between `low` and `high` (n,) along x, at the heights y."""
+
+    low: NDArray[np.floating]
+    high: NDArray[np.floating]
+    y: NDArray[np.floating]
+    shade: str
+
+
 def common_crop(panes: Sequence[Pane], margin: int = 4) -> tuple[slice, slice]:
     """The square of rows and columns that shows the body of all panes: one scale for all."""
     seen = np.logical_or.reduce([pane.grey > 0 for pane in panes])
@@ -97,9 +107,10 @@ def _png(grey: NDArray[np.uint8]) -> str:
 
 
 def chart_svg(
-    curves: Sequence[Curve], x_label: str, y_label: str, x_max: float, y_max: float
-) -> Markup:
-    """Curves over common axes from 0 to `x_max` and `y_max`."""
+    curves: Sequence[Curve], x_label: str, y_label: str, x_max: float, y_max: float,
+    bands: Sequence[Band] = (),
+) -> Markup:  # fmt: skip
+    """Curves over common axes from 0 to `x_max` and `y_max`, upon `bands`."""
     width, height, left, bottom = 300, 190, 38, 30
     sx, sy = (width - left - 8) / x_max, (height - bottom - 8) / y_max
 
@@ -107,6 +118,13 @@ def chart_svg(
         return left + sx * x, height - bottom - sy * y
 
     body = [_axis(at, x_max, y_max, x_label, y_label, width, height)]
+    for band in bands:
+        edge = [
+            *zip(band.low, band.y, strict=True),
+            *zip(band.high[::-1], band.y[::-1], strict=True),
+        ]
+        points = " ".join("{:.1f},{:.1f}".format(*at(min(x, x_max), y)) for x, y in edge)
+        body.append(f'<polygon points="{points}" fill="{band.shade}"/>')
     for curve in sorted(curves, key=lambda c: c.series is None):  # the query on top
         points = " ".join(
             "{:.1f},{:.1f}".format(*at(x, y)) for x, y in zip(curve.x, curve.y, strict=True)

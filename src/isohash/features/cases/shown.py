@@ -3,6 +3,7 @@
 | array | shape | meaning |
 |---|---|---|
 | `preview.bytes`, `preview.offset` | | each slice's CT (uint8) and dose (cGy, uint16), deflated |
+| `preview.place` | (3,) | patient x and y of their first pixel's centre, and pixel size, in mm |
 | `dvh.volume` | (structures, bins) | cumulative volume fraction at multiples of `DVH_BIN_GY` |
 """
 
@@ -87,6 +88,7 @@ def _previews(slices: CaseSlices) -> dict[str, NDArray[Any]]:
     return {
         "preview.bytes": np.frombuffer(b"".join(blobs), np.uint8),
         "preview.offset": offset.astype(np.int64),
+        "preview.place": np.array([*slices.corner_mm, slices.settings.pixel_mm]),
     }
 
 

@@ -19,6 +19,7 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sandbox import MAX_CHILDREN, ChildFailed, Pool
+from isohash.sources.dicom.belonging import Belonging
 from isohash.sources.dicom.case_files import CaseFiles
 from isohash.sources.dicom.link import link
 from isohash.sources.dicom.scan import Instance
@@ -54,7 +55,10 @@ def find_dicom(
         name = pseudonym(key, "case", *case.identity)
         folder = case.files[0].path.parent
         reader = partial(_read, name, case)
-        found.append(Found(name, _state(case.files), str(folder), reader, naming))
+        belonging = partial(_belonging, case)
+        found.append(
+            Found(name, _state(case.files), str(folder), reader, naming, belonging=belonging)
+        )
     return found
 
 
@@ -125,6 +129,21 @@ def _read(name: str, files: CaseFiles, naming: Naming) -> Case:
         return case_from_message(header, blobs)
     except ChildFailed as error:
         raise InputError(f"{where}: this case {error}; check its files") from error
+
+
+def _belonging(files: CaseFiles) -> Belonging | None:
+    """Whom the files belong to; None where there is no CT to stand on."""
+    if not files.ct:
+        return None
+    structures = "" if files.structures is None else str(files.structures.path)
+    request = {"task": "belonging", "ct": str(files.ct[0].path), "structures": structures}
+    try:
+        answer, _ = _pool().call(request, FILE_SECONDS)
+    except ChildFailed as error:
+        raise InputError(
+            f"{files.ct[0].path.parent}: this case {error}; check its files"
+        ) from error
+    return Belonging(**answer["belonging"])
 
 
 @cache

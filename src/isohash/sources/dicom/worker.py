@@ -12,6 +12,7 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.sandbox import Answer, serve
 from isohash.sources.dicom.alike import alike
+from isohash.sources.dicom.belonging import read_belonging
 from isohash.sources.dicom.case import read_files
 from isohash.sources.dicom.elements import quietly, read_dataset
 from isohash.sources.dicom.scan import read_header
@@ -39,6 +40,9 @@ def _answer(request: dict[str, Any]) -> Answer:
             return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
         if request["task"] == "identity":
             return {"identity": [_identity(path) for path in request["paths"]]}, []
+        if request["task"] == "belonging":
+            with quietly():
+                return {"belonging": read_belonging(request["ct"], request["structures"])}, []
         if request["task"] == "alike":
             return {"alike": _alike(*request["files"])}, []
         with quietly():

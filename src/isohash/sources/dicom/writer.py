@@ -21,6 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from isohash.errors import InputError
 from isohash.records import Case, Volume
+from isohash.sources.dicom.belonging import Belonging
 from isohash.sources.dicom.outlines import outlines
 from isohash.sources.dicom.scan import CT_STORAGE
 
@@ -45,13 +46,22 @@ POSITIONS: Mapping[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How a case is written; `identity` fills PatientName and PatientID (default: `patient`)."""
+    """How a case is written; `identity` fills PatientName and PatientID (default: `patient`).
+
+    With a `belonging` the objects are of its patient, study and frame of reference instead, and a
+    plan of its structure set. `remark` describes series, dose and plan; `dose_name` tells several
+    doses of one case apart.
+    """
 
     position: str = "HFS"
     absolute_offsets: bool = False  # GridFrameOffsetVector as z of the planes instead of offsets
     dose_bits: int = 32
     identity: str = ""
     file_name: Callable[[str, int], str] = lambda kind, number: f"{kind}.{number:04d}.dcm"
+    belonging: Belonging | None = None
+    remark: str = ""
+    dose_name: str = "dose"
+    dose_type: str = "PHYSICAL"
 
 
 def write_dicom(case: Case, folder: str | Path, options: WriteOptions | None = None) -> list[Path]:
@@ -84,9 +94,20 @@ class _Writer:
         self.slices: list[tuple[float, str]] = []  # z and UID of the CT slices
 
     def uid(self, *what: Any) -> str:
-        """A UID that follows from the case and the thing it names."""
+        """A UID that follows from the case and the thing it names, or the one to belong to."""
+        if known := self._known_uid(what):
+            return known
         text = "\0".join((self.case.patient, self.case.id, *map(str, what)))
         return UID_ROOT + str(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+
+    def _known_uid(self, what: tuple[Any, ...]) -> str:
+        given = self.options.belonging or Belonging()
+        known = {
+            ("frame",): given.frame_uid,
+            ("study",): given.study_uid,
+            ("instance", "structures", 0): given.structures_uid,
+        }
+        return known.get(what, "")
 
     def write_ct(self, ct: Volume) -> None:
         """One file per slice, signed 16-bit HU."""
@@ -115,7 +136,9 @@ class _Writer:
             affine[:3, 0] *= -1.0
         bits = self.options.dose_bits
         quantum = max(float(planes.max()), 1e-6) / (2**bits - 1)
-        dataset = self._dataset(DOSE_STORAGE, "RTDOSE", "dose", 0)
+        dataset = self._dataset(DOSE_STORAGE, "RTDOSE", self.options.dose_name, 0)
+        if self.options.remark:
+            dataset.DoseComment = self.options.remark
         self._image(dataset, affine, 0, planes.shape[1:])
         steps = affine[:3, 0] @ np.cross(affine[:3, 2], affine[:3, 1])
         steps = (
@@ -126,7 +149,8 @@ class _Writer:
         dataset.InstanceNumber, dataset.NumberOfFrames = 1, len(planes)
         dataset.FrameIncrementPointer = 0x3004000C
         dataset.GridFrameOffsetVector = [_ds(step) for step in steps]
-        dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
+        dataset.DoseUnits, dataset.DoseType = "GY", self.options.dose_type
+        dataset.DoseSummationType = "PLAN"
         dataset.DoseGridScaling = _ds(quantum)
         quantum = float(dataset.DoseGridScaling)
         stored = np.minimum(np.rint(planes.astype(np.float64) / quantum), 2**bits - 1)
@@ -161,7 +185,10 @@ class _Writer:
         """A plan without beams that holds the prescription and what the case's facts say."""
         dataset = self._dataset(PLAN_STORAGE, "RTPLAN", "plan", 0)
         dataset.RTPlanLabel = "isohash"
-        dataset.RTPlanGeometry = "PATIENT" if self.case.structures else "TREATMENT_DEVICE"
+        if self.options.remark:
+            dataset.RTPlanDescription = self.options.remark
+        drawn = bool(self.case.structures or self._known_uid(("instance", "structures", 0)))
+        dataset.RTPlanGeometry = "PATIENT" if drawn else "TREATMENT_DEVICE"
         dataset.RTPlanDate, dataset.RTPlanTime = DATE, TIME
         target = Dataset()
         target.DoseReferenceNumber, target.DoseReferenceStructureType = 1, "SITE"
@@ -177,7 +204,7 @@ class _Writer:
         if dataset.ApprovalStatus != "UNAPPROVED":
             dataset.ReviewDate, dataset.ReviewTime, dataset.ReviewerName = DATE, TIME, ""
         dataset.PlanIntent = facts.get("intent", "RESEARCH")
-        if self.case.structures:
+        if drawn:
             uid = self.uid("instance", "structures", 0)
             dataset.ReferencedStructureSetSequence = _refer(STRUCTURE_STORAGE, uid)
         self._save(dataset, "RP", 0)
@@ -251,6 +278,10 @@ class _Writer:
         dataset.AccessionNumber, dataset.StudyID, dataset.ReferringPhysicianName = "", "1", ""
         dataset.Manufacturer, dataset.SeriesNumber, dataset.OperatorsName = "isohash", 1, ""
         dataset.PositionReferenceIndicator = ""
+        if self.options.remark:
+            dataset.SeriesDescription = self.options.remark
+        if self.options.belonging is not None:
+            self.options.belonging.put_into(dataset)
         return dataset
 
     def _image(

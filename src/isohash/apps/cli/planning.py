@@ -1,0 +1,60 @@
+"""`isohash propose`: the dose that a new patient would get."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isohash.apps.cli.options import ArchivePath, Json, print_facts
+
+CasePath = Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")]
+Prescription = Annotated[
+    float | None,
+    typer.Option("--prescription", help="Highest prescribed dose in Gy, where CASE does not say."),
+]
+
+
+def propose(
+    archive: ArchivePath,
+    case: CasePath,
+    out: Annotated[Path, typer.Option(help="Folder for the files.", show_default=False)],
+    prescription: Prescription = None,
+    pseudonyms: Annotated[
+        bool,
+        typer.Option("--pseudonyms", help="Keep the patient of the CT out of the DICOM files."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the files of an earlier proposal.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Foretell the dose that CASE would get, as the plans of ARCHIVE teach. Not for treatment.
+
+    CASE needs CT and structures with a target, no dose. Writes dose.dcm and half_width.dcm (RTDOSE
+    on the CT's grid; 68 % of planned doses lie within the half width), plan.dcm (without beams),
+    objectives.csv, bands.csv (68 and 90 %), proposal.json and proposal.html. DICOM files belong to
+    the patient, study and frame of reference of a DICOM CT, so they hold its identity; with
+    --pseudonyms they do not. The other files never do.
+
+    Example: isohash propose my-archive new-patient/ --out proposal
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from isohash.apps.cli.tables import proposal_table
+    from isohash.apps.proposal_files import check_folder, write_proposal
+    from isohash.retrieval.engine import Archive
+
+    check_folder(out, replace)
+    with Archive.open(archive) as opened:
+        proposal = opened.propose(case, prescription, pictures=True)
+        write_proposal(proposal, out, None if pseudonyms else _belonging(opened, case), replace)
+    print_facts(proposal.to_json(), proposal_table(proposal, out), as_json)
+
+
+def _belonging(archive: Any, case: str) -> Any:
+    """Whom the files at a path belong to; None for a stored case and for other formats."""
+    from isohash.sources.reading import find
+
+    return None if case in archive else find(case).found[0].belonging()
