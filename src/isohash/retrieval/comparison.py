@@ -13,7 +13,7 @@ reading the codes of the archive again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -68,13 +68,13 @@ class Comparison:
         """Ascending positions of the cases that `rank` finds, or finds slices of."""
         if question.level == "slice":
             found = self._one_slice(question).rank(question)
-            return np.unique(np.array([one.case for one in found], dtype=np.int64))
+            return _ascending(one.case for one in found)
         return np.sort(self._nearest_cases(question))
 
     def matched(self, weights: Weights, cases: Sequence[int]) -> dict[int, tuple[Pair, ...]]:
         """The slices of some cases matched with the query's, whatever these are ranked by."""
         everyone = np.ones(self.stored.n_cases, dtype=bool)
-        part = self.part(np.unique(np.array(cases, dtype=np.int64)))
+        part = self.part(_ascending(cases))
         return {one.case: one.pairs for one in part.rank(Question(weights, len(cases), everyone))}
 
     def part(self, cases: NDArray[np.int64]) -> Dense:
@@ -162,3 +162,8 @@ class Comparison:
         query = SliceTable(query.start, query.index, query.z_mm, row)
         everyone = np.arange(self.stored.n_cases)
         return Dense(query, self.stored, everyone, counts, self._measure)
+
+
+def _ascending(cases: Iterable[int]) -> NDArray[np.int64]:
+    """Each position once; np.unique would first import numpy.ma, for longer than a query takes."""
+    return np.array(sorted(set(cases)), dtype=np.int64)
