@@ -76,7 +76,7 @@ def test_text_from_files_cannot_become_markup(archive_path: Path, tmp_path: Path
 
 def test_verify_info_and_doctor_say_what_they_find(isohash, archive_path: Path) -> None:
     assert "no damage" in isohash("verify", archive_path).out
-    assert "recipe.settings.bits" in isohash("info", archive_path).out
+    assert "256 bits" in isohash("info", archive_path).out
     assert json.loads(isohash("info", archive_path, "--json").out)["cases"] == 15
     facts = json.loads(isohash("doctor", "--json").out)
     assert facts["search"]["level"]

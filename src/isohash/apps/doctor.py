@@ -39,6 +39,7 @@ def examine() -> dict[str, Any]:
         "optional": {
             module: {
                 "installed": importlib.util.find_spec(module) is not None,
+                "extra": extra,
                 "for": purpose,
                 "install": f"pip install 'isohash[{extra}]'",
             }

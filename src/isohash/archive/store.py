@@ -170,6 +170,10 @@ class CaseStore:
             raise InputError(f"archive {self.path} has no file {name!r}; it has {known}")
         return self._log.segment(sequence).content()
 
+    def segments(self) -> frozenset[int]:
+        """The numbers of the segments that this state lives in."""
+        return frozenset(self._log.state.segments)
+
     def info(self) -> dict[str, Any]:
         """Counts, sizes and versions."""
         entries = self._log.state.segments.values()

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.retrieval.where import parse_where
+from isohash.errors import InputError
+from isohash.retrieval.inventory import meant
+from isohash.retrieval.where import Filter, parse_where
 
 Mask = NDArray[np.bool_]
 
@@ -46,10 +48,15 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class FactTable:
-    """The facts of `n` items; `read` gives one fact of all of them, None where it is absent."""
+    """The facts of `n` items; `read` gives one fact of all of them, None where it is absent.
+
+    `known` gives the names that there are; it is asked only where a filter names what no item has.
+    Without it such a filter lets nothing through.
+    """
 
     n: int
     read: Callable[[str], Sequence[Any]]
+    known: Callable[[], Sequence[str]] | None = None
     _columns: dict[str, Column] = field(default_factory=dict, init=False)
 
     def column(self, name: str) -> Column:
@@ -70,6 +77,7 @@ class FactTable:
             return np.ones(self.n, dtype=bool)
         keep = parse_where(where)
         columns = [self.column(name) for name in keep.names]
+        self._check(keep, where)
         if not columns or not self.n:
             return np.full(self.n, keep({}))
         codes = np.stack([column.code for column in columns])
@@ -79,6 +87,28 @@ class FactTable:
             for row in distinct.T.tolist()
         ]
         return np.array(passes, dtype=bool)[which.ravel()]
+
+    def _check(self, keep: Filter, where: str) -> None:
+        """Refuse names that no item has, and comparisons of numbers with text."""
+        if self.known is None or not self.n:
+            return
+        for name in keep.names:
+            if all(value is None for value in self.column(name).values):
+                known = self.known()
+                if name not in known:
+                    raise InputError(
+                        f"--where {where!r}: no item has a fact {name!r}{meant(name, known)} There "
+                        f"are {', '.join(known)}; isohash facts ARCHIVE tells their values"
+                    )
+        for name, constant in keep.compared:
+            kinds = {isinstance(value, str) for value in self.column(name).values if _plain(value)}
+            if _plain(constant) and kinds and isinstance(constant, str) not in kinds:
+                kind, other = ("text", "a number") if True in kinds else ("a number", "text")
+                raise InputError(f"--where {where!r}: {name} is {kind}, and {constant!r} {other}")
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _key(value: Any) -> Any:

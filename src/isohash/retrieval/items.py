@@ -20,6 +20,7 @@ from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.dose_arrays import predicted_histograms
 from isohash.retrieval.entry import Entry, query_entry
 from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.inventory import fact_names, meant
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.plan_code import predicted_doses
@@ -56,7 +57,7 @@ class Items:
         self.store = store
         self.recipe = Recipe(store.recipe)
         self.pipeline = Pipeline.from_files(self.recipe, store.read_file)
-        self.facts = FactTable(len(store), self._fact)
+        self.facts = FactTable(len(store), self._fact, partial(fact_names, store))
 
     def __len__(self) -> int:
         return len(self.store)
@@ -212,7 +213,10 @@ class Items:
         if not isinstance(item, str | Path):
             return naming.let_out(item) if isinstance(item, Case) else item
         if not Path(item).exists():
-            raise InputError(f"{item} is neither a path nor the id of a case in this archive")
+            raise InputError(
+                f"{item} is neither a path nor the id of a case in this archive"
+                f"{meant(str(item), self.ids)} isohash list {self.store.path} shows the ids"
+            )
         findings = find(item, naming=naming).named_by(naming)
         if findings.holds != kind.name:
             raise InputError(

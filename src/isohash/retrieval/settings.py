@@ -45,6 +45,9 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(options) - set(Options.__annotations__)):
         known = ", ".join(Options.__annotations__)
         raise InputError(f"there is no option {unknown[0]!r}; an archive has {known}")
+    bits = options.get("bits", 8)
+    if not isinstance(bits, int) or bits < 8 or bits % 8:
+        raise InputError(f"--bits are stored in whole bytes: 8, 16, ... 1024, got {bits!r}")
     hash_ = options.get("hash", "kernel" if options.get("q") is not None else None)
     if hash_ is None:
         return dict(options)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from isohash.errors import InputError
@@ -29,10 +30,14 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True, eq=False)
 class Filter:
-    """An expression over facts; `names` are those that it looks at."""
+    """An expression over facts; `names` are those that it looks at.
+
+    `compared` are names with the constants that they are compared with.
+    """
 
     body: ast.expr
     names: tuple[str, ...]
+    compared: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, facts: Mapping[str, Any]) -> bool:
         """Whether a mapping of facts satisfies the expression."""
@@ -47,7 +52,20 @@ def parse_where(expression: str) -> Filter:
         raise InputError(f"--where {expression!r} is not an expression: {error}") from error
     _check(body, expression)
     names = {part.id for part in ast.walk(body) if isinstance(part, ast.Name)}
-    return Filter(body, tuple(sorted(names)))
+    return Filter(body, tuple(sorted(names)), tuple(_compared(body)))
+
+
+def _compared(body: ast.expr) -> Iterator[tuple[str, Any]]:
+    for part in ast.walk(body):
+        if not isinstance(part, ast.Compare):
+            continue
+        terms = (part.left, *part.comparators)
+        for a, b in pairwise(terms):
+            name, other = (a, b) if isinstance(a, ast.Name) else (b, a)
+            if not isinstance(name, ast.Name):
+                continue
+            inside = other.elts if isinstance(other, ast.List | ast.Tuple) else [other]
+            yield from ((name.id, one.value) for one in inside if isinstance(one, ast.Constant))
 
 
 def _check(node: ast.AST, expression: str) -> None:

@@ -42,8 +42,9 @@ class Found:
     `key` is a stable name, of DICOM without identity. `state` is a digest of the files' UIDs or
     names, sizes and times; whoever has the files can compute it, so only its keyed form
     (`fingerprint`) is kept. `reader` is called anew by every `read`; what leaves here has only
-    names of structures that `naming` lets out. `belonging` tells patient, study and frame of
-    reference of DICOM files, for objects that are to belong to them: it identifies.
+    names of structures that `naming` lets out. `patient` is a pseudonym, "" where files name none;
+    `files` are all of its files. `belonging` tells patient, study and frame of reference of DICOM
+    files, for objects that are to belong to them: it identifies.
     """
 
     key: str
@@ -53,6 +54,8 @@ class Found:
     naming: Naming = field(default_factory=Naming)
     origin: Origin | None = None
     belonging: Callable[[], Any] = lambda: None
+    patient: str = ""
+    files: tuple[Path, ...] = ()
 
     @property
     def fingerprint(self) -> str:

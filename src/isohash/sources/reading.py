@@ -194,7 +194,7 @@ def _of_files(kind: str, path: Path, files: Sequence[Path], naming: Naming) -> F
     key = path.name if path.is_dir() else path.stem
     origin = Origin(key, str(path.resolve()), partial(content_of, files))
     reader = partial(_read, kind, path, tuple(files))
-    return Found(key, state_of(files), str(path), reader, naming, origin)
+    return Found(key, state_of(files), str(path), reader, naming, origin, files=tuple(files))
 
 
 def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Case | Vectors:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from isohash.apps.cli import archives
 from isohash.apps.cli.bench import bench
 from isohash.apps.cli.evaluate import evaluate
 from isohash.apps.cli.index import index
@@ -22,18 +23,21 @@ from isohash.apps.cli.names import names
 from isohash.apps.cli.options import ArchivePath, Json, print_facts
 from isohash.apps.cli.plan_bits import plan_bits
 from isohash.apps.cli.planning import propose
-from isohash.apps.cli.progress import progress_bar
+from isohash.apps.cli.progress import log, progress_bar
 from isohash.apps.cli.query import query
 from isohash.apps.cli.train import train
+from isohash.apps.cli.whole import whole_program
 from isohash.errors import InputError, error_json
 
 app = typer.Typer(
     help="Find the past cases most like a new one, by CT, by dose or by both.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.callback()(whole_program)
 
 app.command()(index)
 app.command()(query)
@@ -43,6 +47,14 @@ app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")
 app.add_typer(bench, name="bench")
 app.command(name="plan-bits")(plan_bits)
+app.command(name="list")(archives.list_)
+for command in (
+    archives.show, archives.facts, archives.remove, archives.merge, archives.export,
+    archives.resolve,
+):  # fmt: skip
+    app.command()(command)
+
+INTERRUPTED = 130  # the exit status of what Ctrl-C ends
 
 # What typer's parser raises for wrong usage; the newer typers carry a parser of their own.
 USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -155,11 +167,13 @@ def doctor(as_json: Json = False) -> None:
 def main() -> None:
     """Run the command line; errors become one line on stderr or, with --json, JSON on stdout."""
     try:
-        sys.exit(_run_for_machines() if _for_machines() else app())
+        sys.exit(_run())
     except InputError as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        _fail("interrupted; finished cases are kept, run the same command again to go on", 130)
+        _fail(
+            "interrupted; finished cases are kept, run the same command again to go on", INTERRUPTED
+        )
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -174,19 +188,25 @@ def _for_machines() -> bool:
     return "--json" in sys.argv[1:]
 
 
-def _run_for_machines() -> int:
-    """Wrong usage, too, is told as JSON; the exit status is as ever."""
+def _run() -> int:
+    """Wrong usage, too, is told as JSON where that is asked for."""
     try:
         status = app(standalone_mode=False)
-    except typer.Abort:
+    except typer.Abort:  # what the parser makes of Ctrl-C
         raise KeyboardInterrupt from None
     except USAGE_ERROR as error:
+        if not _for_machines():
+            error.show()
+            return int(error.exit_code)
         where = getattr(error.ctx, "command_path", "isohash")
         _fail(f"{error.format_message().rstrip('.')}; see {where} --help", error.exit_code)
+    if status == INTERRUPTED:  # the newer typers make an exit of it
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
+    log(f"error: {message}")
     if _for_machines():
         typer.echo(json.dumps(error_json(message)))
     else:

@@ -1,26 +1,90 @@
-"""A progress bar with the time left, on a terminal; silence when the output is piped."""
+"""How a command tells what it does: a bar on a terminal, lines if asked for, a file of them.
+
+The file is for its owner only: errors name paths, and paths may name patients.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+from isohash.errors import InputError
 from isohash.progress import Progress
+
+
+@dataclass
+class _Voice:
+    """What was asked of the whole program."""
+
+    verbose: bool = False
+    quiet: bool = False
+    file: Path | None = None
+
+
+_voice = _Voice()
+
+
+def speak(verbose: bool, quiet: bool, file: Path | None) -> None:
+    """Set what commands tell; InputError if the file cannot be written."""
+    _voice.verbose, _voice.quiet, _voice.file = verbose, quiet, file
+
+
+def log(line: str) -> None:
+    """Add a line to the file, if there is one."""
+    if _voice.file is None:
+        return
+    stamp = dt.datetime.now().astimezone().isoformat(timespec="seconds")
+    try:
+        descriptor = os.open(_voice.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            stream.write(f"{stamp} {' '.join(line.split())}\n")
+    except OSError as error:
+        path, _voice.file = _voice.file, None
+        raise InputError(f"--log {path}: cannot be written ({error.strerror})") from error
 
 
 @contextmanager
 def progress_bar(quiet: bool = False) -> Iterator[Progress | None]:
-    """Yield a callable (done, total, message) that draws on stderr, or None if nobody looks."""
-    if quiet or not sys.stderr.isatty():
+    """Yield a callable (done, total, message), or None if nobody looks."""
+    if _voice.verbose or _voice.file is not None:
+        yield _lines(loud=_voice.verbose)
+    elif quiet or _voice.quiet or not sys.stderr.isatty():
         yield None
-        return
+    else:
+        with _bar() as show:
+            yield show
+
+
+def _lines(loud: bool) -> Progress:
+    """Each step as a line, once."""
+    last = ""
+
+    def tell(done: int, total: int, message: str) -> None:
+        nonlocal last
+        if message == last:
+            return
+        last = message
+        line = f"{message} ({done} of {total})"
+        log(line)
+        if loud:
+            print(line, file=sys.stderr)  # noqa: T201
+
+    return tell
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,22 @@ def show(content: RenderableType) -> None:
     Console(width=width, highlight=False).print(content)
 
 
+class Plain(Table):
+    """A table that takes text for text."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        plain = [Text(cell, overflow="fold") if isinstance(cell, str) else cell for cell in cells]
+        super().add_row(*plain, **options)
+
+
 def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    """Of rows whose text is shown as it is: a name may hold what looks like markup."""
+    table = Plain(
+        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for column in columns:
-        table.add_column(column)
+        table.add_column(Text(column))
     return table
 
 
@@ -79,8 +91,8 @@ def index_table(
     lines += [Text(f"note: {note}") for note in (*report.notes, *_news(report))]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
     parts = (
-        _listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
-        _listing("Indexed with warnings", ["case", "warning"], notes),
+        listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
+        listing("Indexed with warnings", ["case", "warning"], notes),
         unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else None,
     )
     return Group(*lines, *(part for part in parts if part is not None), _sum(report, archive))
@@ -122,7 +134,7 @@ def unknown_names_table(
         return Group(Text(f"{source}: the tables know all names of structures."))
     title = "Names that no table knows: archives keep a number for each (only you see this list)"
     cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
-    listing = _listing(
+    table_of_names = listing(
         title, ["typed", "is a", "sets", "near"], cells, most or len(cells), "see isohash names"
     )
     step = (
@@ -131,12 +143,12 @@ def unknown_names_table(
         else f"They are in {table}"
     )
     return Group(
-        *([] if listing is None else [listing]),
+        *([] if table_of_names is None else [table_of_names]),
         Text(f"{step}: fill in their names there and index again with --aliases."),
     )
 
 
-def _listing(
+def listing(
     title: str,
     columns: Sequence[str],
     rows: Sequence[tuple[str, ...]],
@@ -148,7 +160,7 @@ def _listing(
         return None
     table = _table(title, columns)
     for row in rows[:most]:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        table.add_row(*row)
     if (more := len(rows) - most) > 0:
         table.add_row(f"and {more} more", rest)
     return table
@@ -233,7 +245,7 @@ def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
         return Group(*before, Text(f"{archive}: no damage found, {checked}."), *notes)
     table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
     for problem in report.problems:
-        table.add_row(Text(problem.segment), Text(problem.what))
+        table.add_row(problem.segment, problem.what)
     return Group(*before, table, *notes)
 
 
@@ -252,18 +264,49 @@ def scan_table(scan: Scan, archive: Path) -> Group:
     nothing = Text(f"{archive}: nothing that identifies a patient of the source was found.")
     cells = [(leak.file, str(leak.offset), leak.element, leak.source) for leak in scan.leaks]
     title, columns = f"{archive}: identity found", ["file", "at byte", "element", "from"]
-    found = _listing(title, columns, cells) or nothing
+    found = listing(title, columns, cells) or nothing
     searched = ", ".join(f"{number:,} {what}" for what, number in scan.searched.items())
     cannot = [Text(f"cannot be seen: {what}.") for what in scan.cannot]
     return Group(found, Text(f"Searched: {searched}."), *cannot)
 
 
 def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
-    """Counts, sizes and the recipe, one fact a line."""
+    """What an archive holds, how it was made and what may be asked of it; --json tells the rest."""
     table = _table(str(archive), ["", ""])
-    for name, value in _flat({k: v for k, v in facts.items() if k != "warnings"}):
-        table.add_row(name, Text(str(value), overflow="fold"))
-    return Group(table, *(Text(f"warning: {warning}") for warning in facts["warnings"]))
+    for name, value in _about(facts):
+        table.add_row(name, value)
+    return Group(
+        table,
+        *(Text(f"note: {note}") for note in facts["recipe"].get("notes", ())),
+        *(Text(f"warning: {warning}") for warning in facts["warnings"]),
+    )
+
+
+def _about(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    recipe, settings = facts["recipe"], facts["recipe"]["settings"]
+    counts = {"vectors": facts.get("vectors")} if facts.get("vectors") else {}
+    counts = counts or {"cases": facts["cases"], "patients": facts.get("patients")}
+    counts |= {name: facts.get(name) for name in ("slices", "dose_slices")}
+    yield (
+        "holds",
+        ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count),
+    )
+    for fact in facts["facts"]:
+        if fact["name"] in ("prescription_gy", "fractions", "technique", "label", "structures"):
+            yield fact["name"], f"{fact['values']} (of {fact['n']})" if fact["n"] else "unknown"
+    yield "size", f"{facts['bytes'] / 1e6:.1f} MB in {facts['segments']} segments"
+    names = recipe.get("encoders", {})
+    yield from ((f"encoder of {view}", str(name)) for view, name in names.items())
+    yield "codes", f"{settings.get('bits')} bits, hash {settings.get('hash')}"
+    if "plan" in recipe:
+        plan = recipe["plan"]
+        yield "asked by plan", "yes" if "encoder" in plan else f"no: {plan.get('missing', '')}"
+    if recipe.get("dose"):
+        dose = recipe["dose"]
+        told = f"yes, learned from {dose.get('plans', 'OpenKBP')} plans"
+        yield "foretells doses", told if "model" in dose else f"no: {dose.get('missing', '')}"
+    made = recipe.get("versions", {})
+    yield "made by", f"isohash {made.get('isohash', '?')}, seed {settings.get('seed', 0)}"
 
 
 def doctor_table(facts: Mapping[str, Any]) -> Group:
@@ -272,12 +315,13 @@ def doctor_table(facts: Mapping[str, Any]) -> Group:
     for name in ("python", "machine", "sqlite"):
         table.add_row(name, str(facts[name]))
     for name, value in facts["search"].items():
-        table.add_row(f"search {name}", str(value))
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        table.add_row(f"search {name}", str(shown) if shown != "" else "none")
     for name, found in facts["required"].items():
         table.add_row(name, found or "MISSING: reinstall isohash")
     for name, part in facts["optional"].items():
         state = "installed" if part["installed"] else f"not installed; {part['install']}"
-        table.add_row(name, f"{state} ({part['for']})")
+        table.add_row(name, f"{state} (isohash[{part['extra']}]: {part['for']})")
     return Group(table)
 
 
@@ -287,13 +331,3 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Group:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     return Group(table)
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", value))
-    return rows

@@ -70,7 +70,10 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
     sample = rows[rng.permutation(len(rows))[:FIT_ROWS]]
     held_out = len(sample) // 3
     settings = hash_for(settings, len(sample))
-    model = fit_model(sample[held_out:], sample[:held_out], settings)
+    try:
+        model = fit_model(sample[held_out:], sample[:held_out], settings)
+    except InputError as error:
+        raise InputError(f"{findings.found[0].path}: {error}") from error
     recipe = {
         "kind": "vectors",
         "dim": int(rows.shape[1]),

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
+from isohash.retrieval.inventory import meant
 
+SUGGESTED = 10_000
 NAMES = "name"  # the array of an entry that keeps ids: (rows, longest) UTF-8, padded with zeros
 
 
@@ -89,11 +91,18 @@ class RowNames:
         """Where the row of that id is, or else of that FILE:ROW; InputError if none or several."""
         found = self._positions(name)
         if not found:
-            raise InputError(f"{name} is neither a path nor an id or row FILE:ROW of this archive")
+            raise InputError(
+                f"{name} is neither a path nor an id or row FILE:ROW of this archive"
+                f"{meant(name, self._some())} isohash list {self.store.path} shows the ids"
+            )
         if len(found) > 1:
             places = ", ".join(self._place(position) for position in found[:5])
             raise InputError(f"{len(found)} rows are called {name}: ask for one of {places}")
         return found[0]
+
+    def _some(self) -> list[str]:
+        """Names to suggest from: not all of millions."""
+        return [self.name(position) for position in range(min(SUGGESTED, int(self.start[-1])))]
 
     def _positions(self, name: str) -> list[int]:
         found = list(self._each(lambda rows: rows.called(name)))

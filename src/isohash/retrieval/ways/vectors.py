@@ -83,7 +83,7 @@ class VectorRows:
     @cached_property
     def facts(self) -> FactTable:
         """Id and label of all rows."""
-        return FactTable(len(self), self._fact)
+        return FactTable(len(self), self._fact, lambda: ("id", "label"))
 
     @cached_property
     def index(self) -> FlatIndex:
@@ -246,8 +246,14 @@ class VectorsWay:
             linear=self.rows.model.linear,
             what="vectors",
             meaning=distance_meaning(min(n, n_considered), self.rows.model.linear),
-            notes=(few,) if len(found) < request.k else (),
+            notes=(*self._chosen(request), *([few] if len(found) < request.k else [])),
         )
+
+    def _chosen(self, request: Request) -> list[str]:
+        n = len(self.query.vectors)
+        if n < 2 or request.slice is not None:
+            return []
+        return [f"asked with row 0 of {n}; --slice chooses another (isohash export asks with all)"]
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the distance as the code tells it."""

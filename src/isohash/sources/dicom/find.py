@@ -55,9 +55,17 @@ def find_dicom(
         name = pseudonym(key, "case", *case.identity)
         folder = case.files[0].path.parent
         reader = partial(_read, name, case)
-        belonging = partial(_belonging, case)
         found.append(
-            Found(name, _state(case.files), str(folder), reader, naming, belonging=belonging)
+            Found(
+                name,
+                _state(case.files),
+                str(folder),
+                reader,
+                naming,
+                patient=case.patient,
+                files=tuple(file.path for file in case.files),
+                belonging=partial(_belonging, case),
+            )
         )
     return found
 

@@ -1,0 +1,139 @@
+"""What the commands about everyday archives print and write."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from isohash.apps.cli.tables import LINES_SHOWN, listing
+from isohash.errors import InputError
+
+if TYPE_CHECKING:
+    from isohash.retrieval.building.merging import Merged
+    from isohash.retrieval.building.removal import Removed
+    from isohash.retrieval.inventory import Fact
+    from isohash.sources.resolving import Resolved
+
+# What is shown of a case in a list, where it is known; the rest is in --csv and --json.
+COLUMNS = ("id", "patient", "label", "prescription_gy", "fractions", "technique", "n_structures",
+           "n_slices", "n_dose_slices")  # fmt: skip
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows whole or not at all; lists are joined with semicolons."""
+    from isohash.whole_files import write_whole
+
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    try:
+        write_whole(path, [stream.getvalue().encode()])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return "; ".join(map(str, value))
+    if isinstance(value, str) and value[:1] in ("=", "+", "@"):  # a spreadsheet would compute it
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def list_table(
+    rows: Sequence[Mapping[str, Any]], total: int, archive: Path, written: Path | None
+) -> Group:
+    """The first rows, and how many there are."""
+    columns = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
+    if all(row.get("patient") == row["id"] for row in rows):
+        columns = [name for name in columns if name != "patient"]
+    cells = [tuple(_shown(row.get(name)) for name in columns) for row in rows]
+    rest = f"all in {written}" if written else "see --csv or --json for all"
+    table = listing(str(archive), columns, cells, LINES_SHOWN, rest)
+    last = Text(f"{len(rows)} of {total} in {archive}.")
+    return Group(*([table] if table else []), last)
+
+
+def facts_table(facts: Sequence[Fact], archive: Path) -> Group:
+    """Name, how many have it, and its values."""
+    cells = [(one.name, str(one.n), one.kind, one.values) for one in facts]
+    table = listing(f"{archive}: names for --where", ["name", "of", "is", "values"], cells, 100)
+    return Group(*([table] if table else []))
+
+
+def show_table(facts: Mapping[str, Any]) -> Group:
+    """Facts one a line, doses one a structure, warnings as notes."""
+    apart = ("id", "doses", "arrays", "warnings", "structures")
+    plain = [(name, _shown(value)) for name, value in facts.items() if name not in apart]
+    doses = [
+        (name, *(f"{one[key]:.1f}" for key in ("mean_gy", "d95_gy", "d2_gy")))
+        for name, one in facts.get("doses", {}).items()
+    ]
+    arrays = [
+        (name, shape[0], " x ".join(map(str, shape[1:])))
+        for name, shape in facts.get("arrays", {}).items()
+    ]
+    parts = (
+        listing(str(facts["id"]), ["fact", "value"], plain, 100),
+        listing("Doses (Gy)", ["structure", "mean", "D95", "D2"], doses, 100),
+        listing("Kept", ["array", "type", "shape"], arrays, 100),
+    )
+    notes = [Text(f"warning: {warning}") for warning in facts.get("warnings", ())]
+    return Group(*(part for part in parts if part is not None), *notes)
+
+
+def removed_table(found: Removed, archive: Path) -> Group:
+    """What is gone, and whether anything is left of it."""
+    lines = [f"note: {note}" for note in found.notes]
+    lines.append(f"removed: {', '.join(found.removed)}. {archive} now holds {found.n_cases}.")
+    lines.append(
+        "Nothing of it is left in any file of the archive."
+        if not found.left_in
+        else f"Still in {', '.join(found.left_in)}: another process has the archive open, or what "
+        "is left is damaged; end it and run the command again, or verify --repair."
+    )
+    return Group(*map(Text, lines))
+
+
+def merged_table(found: Mapping[str, Merged], archive: Path) -> Group:
+    """What came from where, and what has another name now."""
+    lines = []
+    for other, one in found.items():
+        renamed = [f"{old} as {new}" for old, new in one.added.items() if old != new]
+        lines += [f"note: {note}" for note in one.notes]
+        lines += [f"note: named apart: {', '.join(renamed)}"] if renamed else []
+        lines.append(f"{other}: {len(one.added)} added, {len(one.unchanged)} here already.")
+        last = one.n_cases
+    return Group(*map(Text, [*lines, f"{archive} now holds {last}."]))
+
+
+def exported_table(n_rows: int, failed: Mapping[str, str], out: Path) -> Group:
+    """Where the answers are, and who got none."""
+    table = listing("Not answered", ["case", "reason"], list(failed.items()))
+    last = Text(f"{n_rows} results in {out}; {len(failed)} cases not answered.")
+    return Group(*([table] if table else []), last)
+
+
+def resolved_table(found: Sequence[Resolved], source: Path) -> Group:
+    """Every file of what was asked for; of a whole source where each case lies."""
+    cells = [(one.id, one.patient, one.path, str(len(one.files))) for one in found]
+    parts: list[RenderableType | None] = [
+        listing(str(source), ["id", "patient", "lies in", "files"], cells, 1000)
+    ]
+    if len(found) == 1:
+        parts += [Text(file) for file in found[0].files]
+    return Group(*(part for part in parts if part is not None))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(_cell(value))
