@@ -22,6 +22,9 @@ from isohash.errors import InputError
 
 MAX_BYTES = 1 << 33  # 8 GiB: above any volume or table of vectors that fits a workstation
 
+LONGEST_REASON = 120  # letters of a library's, which may quote a whole header
+MOST_LISTED, LONGEST_LISTED = 12, 40  # names in a message, letters of each
+
 
 @dataclass(frozen=True)
 class Header:
@@ -43,7 +46,7 @@ def _explained(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{path}: not enough memory to read it") from error
     except Exception as error:
-        why = " ".join(str(error).split())
+        why = " ".join(str(error).split())[:LONGEST_REASON]
         raise InputError(
             f"{path}: truncated or not a NumPy file ({why}); copy or export it again"
         ) from error
@@ -70,6 +73,13 @@ def npz_headers(path: Path) -> dict[str, Header]:
                     name = member.removesuffix(".npy")
                     headers[name] = _header(stream, path, name)
         return headers
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: the first few of however many there are."""
+    several = sorted(names)
+    more = f" and {len(several) - MOST_LISTED} more" if len(several) > MOST_LISTED else ""
+    return ", ".join(name[:LONGEST_LISTED] for name in several[:MOST_LISTED]) + more
 
 
 def read_npz(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:

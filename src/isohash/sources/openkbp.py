@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.records import Case, Volume
-from isohash.sources.arrays import npz_headers, read_npz
+from isohash.sources.arrays import listed, npz_headers, read_npz
 from isohash.sources.walk import walk
 
 MASK_BITS = (
@@ -54,7 +54,7 @@ def read_npz_case(path: str | Path) -> Case:
     if missing:
         raise InputError(
             f"{path}: has no array {' and '.join(sorted(missing))}; "
-            f"an OpenKBP case has ct, dose, masks, voxel, this file has {', '.join(headers)}"
+            f"an OpenKBP case has ct, dose, masks, voxel, this file has {listed(headers)}"
         )
     shapes = {name: headers[name].shape for name in ("ct", "dose", "masks") if name in headers}
     if len(set(shapes.values())) > 1 or len(shapes["ct"]) != 3:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.records import Vectors
-from isohash.sources.arrays import Header, npz_headers, read_npy, read_npz
+from isohash.sources.arrays import Header, listed, npz_headers, read_npy, read_npz
 
 MAX_ID_BYTES = 256
 
@@ -41,7 +41,7 @@ def _table_name(headers: Mapping[str, Header], path: Path) -> str:
     if len(tables) != 1:
         raise InputError(
             f"{path}: holds {len(tables)} two-dimensional arrays "
-            f"({', '.join(sorted(headers)) or 'no arrays at all'}); name the vectors 'X'"
+            f"({listed(headers) or 'no arrays at all'}); name the vectors 'X'"
         )
     return tables[0]
 
@@ -65,10 +65,14 @@ def _checked(array: NDArray[Any], path: Path) -> NDArray[np.float32]:
 def _ids(array: NDArray[Any], n: int, path: Path) -> tuple[str, ...]:
     if array.shape != (n,) or array.dtype.kind not in "UiuS":
         raise InputError(f"{path}: ids must be {n} strings or integers, got {array.dtype}")
-    ids = tuple(item.decode() if isinstance(item, bytes) else str(item) for item in array.tolist())
+    try:
+        ids = tuple(i.decode() if isinstance(i, bytes) else str(i) for i in array.tolist())
+        lengths = [len(name.encode()) for name in ids]
+    except UnicodeError as error:
+        raise InputError(f"{path}: ids must be text that can be written in UTF-8") from error
     if len(set(ids)) != n:
         raise InputError(f"{path}: ids must be unique, got {n - len(set(ids))} repetitions")
-    wrong = [length for name in ids if not 0 < (length := len(name.encode())) <= MAX_ID_BYTES]
+    wrong = [length for length in lengths if not 0 < length <= MAX_ID_BYTES]
     if wrong:
         raise InputError(f"{path}: ids must have 1 to {MAX_ID_BYTES} bytes, got one of {wrong[0]}")
     return ids

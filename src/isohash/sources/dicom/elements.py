@@ -7,6 +7,7 @@ an InputError that repeats nothing of the file.
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from isohash.errors import InputError
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
 PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
+# The characters of decimal and integer strings (PS3.5 6.2), and what parts them. Python takes more
+# for a number: 1_0, nan, infinity, digits of other scripts.
+DECIMAL, INTEGER = b"0123456789+-.eE \\", b"0123456789+- "
 UNDEFINED = "a value that DICOM does not define"
 DEFINED_TERMS = {  # PS3.3 C.8.8.3, C.11.1, C.7.6.3
     "DoseUnits": ("GY", "RELATIVE"),
@@ -125,7 +129,7 @@ def value(dataset: Dataset, keyword: str) -> Any:
 
 
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...]:
-    """Numbers by keyword; InputError if absent, not numbers or not `count` of them."""
+    """Finite numbers by keyword; InputError if absent, not numbers or not `count` of them."""
     plain = _plain_text(dataset, keyword)
     found: Any
     if plain is not None:
@@ -135,21 +139,51 @@ def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[f
     else:
         found = value(dataset, keyword)
     try:
-        values = tuple(float(item) for item in ([found] if _is_scalar(found) else found))
-    except (TypeError, ValueError) as error:
+        values = _decimals([found] if _is_scalar(found) else found, plain)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{keyword} is missing or not a number") from error
     if count is not None and len(values) != count:
         raise InputError(f"{keyword} must have {count} value(s), got {len(values)}")
     return values
 
 
+def _decimals(items: Sequence[Any], plain: str | None) -> tuple[float, ...]:
+    """Finite numbers; ValueError if they were written in a way that DICOM does not know."""
+    written = [_as_written(item) for item in items] if plain is None else []
+    texts = [item for item in written if isinstance(item, str)] if plain is None else [plain]
+    values = tuple(map(float, items))
+    if not all(_only(DECIMAL, text) for text in texts) or not all(map(math.isfinite, values)):
+        raise ValueError
+    return values
+
+
+def _only(characters: bytes, written: str) -> bool:
+    return written.isascii() and not written.encode().translate(None, characters)
+
+
+def _as_written(item: Any) -> Any:
+    """The text that pydicom made a number of, where it was text: it takes what Python takes."""
+    return getattr(item, "original_string", item)
+
+
 def whole_number(item: Dataset, keyword: str) -> int | None:
     """An integer by keyword, None if absent or not a number."""
-    found = value(item, keyword)
-    try:
-        return None if found is None else int(found)
-    except (TypeError, ValueError):
+    plain = _plain_text(item, keyword)
+    found = _as_written(value(item, keyword)) if plain is None else plain
+    if found is None or (isinstance(found, str) and not _only(INTEGER, found)):
         return None
+    try:
+        return int(found)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def frame_count(dataset: Dataset) -> int:
+    """How many frames an image declares: one where it says nothing."""
+    found = whole_number(dataset, "NumberOfFrames")
+    if found is None and text(dataset, "NumberOfFrames"):
+        raise InputError("NumberOfFrames is not a number")
+    return found or 1
 
 
 def term(dataset: Dataset, keyword: str) -> str:
@@ -205,9 +239,8 @@ def _plain_text(dataset: Dataset, keyword: str) -> str | None:
     None if that will not do: the element is absent, empty, no text, or not ASCII. Values beyond 64
     kB do not fit a short type in an explicit file, and are written as of unknown type (CP-1066).
     """
-    tag = _tag(keyword)
-    raw = dataset.get_item(tag) if tag in dataset else None
-    if not isinstance(raw, RawDataElement) or not raw.value:
+    raw, tag = _raw(dataset, keyword), _tag(keyword)
+    if raw is None or not raw.value:
         return None
     if (dictionary_VR(tag) if raw.VR == "UN" else raw.VR) not in PLAIN:
         return None
@@ -217,11 +250,20 @@ def _plain_text(dataset: Dataset, keyword: str) -> str | None:
         return None
 
 
+def _raw(dataset: Dataset, keyword: str) -> RawDataElement | None:
+    """An element as it lies in the file, None if it is absent, taken apart or of no known type."""
+    tag = _tag(keyword)
+    try:
+        raw = dataset.get_item(tag) if tag in dataset else None
+    except Exception:  # noqa: BLE001 - types and lengths of arbitrary bytes
+        return None
+    return raw if isinstance(raw, RawDataElement) else None
+
+
 def _short(dataset: Dataset, keyword: str) -> int | None:
     """An unsigned number of 16 bits as it lies in the file, None if it is something else."""
-    tag = _tag(keyword)
-    raw = dataset.get_item(tag) if tag in dataset else None
-    if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value and len(raw.value) == 2:
+    raw = _raw(dataset, keyword)
+    if raw is not None and raw.VR == "US" and raw.value and len(raw.value) == 2:
         return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
     return None
 

@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from isohash.errors import InputError
-from isohash.sources.dicom.elements import numbers, read_dataset, term, value
+from isohash.sources.dicom.elements import frame_count, numbers, read_dataset, term, value
 
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 MAX_PIXELS = 1 << 29  # one object: 512 x 512 x 2048
@@ -70,12 +70,8 @@ def _decompressed(dataset: FileDataset, shape: tuple[int, int, int]) -> NDArray[
 
 
 def _shape(dataset: FileDataset) -> tuple[int, int, int]:
-    frames = value(dataset, "NumberOfFrames") or 1
     (rows,), (columns,) = numbers(dataset, "Rows", 1), numbers(dataset, "Columns", 1)
-    try:
-        shape = (int(frames), int(rows), int(columns))
-    except (TypeError, ValueError) as error:
-        raise InputError("NumberOfFrames is not a number") from error
+    shape = (frame_count(dataset), int(rows), int(columns))
     if min(shape) < 1 or shape[0] * shape[1] * shape[2] > MAX_PIXELS:
         raise InputError(f"declares {shape[0]} x {shape[1]} x {shape[2]} pixels, beyond the limit")
     if (value(dataset, "SamplesPerPixel") or 1) != 1:

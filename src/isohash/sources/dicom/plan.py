@@ -212,7 +212,7 @@ def _group(item: Dataset) -> FractionGroup:
     beams: dict[int, float | None] = {}
     for beam in value(item, "ReferencedBeamSequence") or ():
         number = whole_number(beam, "ReferencedBeamNumber")
-        if number is not None and (value(beam, "BeamMeterset") or value(beam, "BeamDose")):
+        if number is not None and (_positive(beam, "BeamMeterset") or _positive(beam, "BeamDose")):
             beams[number] = _positive(beam, "BeamDose")
     setups: dict[int, Reference | None] = {}
     for setup in value(item, "ReferencedBrachyApplicationSetupSequence") or ():

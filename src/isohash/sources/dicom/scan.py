@@ -19,6 +19,7 @@ from pydicom.tag import BaseTag
 
 from isohash.errors import InputError
 from isohash.sources.dicom.elements import (
+    frame_count,
     numbers,
     only,
     read_before_pixels,
@@ -184,7 +185,7 @@ def frame_groups(dataset: Dataset) -> Iterator[Callable[[str], Dataset]]:
     """
     (shared,) = value(dataset, "SharedFunctionalGroupsSequence") or (Dataset(),)
     frames = value(dataset, "PerFrameFunctionalGroupsSequence") or ()
-    if len(frames) != (value(dataset, "NumberOfFrames") or 1):
+    if len(frames) != frame_count(dataset):
         raise InputError(f"{len(frames)} functional groups, not one for each frame")
     for frame in frames:
 
