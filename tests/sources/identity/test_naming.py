@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dicom_sets import rewrite
@@ -71,6 +71,7 @@ NAMES = st.one_of(
 
 
 @given(st.lists(NAMES, max_size=6), st.lists(st.integers(-1, 1200), min_size=6, max_size=6))
+@example(["ROI 1 (organ)", "ROI 1 (organ)"], [0] * 6)
 def test_names_that_leave_are_unique_stable_and_made_of_the_tables_words(typed, numbers):
     several = [Typed(*pair) for pair in zip(typed, numbers, strict=False)]
     left = Naming().names("c", several, WHO)

@@ -20,6 +20,7 @@ from isohash.sources.identity.layers import Layer, Text, layers, texts
 from isohash.sources.identity.needles import Needles, Origin
 from isohash.sources.identity.own_words import is_own, is_own_word
 from isohash.sources.identity.patterns import Patterns
+from isohash.sources.identity.pseudonyms import KINDS
 from isohash.sources.identity.spellings import folded, glued, parts
 
 WITHIN = 5  # letters from which a word counts within another word
@@ -34,8 +35,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"\d+(?:[-./_ ]\d+){0,5}")
 # Our pseudonyms, digests and encoded runs: random letters, whose contents are layers of their own.
 _RANDOM = re.compile(
-    r"\b(?:patient|case|key|alias|row|file|source)-[a-z2-7]{16}\b|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b"
-    r"|[A-Za-z0-9+/]{48,}={0,2}"
+    rf"\b(?:{'|'.join(KINDS)})-[a-z2-7]{{16}}\b|~[a-z2-7]{{8}}\b"
+    r"|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
 )
 
 Group = tuple[str, int]  # what chance may bring: a kind of place, and how long the needle is

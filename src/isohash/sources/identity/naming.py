@@ -162,6 +162,8 @@ def _numbered(name: str | None, typed: Typed, number: int) -> str:
     """What a structure is called that has no known name, or one that another has."""
     if name is None:
         return f"ROI {number} ({kind_of(typed)})"
+    if is_unnamed(name):
+        return f"ROI {number} ({kind_in(name)})"
     return f"{REPEATED.sub('', name)} ({number})"
 
 

@@ -27,6 +27,8 @@ from pathlib import Path
 from isohash.errors import InputError
 
 KEY_BYTES = 32
+# What there are pseudonyms and keyed digests of; a search for identity passes over their letters.
+KINDS = ("patient", "case", "key", "alias", "row", "file", "source", "place", "content", "slow")
 NAME_BYTES = 10  # 80 bits, 16 letters: a million patients collide with chance below 1e-12
 SHIFT_DAYS = (73_000, 10_000)  # least shift into the past, and how many more days are possible
 FIRST_YEAR = 1900  # dates before it are placeholders
@@ -60,6 +62,8 @@ def load_key(path: str | Path | None = None) -> bytes:
 
 def pseudonym(key: bytes, kind: str, *identity: str) -> str:
     """A name such as `patient-k5xw...`: the same for the same identity, meaningless without key."""
+    if kind not in KINDS:
+        raise ValueError(f"no kind of pseudonym: {kind}")
     message = "\0".join((kind, *identity)).encode()
     digest = hmac.new(key, message, hashlib.sha256).digest()[:NAME_BYTES]
     return f"{kind}-{base64.b32encode(digest).decode().lower()}"
