@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -81,18 +82,16 @@ def canonical_name(name: str, aliases: Mapping[str, str] | None = None) -> str |
 
 def _organ(words: list[str]) -> str | None:
     """The organ that words name, with its side; what is written as one word with it counts too."""
-    if base := _SPELLINGS.get(_key(words)):  # words of sides may be part of a name: left lower lobe
+    if base := _spellings().get(_key(words)):  # a side may be part of a name: left lower lobe
         return base
     sides = {SIDES[word] for word in words if word in SIDES}
     rest = [word for word in words if word not in SIDES]
     if len(sides) > 1 or not rest:
         return None
-    key = _key(rest)
-    base = (
-        _SPELLINGS.get(key) or _SPELLINGS.get(key.replace(" ", "")) or _SPELLINGS.get("".join(rest))
-    )
+    key, known = _key(rest), _spellings()
+    base = known.get(key) or known.get(key.replace(" ", "")) or known.get("".join(rest))
     if base is None:
-        return None if sides else _WITH_SIDE.get("".join(rest))
+        return None if sides else _with_side().get("".join(rest))
     if not sides:
         return base
     is_own = key == _key(_words(base))
@@ -166,8 +165,8 @@ def _suggest(name: str) -> tuple[str, ...]:
     """Canonical names of near spellings; of organs on each side, if the name has a side."""
     words = _words(name)
     text = " ".join(word for word in words if word not in SIDES and word not in FILLERS)
-    near = difflib.get_close_matches(text, _SPELLINGS, n=3, cutoff=NEAR)
-    names = dict.fromkeys(_SPELLINGS[spelling] for spelling in near)
+    near = difflib.get_close_matches(text, _spellings(), n=3, cutoff=NEAR)
+    names = dict.fromkeys(_spellings()[spelling] for spelling in near)
     if set(words) & set(SIDES):
         names = {name: None for name in names if name in PAIRED} or names
     return tuple(names)
@@ -178,31 +177,34 @@ def _key(words: Iterable[str]) -> str:
     return " ".join(sorted(word for word in words if word not in FILLERS))
 
 
-def _spelled() -> Iterator[tuple[str, str]]:
+def spelled() -> Iterator[tuple[str, str]]:
     """Every spelling of the table, the canonical ones among them, with its canonical name."""
     for canonical, spellings in KNOWN.items():
         for spelling in (" ".join(_words(canonical)), *spellings):
             yield spelling, canonical
 
 
-_SPELLINGS = {
-    key: canonical
-    for spelling, canonical in _spelled()
-    for key in (_key(spelling.split()), spelling.replace(" ", ""))
-}
-_WITH_SIDE = {
-    joined: f"{canonical}_{SIDES[side]}"
-    for spelling, canonical in _spelled()
-    if canonical in PAIRED and len(word := spelling.replace(" ", "")) >= JOINED
-    for side in ("l", "r", "lt", "rt", "left", "right")
-    for joined in (word + side, *([side + word] if len(side) > 1 else []))
-    if joined not in _SPELLINGS
-}
+@lru_cache(maxsize=1)
+def _spellings() -> dict[str, str]:
+    """Canonical names by what their spellings may look like; made when a name is first asked."""
+    return {
+        key: canonical
+        for spelling, canonical in spelled()
+        for key in (_key(spelling.split()), spelling.replace(" ", ""))
+    }
 
-# Every word of the table: such a word in a name tells of anatomy, whatever else it may mean.
-VOCABULARY = frozenset(word for spelling, _ in _spelled() for word in spelling.split()) | frozenset(
-    (*SIDES, *TARGETS, *FILLERS)
-)
+
+@lru_cache(maxsize=1)
+def _with_side() -> dict[str, str]:
+    """Canonical names with a side by organ and side in one word."""
+    return {
+        joined: f"{canonical}_{SIDES[side]}"
+        for spelling, canonical in spelled()
+        if canonical in PAIRED and len(word := spelling.replace(" ", "")) >= JOINED
+        for side in ("l", "r", "lt", "rt", "left", "right")
+        for joined in (word + side, *([side + word] if len(side) > 1 else []))
+        if joined not in _spellings()
+    }
 
 
 TARGET_PREFIXES = ("PTV", "CTV", "GTV", "ITV")

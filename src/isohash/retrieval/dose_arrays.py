@@ -25,13 +25,15 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.features.encoders.dose_calibration import Misses
 from isohash.records import Volume
+
+if TYPE_CHECKING:
+    from isohash.features.encoders.dose_calibration import Misses
 
 STEP_GY = 0.1
 DEFLATE_LEVEL = 6

@@ -13,11 +13,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isohash.features.cases.geometry import GeometrySettings
-from isohash.features.encoders.dose_calibration import DoseCalibration
-from isohash.features.encoders.dose_model import DoseModel, DoseModels
+
+if TYPE_CHECKING:  # imported when a model is read: most queries need none
+    from isohash.features.encoders.dose_calibration import DoseCalibration
+    from isohash.features.encoders.dose_model import DoseModel, DoseModels
 
 MODEL, LEFT_OUT, FOLDS, CALIBRATION = (
     "dose-model", "dose-model-left-out-", "dose-folds", "dose-calibration",
@@ -48,13 +50,15 @@ class DoseView:
     @cached_property
     def model(self) -> DoseModel:
         """What foretells the dose of a new anatomy."""
-        return DoseModel.from_bytes(self.read(MODEL), MODEL)
+        return self._model(MODEL)
 
     @cached_property
     def calibration(self) -> DoseCalibration | None:
         """How far its predictions lie from plans; None where too few plans can tell."""
         if "calibrated_on" not in self.about:
             return None
+        from isohash.features.encoders.dose_calibration import DoseCalibration
+
         return DoseCalibration.from_bytes(self.read(CALIBRATION), CALIBRATION)
 
     def load(self) -> None:
@@ -75,8 +79,12 @@ class DoseView:
     @cached_property
     def _left_out(self) -> tuple[DoseModel, ...]:
         n = max(self._folds.values(), default=-1) + 1
-        names = [f"{LEFT_OUT}{k}" for k in range(n)]
-        return tuple(DoseModel.from_bytes(self.read(name), name) for name in names)
+        return tuple(self._model(f"{LEFT_OUT}{k}") for k in range(n))
+
+    def _model(self, name: str) -> DoseModel:
+        from isohash.features.encoders.dose_model import DoseModel
+
+        return DoseModel.from_bytes(self.read(name), name)
 
 
 def dose_files(models: DoseModels) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -23,10 +23,12 @@ from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
-from isohash.retrieval.planning.proposal import Proposal
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Way, choose
+
+if TYPE_CHECKING:
+    from isohash.retrieval.planning.proposal import Proposal
 
 Item = Case | Entry | str | Path | ArrayLike
 

@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
-from isohash.features.encoders.case_encoders import CaseEncoder
-from isohash.features.encoders.dose_model import DoseModel
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoder_file import content_of, parse_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.features.encoders.pca import PcaEncoder
-from isohash.features.encoders.plan import PlanEncoder
 
 
 class Encoder(Protocol):
@@ -66,7 +63,6 @@ OfImages = PcaEncoder | OnnxEncoder | DownsampledEncoder
 OF_IMAGES: dict[str, type[OfImages]] = {
     one.KIND: one for one in (PcaEncoder, OnnxEncoder, DownsampledEncoder)
 }
-OF_CASES = {one.KIND: one.__name__ for one in (CaseEncoder, PlanEncoder, DoseModel)}
 Kind = TypeVar("Kind", bound=Readable)
 
 
@@ -94,9 +90,17 @@ def encoder_from_bytes(data: bytes, source: str = "this file") -> Encoder:
     header, tensors = parse_encoder(data, source)
     if header.kind in OF_IMAGES:
         return OF_IMAGES[header.kind].of(header, tensors)
-    if header.kind in OF_CASES:
+    if name := _of_cases().get(header.kind):
         raise InputError(
-            f"{source} holds an encoder of whole cases: use load_encoder(path, "
-            f"{OF_CASES[header.kind]})"
+            f"{source} holds an encoder of whole cases: use load_encoder(path, {name})"
         )
     raise InputError(f"{source} holds an unknown kind of encoder, {header.kind!r}: update isohash")
+
+
+def _of_cases() -> dict[str, str]:
+    """Classes of encoders of whole cases by kind; imported for a message only."""
+    from isohash.features.encoders.case_encoders import CaseEncoder
+    from isohash.features.encoders.dose_model import DoseModel
+    from isohash.features.encoders.plan import PlanEncoder
+
+    return {one.KIND: one.__name__ for one in (CaseEncoder, PlanEncoder, DoseModel)}

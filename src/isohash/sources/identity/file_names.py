@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from isohash.dosimetry.names import VOCABULARY
+from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.dates import dates_in
 from isohash.sources.identity.spellings import folded
 from isohash.sources.identity.words import HARMLESS

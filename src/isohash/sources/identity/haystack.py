@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from isohash.dosimetry.names import VOCABULARY
+from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.dates import dates_in, spelt
 from isohash.sources.identity.encoded import encoded_forms, plain_forms
 from isohash.sources.identity.layers import Layer, Text, layers, texts

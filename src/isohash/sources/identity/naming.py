@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Literal
 
-from isohash.dosimetry.names import TARGETS, VOCABULARY, canonical_name, spelling
+from isohash.dosimetry.names import TARGETS, canonical_name, spelling
+from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.records import Case
 from isohash.sources.identity.aliases import Aliases
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from isohash.dosimetry.names import VOCABULARY, canonical_name
+from isohash.dosimetry.names import canonical_name
+from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.dates import date_of
 from isohash.sources.identity.spellings import folded, folds, glued_text
 from isohash.sources.identity.words import words
