@@ -16,7 +16,7 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
-from isohash.sources.dicom.sniff import looks_like_dicom
+from isohash.sources.dicom.sniff import cut_preamble, looks_like_dicom
 from isohash.sources.found import Findings, Found, Origin, Skipped, content_of, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
@@ -138,7 +138,7 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[P
             skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
             continue
         if kind is None:
-            skipped.append(Skipped(str(file), "not a case: no known format"))
+            skipped.append(Skipped(str(file), _unknown(file)))
         else:
             by_kind.setdefault(kind, {})[file] = [file]
     for folder, inside in csv_folders.items():
@@ -159,6 +159,13 @@ def _kind(file: Path) -> str | None:
     if looks_like_dicom(file):
         return "dicom"
     return None
+
+
+def _unknown(file: Path) -> str:
+    """Why a file is of no kind."""
+    if cut_preamble(file):
+        return "empty, or cut short before its first element; copy or export it again"
+    return "not a case: no known format"
 
 
 def _found(

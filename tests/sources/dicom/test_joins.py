@@ -9,7 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 import rt_studies as rt
 from dicom_sets import reasons
-from isohash.sources.dicom.link import ELSEWHERE
+from isohash.sources.dicom.link import ELSEWHERE, STRANGER
 from isohash.sources.reading import find, read_case
 
 
@@ -41,6 +41,30 @@ def test_objects_without_patient_are_joined_to_the_one_that_their_uids_lead_to(t
     case = found.read()
     assert_whole(case)
     assert told(case, "PatientID is blank in", "joined by their UIDs")
+
+
+@pytest.mark.parametrize("blank", [("RD", "RS", "RP"), ("RD",), ("CT",)])
+@pytest.mark.parametrize("name", ["Test^Phantom", "PHANTOM, TEST"])
+def test_a_name_that_stayed_where_the_number_went_does_not_part_the_files(tmp_path, blank, name):
+    made = rt.write_study(tmp_path)
+    for kind in blank:
+        for k, dataset in enumerate(made["CT"] if kind == "CT" else [made[kind]]):
+            dataset.PatientID, dataset.PatientName = "", name
+            rt.save(dataset, tmp_path / (f"CT{k:02d}.dcm" if kind == "CT" else f"{kind}.dcm"))
+    findings = find(tmp_path)
+    assert reasons(findings) == []
+    case = findings.found[0].read()
+    assert_whole(case)
+    assert told(case, "PatientID is blank in", "joined by their UIDs")
+
+
+def test_a_file_of_another_name_is_not_joined_for_want_of_a_number(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RD"].PatientID, made["RD"].PatientName = "", "Somebody^Else"
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    case = read_case(tmp_path)
+    assert case.dose is None
+    assert STRANGER in case.warnings
 
 
 def of(patient, made):
@@ -145,6 +169,38 @@ def test_a_dose_that_names_a_plan_which_is_not_here_says_so(tmp_path):
     findings = find(tmp_path)
     assert reasons(findings) == ["RTPLAN that belongs to no CT or dose found here"]
     assert told(findings.found[0].read(), "the plan that the dose names is not here")
+
+
+def test_a_dose_that_names_no_plan_and_equals_one_that_does_is_a_copy(tmp_path):
+    rt.write_study(tmp_path)
+    rt.save(rt.dose("again", of_plan=None), tmp_path / "A.dcm")
+    findings = find(tmp_path)
+    (found,) = findings.found
+    assert reasons(findings) == ["the same dose as RD.dcm, exported again"]
+    case = found.read()
+    assert_whole(case)
+    assert case.warnings == ("1 dose(s) were exported again with equal values: counted once",)
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagePositionPatient", "Rows"])
+def test_a_dose_without_a_place_is_told_on_the_case_of_its_ct(tmp_path, keyword):
+    made = rt.write_study(tmp_path)
+    delattr(made["RD"], keyword)
+    rt.save(made["RD"], tmp_path / "RD.dcm")
+    case = read_case(tmp_path)
+    assert (case.dose, len(case.structures)) == (None, 3)
+    assert told(case, "the dose beside this CT cannot be used", f"{keyword} is missing")
+
+
+def test_what_is_said_of_a_plan_fits_what_is_here(tmp_path):
+    made = rt.write_study(tmp_path, keep=("CT", "RP"))
+    assert told(read_case(tmp_path), "the structure set that the plan was made on is not here")
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    del made["RP"].ReferencedStructureSetSequence
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    case = read_case(tmp_path)
+    assert told(case, "the plan names no structure set and is the only one that can be meant")
+    assert case.prescription_gy == 60
 
 
 def test_two_equal_doses_without_plans_are_one_case(tmp_path):

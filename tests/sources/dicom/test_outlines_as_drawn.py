@@ -169,6 +169,17 @@ def test_contour_data_beyond_64_kb_is_of_unknown_type_and_read(tmp_path):
     assert cc(case, "PTV") == pytest.approx(rt.PTV_CC, rel=2e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_types_of_contours_in_small_letters_and_none(tmp_path):
+    rois = {
+        "PTV": rt.cylinder(20.0, kind="closed_planar"),
+        "Heart": rt.cylinder(10.0, 30.0, kind=""),
+    }
+    case = read(tmp_path, rois=rois)
+    assert cc(case, "PTV") == pytest.approx(rt.PTV_CC, rel=2e-3)
+    assert told(case, "Heart left out: its 12 contour(s) do not say of what type they are")
+
+
 def test_why_a_structure_is_left_out_is_said(tmp_path):
     ring = rt.circle(0.0, 10.0)
     rois = {

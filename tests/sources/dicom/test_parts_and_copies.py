@@ -67,7 +67,7 @@ def test_doses_of_all_fraction_groups_are_added(three_groups):
         save_dose(three_groups, f"group{number}", gy, "FRACTION", number)
     case = read_case(three_groups)
     np.testing.assert_allclose(case.dose.array, 70, rtol=1e-5)
-    assert case.warnings == ("dose is the sum of 3 FRACTION dose(s)",)
+    assert case.warnings == ("dose is the sum of 3 FRACTION doses",)
 
 
 def test_fraction_doses_that_name_no_group_must_be_as_many_as_there_are(three_groups):
@@ -92,6 +92,52 @@ def test_beam_doses_that_name_no_beam_must_be_as_many_as_there_are(three_groups,
         assert_dose_is_incomplete(case, f"{n} BEAM dose(s)", "of a plan of 6")
 
 
+@pytest.mark.parametrize("of_groups", [(1,), (1, 2)])
+def test_a_beam_of_two_fraction_groups_has_a_dose_in_each(tmp_path, of_groups):
+    made = rt.write_study(tmp_path, keep=("CT", "RS"))
+    made["RP"].FractionGroupSequence = rt.Sequence(
+        rt.fraction_group(n, fractions, (1, 2), 1.0) for n, fractions in ((1, 25), (2, 5))
+    )
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    for group in of_groups:
+        for beam in (1, 2):
+            save_dose_of_beam(tmp_path, f"dose{group}{beam}", 10 * group + beam, group, beam)
+    case = read_case(tmp_path)
+    if len(of_groups) == 2:
+        np.testing.assert_allclose(case.dose.array, 11 + 12 + 21 + 22, rtol=1e-5)
+    else:
+        assert_dose_is_incomplete(case, "beam 1 of fraction group 2, 2 of fraction group 2")
+
+
+def save_dose_of_beam(folder, name, gy, group, beam):
+    dose = of_groups(rt.dose(name, lambda x, y, z: gy + 0 * x, summation="BEAM"), group)
+    of_group = dose.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence[0]
+    of_group.ReferencedBeamSequence = rt.items(rt.item(ReferencedBeamNumber=beam))
+    rt.save(dose, folder / f"{name}.dcm")
+
+
+def test_a_part_exported_twice_counts_once_where_it_says_what_it_is(tmp_path):
+    rt.write_study(tmp_path, keep=("CT", "RS", "RP"))
+    for beam in (1, 2):
+        for again in ("", "again"):
+            save_dose_of_beam(tmp_path, f"dose{beam}{again}", 30 + beam, 1, beam)
+    case = read_case(tmp_path)
+    np.testing.assert_allclose(case.dose.array, 31 + 32, rtol=1e-5)
+    assert told(case, "2 dose(s) were exported again with equal values")
+    for file in tmp_path.glob("dose*"):
+        file.unlink()
+    for name in ("one", "two"):
+        save_dose(tmp_path, name, 30, "BEAM")
+    assert_dose_is_incomplete(read_case(tmp_path), "two BEAM doses are equal and name no beam")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+@pytest.mark.parametrize("summation", ["plan", "Plan "])
+def test_defined_terms_in_small_letters(tmp_path, summation):
+    rt.write_study(tmp_path, summation=summation)
+    assert read_case(tmp_path).facts["dose_of"] == "PLAN"
+
+
 def test_a_plan_dose_that_names_one_group_of_three_is_told(three_groups):
     save_dose(three_groups, "plan", 60, "PLAN", 2)
     assert told(read_case(three_groups), "names fraction group 2 of 3 only")
@@ -100,7 +146,7 @@ def test_a_plan_dose_that_names_one_group_of_three_is_told(three_groups):
 # Brachytherapy
 
 
-def brachy_plan(made, one_gy=5.0, fractions=5, target=None, at=(20.0, 0.0, 0.0)):
+def brachy_plan(made, one_gy=5.0, fractions=5, target=None, at=(20.0, 0.0, 0.0), setups=1):
     plan = made["RP"]
     del plan.BeamSequence, plan.DoseReferenceSequence
     reference = rt.item(
@@ -109,21 +155,28 @@ def brachy_plan(made, one_gy=5.0, fractions=5, target=None, at=(20.0, 0.0, 0.0))
         DoseReferenceType="TARGET" if target else "UNSPECIFIED",
         TargetPrescriptionDose=target or one_gy,
     )
-    if at is not None:
+    if at is not None and setups == 1:
         reference.DoseReferencePointCoordinates = list(at)
     plan.DoseReferenceSequence = rt.items(reference)
-    setup = rt.item(ReferencedBrachyApplicationSetupNumber=1, BrachyApplicationSetupDose=one_gy)
     plan.FractionGroupSequence = rt.items(
         rt.item(
             FractionGroupNumber=1,
             NumberOfFractionsPlanned=fractions,
             NumberOfBeams=0,
-            NumberOfBrachyApplicationSetups=1,
-            ReferencedBrachyApplicationSetupSequence=rt.items(setup),
+            NumberOfBrachyApplicationSetups=setups,
+            ReferencedBrachyApplicationSetupSequence=rt.Sequence(
+                rt.item(
+                    ReferencedBrachyApplicationSetupNumber=n + 1,
+                    BrachyApplicationSetupDose=one_gy / setups,
+                    BrachyApplicationSetupDoseSpecificationPoint=list(at or ()) or None,
+                )
+                for n in range(setups)
+            ),
         )
     )
-    plan.ApplicationSetupSequence = rt.items(
-        rt.item(ApplicationSetupType="VAGINAL_CYLINDER", ApplicationSetupNumber=1)
+    plan.ApplicationSetupSequence = rt.Sequence(
+        rt.item(ApplicationSetupType="VAGINAL_CYLINDER", ApplicationSetupNumber=n + 1)
+        for n in range(setups)
     )
     return plan
 
@@ -148,6 +201,12 @@ def test_a_brachy_dose_of_one_fraction_is_told(tmp_path, target):
     assert case.facts["dose_fractions"] == 1
 
 
+def test_setups_that_give_parts_of_a_dose_at_one_point_give_it_together(tmp_path):
+    case = brachy(tmp_path, gy=6.0, one_gy=6.0, setups=2)
+    assert case.prescription_gy == 30
+    assert told(case, "where the plan states 6 Gy a fraction: it seems")
+
+
 def test_a_brachy_dose_of_all_fractions_is_not(tmp_path):
     case = brachy(tmp_path, gy=25.0, target=25.0)
     assert case.warnings == ()
@@ -159,6 +218,8 @@ def test_a_brachy_dose_that_nothing_tells_is_told_as_such(tmp_path):
     assert told(case, "whether the dose is that of one of 5 fractions or of all is not said")
     between = brachy(tmp_path / "between", gy=12.0)
     assert told(between, "the dose is 12", "5 Gy a fraction of 5")
+    silent = brachy(tmp_path / "silent", gy=5.0, one_gy=0.0, target=5.0)
+    assert told(silent, "one of 5 fractions or of all is not said: the plan states no one dose")
 
 
 def test_a_dose_of_summation_type_brachy_is_read(tmp_path):
@@ -295,6 +356,86 @@ def test_a_slice_cut_short_within_the_volume_refuses_the_series(cut):
     (folder / "CT07.dcm").unlink()
     with pytest.raises(InputError, match=r"cut short|missing or uneven"):
         find(folder)
+
+
+@pytest.mark.parametrize("first", ["A_part.dcm", "Z_part.dcm"])
+@pytest.mark.parametrize(
+    ("name", "element"),
+    [("RS.dcm", b"\x06\x30\x39\x00SQ"), ("RS.dcm", b"\x06\x30\x80\x00SQ"),
+     ("RP.dcm", b"\x0a\x30\xb0\x00SQ")],
+)  # fmt: skip
+def test_a_file_cut_between_two_elements_beside_its_original_changes_nothing(
+    tmp_path, name, element, first
+):
+    rt.write_study(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / first).write_bytes(whole[: whole.index(element)])
+    findings = find(tmp_path)
+    assert reasons(findings) == [
+        f"cut short: another file goes on where it ends; {name} holds all of it and is used"
+    ]
+    case = findings.found[0].read()
+    assert (len(case.structures), case.facts["technique"], case.warnings) == (3, "3DCRT", ())
+
+
+def test_a_structure_set_that_lost_its_contours_says_so_once(tmp_path):
+    rt.write_study(tmp_path)
+    whole = (tmp_path / "RS.dcm").read_bytes()
+    (tmp_path / "RS.dcm").write_bytes(whole[: whole.index(b"\x06\x30\x39\x00SQ")])
+    (warning,) = read_case(tmp_path).warnings
+    assert warning == "the structure set names structures and has no contours (cut short?)"
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("name", ["RS.dcm", "RP.dcm", "CT07.dcm", "RD.dcm"])
+def test_a_copy_whose_end_is_zeros_is_cut_short(tmp_path, name, undefined):
+    """As where a program lays out the space of a file before it fills it."""
+    made = rt.write_study(tmp_path)
+    if undefined and name == "RS.dcm":
+        of_undefined_length(made["RS"])
+        rt.save(made["RS"], tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    half = whole[: len(whole) * 6 // 10]
+    (tmp_path / "A_part.dcm").write_bytes(half + bytes(len(whole) - len(half)))
+    findings = find(tmp_path)
+    (reason,) = reasons(findings)
+    assert reason.startswith("cut short")
+    assert findings.found[0].read().warnings == ()
+    if name in ("RS.dcm", "RP.dcm"):  # of pixels nobody can tell zeros from what was never written
+        (tmp_path / name).unlink()
+        findings = find(tmp_path)
+        assert [reason.partition(":")[0] for reason in reasons(findings)] == ["cut short"]
+        case = findings.found[0].read()
+        assert name == "RP.dcm" or case.structures == {}
+
+
+def of_undefined_length(dataset):
+    for element in dataset:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for part in element.value:
+                part.is_undefined_length_sequence_item = True
+                of_undefined_length(part)
+
+
+def test_padding_behind_a_whole_file_is_no_cut(tmp_path):
+    rt.write_study(tmp_path)
+    for name in ("RS.dcm", "RP.dcm", "RD.dcm"):
+        file = tmp_path / name
+        file.write_bytes(file.read_bytes() + bytes(2048))
+        assert cut_short(file) == ""
+    assert read_case(tmp_path).warnings == ()
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 131, 132, 140, 200, 330, 600])
+@pytest.mark.parametrize("name", ["RS.dcm", "CT07.dcm", "RD.dcm"])
+def test_what_little_is_left_of_a_file_is_named_as_cut_short(tmp_path, name, length):
+    rt.write_study(tmp_path)
+    (tmp_path / "part").write_bytes((tmp_path / name).read_bytes()[:length])
+    findings = find(tmp_path)
+    (reason,) = reasons(findings)
+    assert "cut short" in reason
+    assert findings.found[0].read().warnings == ()
 
 
 @pytest.mark.parametrize("name", ["RS.dcm", "CT07.dcm", "RD.dcm", "RP.dcm"])

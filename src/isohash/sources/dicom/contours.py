@@ -14,10 +14,11 @@ from isohash.dosimetry.drawing import Drawing, Ruler, draw, in_frame, usual_step
 from isohash.dosimetry.structures import Structure, share_outside
 from isohash.errors import InputError
 from isohash.records import Volume
-from isohash.sources.dicom.elements import numbers, value, whole_number
+from isohash.sources.dicom.elements import numbers, text, value, whole_number
 from isohash.sources.dicom.geometry import Ladder
 
 CLOSED, EVEN_ODD = "CLOSED_PLANAR", "CLOSEDPLANAR_XOR"
+OPEN = ("OPEN_PLANAR", "OPEN_NONPLANAR")
 OFF_SLICE = 0.05  # slices: contours further from a slice than this were drawn on another CT
 MAX_POINTS = 1 << 24
 OWN_MM = 1.0  # pixels of a grid that is made for contours alone
@@ -30,23 +31,34 @@ Contours = list[NDArray[np.float64]]  # each (n, 3) in mm
 
 @dataclass
 class Drawn:
-    """What one ROI holds: closed contours, and how many points and open contours beside them."""
+    """What one ROI holds: closed contours, and how many others beside them, by their type."""
 
     contours: Contours = field(default_factory=list)
     even_odd: bool = False
     n_points: int = 0
     n_open: int = 0
+    n_unknown: int = 0
 
     @property
     def nothing(self) -> str:
         """Why there is nothing to draw; empty if there is something."""
         if any(len(points) >= 3 for points in self.contours):
             return ""
-        if self.n_open:
-            return f"its {self.n_open} contour(s) are not closed"
+        if self.aside:
+            return f"its {self.aside}"
         if self.n_points or self.contours:
             return "it consists of points only"
         return "it is empty: it has no contours"
+
+    @property
+    def aside(self) -> str:
+        """What is no closed contour, in words; points are no shape, and no loss."""
+        parts = []
+        if self.n_open:
+            parts.append(f"{self.n_open} contour(s) are not closed")
+        if self.n_unknown:
+            parts.append(f"{self.n_unknown} contour(s) do not say of what type they are")
+        return ", ".join(parts)
 
 
 def drawn_by_name(dataset: Dataset, names: dict[int, str], warnings: list[str]) -> dict[str, Drawn]:
@@ -67,14 +79,16 @@ def drawn_by_name(dataset: Dataset, names: dict[int, str], warnings: list[str]) 
 
 def _add(drawn: Drawn, item: Dataset) -> None:
     for contour in value(item, "ContourSequence") or ():
-        kind = value(contour, "ContourGeometricType")
+        kind = text(contour, "ContourGeometricType").upper()
         if kind in (CLOSED, EVEN_ODD):
             drawn.contours.append(_points(contour))
             drawn.even_odd = drawn.even_odd or kind == EVEN_ODD
         elif kind == "POINT":
             drawn.n_points += 1
-        else:
+        elif kind in OPEN:
             drawn.n_open += 1
+        else:
+            drawn.n_unknown += 1
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -146,10 +160,8 @@ class Canvas:
             warnings.append(f"structure {name} left out: {error}")
             return None
         warnings += [f"structure {name}: {note}" for note in drawing.notes]
-        if drawn.n_open:
-            warnings.append(
-                f"structure {name}: {drawn.n_open} contour(s) that are not closed left out"
-            )
+        if drawn.aside:
+            warnings.append(f"structure {name}: {drawn.aside}, left out")
         if (outside := share_outside(drawing, self.affine, self.shape)) > BEYOND:
             warnings.append(
                 f"{100 * outside:.0f} % of {name} lies outside the CT: in no voxel of its mask, "

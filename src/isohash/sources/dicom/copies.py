@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isohash.sources.dicom.scan import Instance
+from isohash.sources.dicom.whole import is_beginning
 from isohash.sources.found import Skipped
 
 Alike = Callable[[Instance, Instance], bool]  # whether two files hold the same
+AGAIN = "copy or export it again"
+BROKE_OFF = "cut short: another file goes on where it ends"
 
 
 @dataclass(frozen=True)
 class Unique:
     """Each SOP instance once.
 
-    `lost` are files that are cut short where no whole one is here; `disputed` are the UIDs under
+    `lost` are files that cannot be used where no whole one is here; `disputed` are the UIDs under
     which another file holds something else.
     """
 
@@ -32,26 +35,38 @@ def unique(instances: Iterable[Instance], alike: Alike, skipped: list[Skipped]) 
         by_uid[instance.sop_uid].append(instance)
     kept, lost, disputed = [], [], set()
     for uid, several in by_uid.items():
-        first, *others = sorted(several, key=lambda one: bool(one.cut))  # whole ones first
-        if first.cut:
+        whole_first = sorted(_told_apart(several), key=lambda one: bool(one.broken))
+        first, *others = whole_first
+        if first.broken:
             lost.append(first)
-            skipped.append(Skipped(str(first.path), f"{first.cut}; copy or export it again"))
+            skipped.append(Skipped(str(first.path), f"{first.broken}; {AGAIN}"))
         else:
             kept.append(first)
         for other in others:
             reason = _beside(first, other, alike)
             skipped.append(Skipped(str(other.path), reason))
-            if not other.cut and not reason.startswith("a copy"):
+            if not other.broken and not reason.startswith("a copy"):
                 disputed.add(uid)
     return Unique(kept, lost, frozenset(disputed))
 
 
+def _told_apart(several: Sequence[Instance]) -> list[Instance]:
+    """Files of one UID: those that are the mere beginning of another are not whole, either."""
+    whole = [one for one in several if not one.broken]
+    return [
+        replace(one, broken=BROKE_OFF)
+        if not one.broken and any(is_beginning(one.path, o.path) for o in whole if o is not one)
+        else one
+        for one in several
+    ]
+
+
 def _beside(first: Instance, other: Instance, alike: Alike) -> str:
     """Why a file is passed over beside the first of its SOPInstanceUID."""
-    if other.cut and first.cut:
-        return other.cut
-    if other.cut:
-        return f"{other.cut}; {first.path.name} holds all of it and is used"
+    if other.broken and first.broken:
+        return f"{other.broken}; {AGAIN}"
+    if other.broken:
+        return f"{other.broken}; {first.path.name} holds all of it and is used"
     if alike(first, other):
         return f"a copy of {first.path.name}"
     return f"has the SOPInstanceUID of, but differs from, {first.path.name}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from isohash.errors import InputError
 from isohash.sources.dicom.copies import Alike
-from isohash.sources.dicom.parts import PARTS
+from isohash.sources.dicom.parts import PARTS, named_parts
 from isohash.sources.dicom.scan import Instance
 
 SUMS = ("PLAN", "FRACTION", "BRACHY", "BEAM")  # DoseSummationType, in the order of preference
@@ -51,22 +51,36 @@ def _summation(doses: Sequence[Instance]) -> str:
     for summation in (SEVERAL, *SUMS):
         if summation in kinds:
             return summation
-    listing = ", ".join(sorted(kind or "none" for kind in kinds))
-    raise InputError(f"DoseSummationType {listing} is no dose of a whole plan")
+    listing = ", ".join(sorted(kind or "missing" for kind in kinds))
+    raise InputError(f"DoseSummationType is {listing}, which is no dose of a whole plan")
 
 
 def _once(doses: Sequence[Instance], alike: Alike) -> tuple[list[Instance], dict[Instance, str]]:
-    """Doses of a whole plan of which no two are equal, and the equal ones with the reason."""
+    """Doses of which no two are equal, and the equal ones with the reason.
+
+    Parts are equal if they say that they are of the same part. Where they do not say it, nobody can
+    tell a copy from a part with the same dose.
+    """
     chosen: list[Instance] = []
     left: dict[Instance, str] = {}
-    for dose in sorted(doses, key=lambda one: (one.path.name, one.sop_uid)):
-        of_a_plan = dose.summation not in PARTS
-        twin = next((other for other in chosen if of_a_plan and alike(other, dose)), None)
+    for dose in sorted(doses, key=lambda one: (not one.plan_uid, one.path.name, one.sop_uid)):
+        twin = next((other for other in chosen if _may_be_one(other, dose, alike)), None)
         if twin is None:
             chosen.append(dose)
+        elif dose.summation in PARTS and not named_parts(dose):
+            kind = PARTS[dose.summation][0]
+            raise InputError(
+                f"two {dose.summation} doses are equal and name no {kind}: whether one is a copy "
+                "of the other is not said"
+            )
         else:
             left[dose] = f"the same dose as {twin.path.name}, exported again"
     return chosen, left
+
+
+def _may_be_one(a: Instance, b: Instance, alike: Alike) -> bool:
+    of_one_part = a.summation not in PARTS or named_parts(a) == named_parts(b)
+    return of_one_part and alike(a, b)
 
 
 def _sum(chosen: Sequence[Instance], summation: str) -> list[str]:
@@ -79,8 +93,8 @@ def _sum(chosen: Sequence[Instance], summation: str) -> list[str]:
                 f"{len(chosen)} {summation} doses of one plan: which is valid is not said"
             )
         return []
-    kind, numbered = PARTS[summation]
-    named = [number for dose in chosen for number in getattr(dose, numbered)]
+    kind = PARTS[summation][0]
+    named = [part for dose in chosen for part in named_parts(dose)]
     if len(named) > len(set(named)):
         raise InputError(f"two doses are of the same {kind}, and nothing says which is valid")
     if not all(dose.plan_uid for dose in chosen):

@@ -190,8 +190,9 @@ def term(dataset: Dataset, keyword: str) -> str:
     """A defined term by keyword, empty if absent; anything else is not repeated, but told as such.
 
     What is typed in place of a term may be anything, a name too, and terms are told in messages.
+    Terms are capitals, which not every program knows.
     """
-    found = text(dataset, keyword)
+    found = text(dataset, keyword).upper()
     return found if not found or found in DEFINED_TERMS[keyword] else UNDEFINED
 
 

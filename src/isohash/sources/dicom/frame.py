@@ -76,9 +76,19 @@ class Frame:
             own = dose.summation == SEVERAL or not dose.plan_uid
             groups[dose.sop_uid if own else dose.plan_uid].append(dose)
         nameless = [dose for dose in self.doses if not dose.plan_uid and dose.summation == "PLAN"]
+        nameless = [dose for dose in nameless if not self._is_copy(dose, groups)]
         if len(nameless) > 1 or (nameless and self.plans):
             self._join_nameless(groups, nameless)
         return groups
+
+    def _is_copy(self, dose: Instance, groups: dict[str, list[Instance]]) -> bool:
+        """Whether a dose that names no plan equals one that does; it is put beside that."""
+        named = (other for other in self.doses if other.plan_uid and other.summation == "PLAN")
+        twin = next((other for other in named if self.alike(other, dose)), None)
+        if twin is not None:
+            del groups[dose.sop_uid]
+            groups[twin.plan_uid].append(dose)
+        return twin is not None
 
     def _join_nameless(self, groups: dict[str, list[Instance]], nameless: list[Instance]) -> None:
         """Put doses that name no plan together where they are equal, and to the only plan."""
@@ -131,10 +141,7 @@ class Frame:
             if plan.frame_uid in ("", self.frame_uid) and not plan.refers_to & known
         ]
         if len(older) == 1 and len(self.series) == 1:
-            return older[0], [
-                "the plan was made on a structure set that is not here (an older one?): its "
-                "prescription and fractions are taken, the structures are others"
-            ]
+            return older[0], [_made_elsewhere(older[0], structures)]
         return None, [f"{len(older)} plan(s) without dose: none was taken"] if older else []
 
     def _dosed(self, doses: list[Instance], plan: Instance | None) -> CaseFiles:
@@ -258,3 +265,16 @@ class Frame:
 
     def _skip(self, instances: Iterable[Instance], reason: str) -> None:
         self.skipped += [Skipped(str(instance.path), reason) for instance in instances]
+
+
+def _made_elsewhere(plan: Instance, structures: Instance | None) -> str:
+    """The note on a plan that was not made on the structures that are here."""
+    taken = "its prescription and fractions are taken"
+    if not plan.refers_to:
+        return f"the plan names no structure set and is the only one that can be meant: {taken}"
+    if structures is None:
+        return f"the structure set that the plan was made on is not here: {taken}"
+    return (
+        f"the plan was made on a structure set that is not here (an older one?): {taken}, "
+        "the structures are others"
+    )

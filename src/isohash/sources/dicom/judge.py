@@ -57,6 +57,8 @@ def judge(dose: Volume | None, prescription_gy: float | None, plan: Plan) -> Jud
     one = per_fraction_gy(plan)
     if one is not None and n > 1:
         return _at_points(dose, one, n, list(_points(plan, one, n)))
+    if plan.is_brachy and n > 1:
+        return Judged((f"{_not_said(n)}: the plan states no one dose of a fraction",))
     peak = peak_gy(dose)
     if prescription_gy is None or peak > HIGHEST_GY or plan.is_brachy:
         return Judged()
@@ -70,10 +72,15 @@ def judge(dose: Volume | None, prescription_gy: float | None, plan: Plan) -> Jud
 
 
 def _points(plan: Plan, one_gy: float, n: int) -> Iterator[tuple[float, float, float]]:
-    """Where the plan states its dose, of one fraction or of all."""
-    setups = (setup for group in plan.groups for setup in group.setups.values())
+    """Where the plan states its dose, of one fraction or of all.
+
+    Setups that state parts of it at one point do so together.
+    """
+    setups = [setup for group in plan.groups for setup in group.setups.values() if setup]
+    if len({setup.at for setup in setups}) == 1 and setups[0].at is not None:
+        yield setups[0].at
     for reference in (*setups, *plan.references):
-        if reference is not None and reference.at is not None and _states(reference, one_gy, n):
+        if reference.at is not None and _states(reference, one_gy, n):
             yield reference.at
 
 
@@ -90,8 +97,8 @@ def _at_points(
     if not known.size:
         return Judged(
             (
-                f"whether the dose is that of one of {n} fractions or of all is not said: the plan "
-                f"states {one_gy:g} Gy a fraction, and no point where",
+                f"{_not_said(n)}: the plan states {one_gy:g} Gy a fraction, and no point where it "
+                "does so within the dose grid",
             )
         )
     found = float(np.median(known))
@@ -101,6 +108,10 @@ def _at_points(
     if abs(found - n * one_gy) <= AT_A_POINT * n * one_gy:
         return Judged()
     return Judged((f"{told} of {n}",))
+
+
+def _not_said(n: int) -> str:
+    return f"whether the dose is that of one of {n} fractions or of all is not said"
 
 
 def _seems(n: int) -> str:

@@ -22,6 +22,7 @@ from isohash.sources.found import Skipped
 
 KINDS = {"CT": "image", "RTDOSE": "dose", "RTSTRUCT": "structure set", "RTPLAN": "plan"}
 ELSEWHERE = "a dose of this patient lies in another frame of reference, so it is none of this CT"
+STRANGER = "a dose in its frame of reference carries another PatientID, so it is none of this CT"
 
 
 def link(
@@ -33,11 +34,11 @@ def link(
     """
     found = unique(instances, alike, skipped)
     everyone, adopted = with_patients([*found.instances, *found.lost])
-    lost = [one for one in everyone if one.cut]
-    whole = with_frames([one for one in everyone if not one.cut], skipped)
+    lost = [one for one in everyone if one.broken]
+    whole = with_frames([one for one in everyone if not one.broken], skipped)
     cases = [case for frame in _frames(whole, alike, skipped) for case in frame.cases()]
     cases = [replace(case, warnings=(*case.warnings, *_lost(case, lost))) for case in cases]
-    notes = _Notes(adopted, found.disputed, frozenset(c.patient for c in cases if not c.ct))
+    notes = _Notes(adopted, found.disputed, frozenset(c.patient for c in cases if not c.ct), whole)
     cases = [replace(case, warnings=(*case.warnings, *notes.of(case))) for case in cases]
     used = {file.path for case in cases for file in case.files}
     listed = {skip.path for skip in skipped}
@@ -79,7 +80,7 @@ def _unused(one: Instance, whole: Sequence[Instance]) -> str:
 
 
 def _lost(case: CaseFiles, lost: Sequence[Instance]) -> list[str]:
-    """Files about a case that are cut short: without them it is not what it was."""
+    """Files about a case that cannot be used: without them it is not what it was."""
     studies = {file.study_uid for file in case.files} - {""}
     about = [
         one
@@ -92,7 +93,7 @@ def _lost(case: CaseFiles, lost: Sequence[Instance]) -> list[str]:
     ]
     notes = []
     for kind, named in KINDS.items():
-        of_kind = [one.cut.partition(":")[0] for one in about if one.kind == kind]
+        of_kind = [one.broken.partition(":")[0] for one in about if one.kind == kind]
         if of_kind and kind == "RTDOSE" and not case.doses:
             notes.append(f"the dose beside this CT cannot be used: {of_kind[0]}")
         elif of_kind:
@@ -104,10 +105,15 @@ class _Notes:
     """What is to be said of cases in the light of all others."""
 
     def __init__(
-        self, adopted: frozenset[str], disputed: frozenset[str], dosed: frozenset[str]
+        self,
+        adopted: frozenset[str],
+        disputed: frozenset[str],
+        dosed: frozenset[str],
+        whole: Sequence[Instance],
     ) -> None:
         self.adopted, self.disputed = adopted, disputed
         self.dosed = dosed  # patients who have a dose that is a case without CT
+        self.doses = [one for one in whole if one.kind == "RTDOSE"]
 
     def of(self, case: CaseFiles) -> list[str]:
         """The notes of one case."""
@@ -121,6 +127,9 @@ class _Notes:
             )
         if case.ct and not case.doses and case.patient in self.dosed:
             notes.append(ELSEWHERE)
+        strangers = (one for one in self.doses if one.patient != case.patient)
+        if case.ct and case.frame_uid in {one.frame_uid for one in strangers} - {""}:
+            notes.append(STRANGER)
         return notes
 
 

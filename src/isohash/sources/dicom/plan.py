@@ -81,10 +81,18 @@ class Plan:
         """Numbers of the beams that deliver dose."""
         return frozenset(beam for group in self.groups for beam in group.beams)
 
+    def parts(self, of: str) -> frozenset[tuple[int, int]]:
+        """Group and number of all "beams" or "setups": one beam may be in several groups."""
+        return frozenset(
+            (_number(at, group), number)
+            for at, group in enumerate(self.groups)
+            for number in getattr(group, of)
+        )
+
     @property
-    def setups(self) -> frozenset[int]:
-        """Numbers of the application setups of brachytherapy."""
-        return frozenset(setup for group in self.groups for setup in group.setups)
+    def group_numbers(self) -> frozenset[int]:
+        """Numbers of the fraction groups; those without one get one that nothing names."""
+        return frozenset(_number(at, group) for at, group in enumerate(self.groups))
 
     @property
     def is_brachy(self) -> bool:
@@ -102,6 +110,10 @@ class Plan:
             "intent": self.intent,
         }
         return {name: fact for name, fact in known.items() if fact is not None}
+
+
+def _number(at: int, group: FractionGroup) -> int:
+    return -at - 2 if group.number is None else group.number
 
 
 def read_plan(file: Instance) -> Plan:

@@ -8,6 +8,7 @@ needed to link files, which stay in memory.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ RT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",  # RT Ion Plan
 }
 SLICE_MARK = b"\x08\x00\x16\x00UI\x1a\x00" + CT_STORAGE.encode() + b"\0"  # SOPClassUID, explicit
+UNKNOWN_GROUP = -1  # of a beam that is not said to be of a fraction group
 NO_CLASS = "neither CT nor dose, structures or plan"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
@@ -61,7 +63,11 @@ TAGS = [
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file, by its header. `patient` is empty if the file names nobody."""
+    """One DICOM file, by its header.
+
+    `patient` is empty if the file names nobody. `person` is a pseudonym of the name alone: files
+    that lack the patient's number may still have it.
+    """
 
     path: Path
     size: int
@@ -81,10 +87,14 @@ class Instance:
     summation: str = ""
     dose_type: str = ""
     units: str = ""
-    groups: frozenset[int] = frozenset()  # numbers of the fraction groups that a dose is of
-    beams: frozenset[int] = frozenset()  # and of the beams
-    setups: frozenset[int] = frozenset()  # and of the application setups of brachytherapy
-    cut: str = ""  # why the file is not whole, if it is not
+    # What a dose is of: numbers of fraction groups; of beams, and of application setups of
+    # brachytherapy, each with the number of its group.
+    groups: frozenset[int] = frozenset()
+    beams: frozenset[tuple[int, int]] = frozenset()
+    setups: frozenset[tuple[int, int]] = frozenset()
+    person: str = ""
+    numbered: bool = True  # whether the patient is known by a number
+    broken: str = ""  # why the file cannot be used: it is not whole, or a dose without a place
 
 
 class OfAnotherKind(InputError):
@@ -109,6 +119,7 @@ def _instance(file: Path, status: os.stat_result, key: bytes) -> Instance:
     dataset, pixels_at = read_before_pixels(file, _tags)
     kind = _kind(dataset)
     patient = _patient(dataset, key)
+    planes, misplaced = _planes(dataset, kind)
     return Instance(
         path=file,
         size=status.st_size,
@@ -119,9 +130,11 @@ def _instance(file: Path, status: os.stat_result, key: bytes) -> Instance:
         series_uid=text(dataset, "SeriesInstanceUID", required=True),
         frame_uid=text(dataset, "FrameOfReferenceUID"),
         patient=patient,
-        planes=_planes(dataset, kind),
+        planes=planes,
         day=_day(dataset, kind, key, patient),
-        cut=_cut(file, kind, status.st_size, pixels_at),
+        person=_person(dataset, key),
+        numbered=not is_placeholder(text(dataset, "PatientID")),
+        broken=_cut(file, kind, status.st_size, pixels_at) or misplaced,
         **({} if kind == "CT" else _of_plan(dataset, key, patient)),
     )
 
@@ -208,6 +221,8 @@ def _kind(dataset: Dataset) -> str:
     sop_class = text(dataset, "SOPClassUID")
     if sop_class in RT_CLASSES:
         return RT_CLASSES[sop_class]
+    if not sop_class and not len(dataset):
+        raise InputError("cut short: it ends before its first element")
     if sop_class not in (CT_STORAGE, *MULTI_FRAME_CT):
         name = pydicom.uid.UID(sop_class).name if sop_class else ""
         if not name or name == sop_class:
@@ -232,12 +247,26 @@ def _patient(dataset: Dataset, key: bytes) -> str:
     return ""
 
 
-def _planes(dataset: Dataset, kind: str) -> tuple[Plane, ...]:
-    if kind not in ("CT", "RTDOSE"):
-        return ()
+def _person(dataset: Dataset, key: bytes) -> str:
+    """A pseudonym of the name, however its parts are ordered and parted; empty if there is none."""
+    if is_placeholder(name := text(dataset, "PatientName")):
+        return ""
+    words = sorted(re.findall(r"[^\W_]+", name.casefold()))
+    return pseudonym(key, "person", *words) if words else ""
+
+
+def _planes(dataset: Dataset, kind: str) -> tuple[tuple[Plane, ...], str]:
+    """The geometry of an image; of a dose that tells none, why not: its CT is told of it."""
     if kind == "CT" and text(dataset, "SOPClassUID") in MULTI_FRAME_CT:
-        return frame_planes(dataset)
-    return (plane_of(dataset),)
+        return frame_planes(dataset), ""
+    if kind == "CT":
+        return (plane_of(dataset),), ""
+    if kind != "RTDOSE":
+        return (), ""
+    try:
+        return (plane_of(dataset),), ""
+    except InputError as error:
+        return (), str(error)
 
 
 def _day(dataset: Dataset, kind: str, key: bytes, patient: str) -> str:
@@ -282,12 +311,13 @@ def _group_numbers(dataset: Dataset) -> Iterator[int]:
             yield number
 
 
-def _numbers(dataset: Dataset, what: str) -> Iterator[int]:
-    """Numbers of the beams or setups that a dose is of, in all fraction groups."""
+def _numbers(dataset: Dataset, what: str) -> Iterator[tuple[int, int]]:
+    """Group and number of the beams or setups that a dose is of."""
     for group in _groups(dataset):
+        of_group = whole_number(group, "ReferencedFractionGroupNumber")
         for item in value(group, f"{what}Sequence") or ():
             if (number := whole_number(item, f"{what}Number")) is not None:
-                yield number
+                yield UNKNOWN_GROUP if of_group is None else of_group, number
 
 
 def _images(dataset: Dataset) -> Iterator[str]:

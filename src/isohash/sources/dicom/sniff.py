@@ -22,3 +22,12 @@ def looks_like_dicom(file: Path) -> bool:
     if head[:2] == b"\x00\x08" and head[4:6] in FIRST_TYPES:  # big endian
         return True
     return head[:2] == b"\x08\x00" and head[4:6] in (*FIRST_TYPES, *SHORT_LENGTHS)
+
+
+def cut_preamble(file: Path) -> bool:
+    """Whether a file is so short that only a part of DICOM's preamble can be left of it."""
+    try:
+        with file.open("rb") as stream:
+            return len(head := stream.read(132)) < 132 and (bytes(128) + b"DICM").startswith(head)
+    except OSError:
+        return False

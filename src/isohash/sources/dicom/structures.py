@@ -63,6 +63,9 @@ def read_structures(
     labels = tuple(one.name for one in typed_structures(dataset))
     drawn = drawn_by_name(dataset, _names(dataset, frame_uid, typed, warnings), warnings)
     every = [points for one in drawn.values() for points in one.contours]
+    if labels and value(dataset, "ROIContourSequence") is None:
+        warnings.append("the structure set names structures and has no contours (cut short?)")
+        return StructureSet({}, labels)
     if ct is not None:
         canvas = Canvas.on_ct(ct, ladder, drawn.values())
     elif dose is not None and every:

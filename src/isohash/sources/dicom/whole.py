@@ -2,7 +2,8 @@
 
 A parser takes what is left of such a file for all there is: a structure set loses its later
 structures without a word. So every element of the file is followed to its end, by its length or, in
-sequences of undefined length, item by item. What cannot be followed is no proof of a cut.
+sequences of undefined length, item by item. What cannot be followed is no proof of a cut. A copy
+whose space was laid out beforehand has its full size, and zeros where the rest should be.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import mmap
 import struct
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -24,6 +27,9 @@ ITEM, END_OF_ITEM, END_OF_SEQUENCE = 0xE000, 0xE00D, 0xE0DD  # of group FFFE
 DELIMITERS = 0xFFFE
 META = 0x0002
 DEEPEST = 64
+ZEROS = 64  # so many at the end of a file, within an element that holds text, were never written
+OF_ZEROS = (0x7FE0, 0xFFFC)  # groups of pixels and of padding, which may be zeros
+CHUNK = 1 << 16
 Bytes = bytes | mmap.mmap
 
 
@@ -35,19 +41,42 @@ class _Lost(Exception):
     """This is no element: nothing more can be told."""
 
 
+class _Filled(Exception):
+    """Zeros begin within an element and go on to the end of the file."""
+
+
 def cut_short(file: Path) -> str:
     """Why the file is not whole; empty if it is, or if that cannot be told."""
     size = file.stat().st_size
     if not size:
         return "the file is empty"
     with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        written = _written(data)
         try:
-            _follow(data)
+            _follow(data, written)
         except _Cut:
             return _told(size)
         except (_Lost, RecursionError):
-            return ""
+            return _filled(size - written) if size - written > ZEROS else ""
+        except _Filled:
+            return _filled(size - written)
     return ""
+
+
+def is_beginning(part: Path, whole: Path) -> bool:
+    """Whether a file is the beginning of another, or that and zeros: a copy that broke off."""
+    with part.open("rb") as a, whole.open("rb") as b:
+        one, other = a.read(CHUNK), b.read(CHUNK)
+        while one == other and one:
+            one, other = a.read(CHUNK), b.read(CHUNK)
+        n = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), None)
+        n = min(len(one), len(other)) if n is None else n
+        return not _holds_more(one[n:], a) and _holds_more(other[n:], b)
+
+
+def _holds_more(first: bytes, rest: BinaryIO) -> bool:
+    """Whether anything but zeros is in these bytes and in what follows them."""
+    return any(chunk.strip(b"\0") for chunk in chain([first], iter(lambda: rest.read(CHUNK), b"")))
 
 
 def pixels_cut_short(file: Path, at: int) -> str:
@@ -67,6 +96,19 @@ def pixels_cut_short(file: Path, at: int) -> str:
 
 def _told(size: int) -> str:
     return f"cut short: its {size} bytes end within an element"
+
+
+def _filled(zeros: int) -> str:
+    return f"cut short: its last {zeros} bytes are zeros, within an element"
+
+
+def _written(data: Bytes) -> int:
+    """Where the zeros begin that a file ends in."""
+    for end in range(len(data), 0, -CHUNK):
+        begin = max(0, end - CHUNK)
+        if kept := bytes(data[begin:end]).rstrip(b"\0"):
+            return begin + len(kept)
+    return 0
 
 
 @dataclass(frozen=True)
@@ -92,8 +134,8 @@ SYNTAXES = {
 }
 
 
-def _follow(data: Bytes) -> None:
-    """Go from element to element until the end of the file."""
+def _follow(data: Bytes, written: int) -> None:
+    """Go from element to element until the end of what is `written` of the file."""
     at = 132 if data[128:132] == b"DICM" else 0
     syntax, named = EXPLICIT, ""
     while data[at : at + 2] == b"\x02\x00":
@@ -103,9 +145,13 @@ def _follow(data: Bytes) -> None:
         at = after
     syntax = SYNTAXES.get(named, EXPLICIT) if named else _guessed(data, at)
     while at < len(data):
-        if len(data) - at < 8 and not data[at:].strip(b"\0\r\n "):
+        if at >= written or (len(data) - at < 8 and not data[at:].strip(b"\0\r\n ")):
             return  # padding behind the last element
-        at = _end_of_element(data, at, syntax, 0)
+        after = _end_of_element(data, at, syntax, 0)
+        group = syntax.number(data, at, "H")
+        if after > written + ZEROS and group not in OF_ZEROS and group % 2 == 0:
+            raise _Filled
+        at = after
 
 
 def _guessed(data: Bytes, at: int) -> _Syntax:

@@ -38,8 +38,13 @@ def instance_from_json(fields: dict[str, Any]) -> Instance:
         Plane(tuple(position), tuple(orientation), tuple(spacing), rows, columns)
         for position, orientation, spacing, rows, columns in fields["planes"]
     )
-    sets = {name: frozenset(fields[name]) for name in _SETS}
+    sets = {name: frozenset(map(_hashable, fields[name])) for name in _SETS}
     return Instance(**{**fields, **sets, "path": Path(fields["path"]), "planes": planes})
+
+
+def _hashable(item: Any) -> Any:
+    """A pair, which JSON makes a list of, as a tuple again."""
+    return tuple(item) if isinstance(item, list) else item
 
 
 def files_to_json(files: CaseFiles) -> dict[str, Any]:
