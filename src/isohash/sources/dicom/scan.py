@@ -252,7 +252,7 @@ def _person(dataset: Dataset, key: bytes) -> str:
     if is_placeholder(name := text(dataset, "PatientName")):
         return ""
     words = sorted(re.findall(r"[^\W_]+", name.casefold()))
-    return pseudonym(key, "person", *words) if words else ""
+    return pseudonym(key, "patient", "words", *words) if words else ""
 
 
 def _planes(dataset: Dataset, kind: str) -> tuple[tuple[Plane, ...], str]:
