@@ -54,6 +54,15 @@ class Volume:
         return float(z), float(y), float(x)
 
     @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """The shape of `array`, known also where that is not made yet."""
+        return self.array.shape
+
+    def slab(self, first: int, stop: int) -> NDArray[Any]:
+        """Slices `first` to `stop` of the array; a volume that is made of others makes no more."""
+        return self.array[first:stop]
+
+    @property
     def voxel_cc(self) -> float:
         """Volume of one voxel in cubic centimetres."""
         return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000.0)

@@ -9,6 +9,7 @@ import polygon_oracle as oracle
 from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.drawing import draw
 from isohash.dosimetry.dvh import dvh, share_without_dose
+from isohash.dosimetry.resample import resample
 from isohash.dosimetry.structures import Structure
 from isohash.records import Volume
 
@@ -288,3 +289,20 @@ def test_one_voxel_is_the_least_that_a_structure_holds():
     structure = drawn([(0.0, [circle(0.05, n=8)])], AFFINE, SHAPE)
     assert structure.array.sum() == 1
     assert 0 < structure.volume_cc < 1e-4
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_sum_of_doses_is_the_same_made_at_once_or_slice_by_slice(turned):
+    affine, shape = grid((1.3, 2.0, 2.0), (30.0, 40.0, 40.0))
+    parts = [fall_off(*grid(mm, (30.0, 40.0, 40.0)), 3.0) for mm in ((3, 2, 2), (4, 3, 2.5))]
+    if turned:
+        c, s = np.cos(0.1), np.sin(0.1)
+        turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+        parts[1] = Volume(parts[1].array, turn @ parts[1].affine)
+    placed = PlacedDose(parts, affine, shape)
+    whole = sum(resample(part, affine, shape) for part in parts)
+    for first, stop in ((0, 1), (3, 20), (15, 47), (0, 100)):
+        np.testing.assert_array_equal(placed.slab(first, stop), whole[first:stop])
+    assert "array" not in vars(placed)  # which is what saves the memory
+    np.testing.assert_array_equal(placed.array, whole)
+    np.testing.assert_array_equal(placed.slab(3, 20), whole[3:20])

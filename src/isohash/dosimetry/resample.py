@@ -26,21 +26,24 @@ def resample(
     shape: tuple[int, int, int],
     outside: float = 0.0,
     overhang: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    rows: slice = slice(None),
 ) -> NDArray[np.float32]:
     """Values of `volume` at the voxel centres of the grid (`affine`, `shape`), float32.
 
     By `overhang` voxels along each of its axes the volume goes on beyond its outermost centres.
+    Of the grid's slices only `rows` are made.
     """
     to_index: NDArray[Any] = np.linalg.inv(volume.affine) @ affine
     if volume.array.shape == shape and np.allclose(to_index, np.eye(4), rtol=0, atol=SAME):
-        return volume.array.astype(np.float32)
+        return volume.array[rows].astype(np.float32)
     order = parallel_axes(to_index[:3, :3])
     if order is None:
-        return _resample_turned(volume.array, to_index, shape, outside, overhang)
+        return _resample_turned(volume.array, to_index, shape, outside, overhang, rows)
     array = volume.array.astype(np.float32, copy=False)
     inside = []
     for target, source in enumerate(order):
         steps = to_index[source, target] * np.arange(shape[target]) + to_index[source, 3]
+        steps = steps[rows] if target == 0 else steps
         at = _snap(steps, array.shape[source], overhang[source])
         array = _interpolate(array, at, source)
         inside.append((at >= 0) & (at <= volume.array.shape[source] - 1))
@@ -87,18 +90,20 @@ def _resample_turned(
     shape: tuple[int, int, int],
     outside: float,
     overhang: tuple[float, float, float],
+    rows: slice,
 ) -> NDArray[np.float32]:
     from scipy import ndimage  # 0.8 s to import, and turned grids are rare
 
     source = array.astype(np.float32, copy=False)
-    result = np.empty(shape, dtype=np.float32)
+    which = np.arange(shape[0])[rows]
+    result = np.empty((len(which), *shape[1:]), dtype=np.float32)
     j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")
-    for k in range(shape[0]):
+    for n, k in enumerate(which.tolist()):
         points = np.stack([np.full(j.shape, float(k)), j, i, np.ones(j.shape)])
         at = np.tensordot(to_index[:3], points, axes=1)
         ends = zip(at, source.shape, overhang, strict=True)
         at = np.stack([_snap(steps, n, beyond) for steps, n, beyond in ends])
         ndimage.map_coordinates(
-            source, at, output=result[k], order=1, mode="constant", cval=outside, prefilter=False
+            source, at, output=result[n], order=1, mode="constant", cval=outside, prefilter=False
         )
     return result

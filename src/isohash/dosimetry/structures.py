@@ -76,6 +76,11 @@ class Structure(Volume):
         return cls(np.packbits(fullest(shares)), box, shape, affine, drawing)
 
     @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """The shape of the mask."""
+        return self.shape
+
+    @property
     def inside(self) -> NDArray[np.bool_]:
         """The mask within `box`."""
         shape = tuple(side.stop - side.start for side in self.box)

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from isohash.dosimetry.dose import PlacedDose
 from isohash.errors import InputError
 from isohash.features.cases.slices import SliceSettings, case_slices, display_ct, encoder_input
 from isohash.records import Case, Volume
@@ -199,6 +200,24 @@ def test_display_ct_maps_its_window_to_all_greys():
     assert grey.dtype == np.uint8
     assert grey[view.hu <= -160].max() == 0
     assert grey[view.hu >= 240].min() == 255
+
+
+@pytest.mark.parametrize("flips", list(itertools.product([False, True], repeat=3)))
+def test_a_dose_on_its_own_grid_is_brought_here_without_one_on_the_grid_of_the_ct(rng, flips):
+    """A few slices at a time, which gives the same slices as all of them at once."""
+    shape = (41, 60, 90)
+    affine = head_first_affine(shape)
+    ct = rearranged(Volume(lopsided_ct(shape), affine), (0, 1, 2), flips)
+    coarse = affine.copy()
+    coarse[:3, :3] *= 1.7
+    part = Volume(rng.uniform(0, 70, (24, 36, 53)).astype(np.float32), coarse)
+    dose = PlacedDose([part], ct.affine, shape)
+    made = case_slices(Case("x", ct=ct, dose=dose))
+    assert "array" not in vars(dose)
+    whole = case_slices(Case("x", ct=ct, dose=Volume(dose.array, ct.affine)))
+    np.testing.assert_array_equal(made.dose_cgy, whole.dose_cgy)
+    np.testing.assert_array_equal(made.has_dose, whole.has_dose)
+    np.testing.assert_array_equal(made.hu, whole.hu)
 
 
 def test_structures_are_resampled_onto_the_same_pixels():

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import SLAB
 from isohash.errors import InputError
 from isohash.features.cases.body import Strides, body_of, centre_mm
 from isohash.features.cases.canonical import Canonical, canonical
@@ -152,9 +153,7 @@ def case_slices(case: Case, settings: SliceSettings | None = None) -> CaseSlices
         raise InputError(f"case {case.id} has neither CT nor dose: nothing to compare")
     _check_same_grid(case)
     try:
-        ct = None if case.ct is None else canonical(case.ct)
-        dose = None if case.dose is None else canonical(case.dose)
-        return _slices(ct, dose, settings)
+        return _slices(case.ct, case.dose, settings)
     except InputError as error:
         raise InputError(f"case {case.id}: {error}") from error
 
@@ -197,32 +196,54 @@ def display_ct(view: CaseSlices, window: tuple[float, float] = (-160.0, 240.0)) 
 def _check_same_grid(case: Case) -> None:
     if case.ct is None or case.dose is None:
         return
-    same_shape = case.ct.array.shape == case.dose.array.shape
+    same_shape = case.ct.grid_shape == case.dose.grid_shape
     if not same_shape or not np.allclose(case.ct.affine, case.dose.affine, atol=1e-3):
         raise InputError(
-            f"case {case.id}: CT {case.ct.array.shape} and dose {case.dose.array.shape} lie on "
+            f"case {case.id}: CT {case.ct.grid_shape} and dose {case.dose.grid_shape} lie on "
             "different grids: resample the dose onto the CT's grid"
         )
 
 
-def _slices(ct: Canonical | None, dose: Canonical | None, settings: SliceSettings) -> CaseSlices:
-    grid = ct if ct is not None else dose
-    assert grid is not None  # case_slices has refused the empty case
-    has_dose = np.zeros(len(grid.array), dtype=bool)
-    if dose is not None:
-        has_dose = _max_cgy(dose.array) > np.rint(100.0 * settings.min_dose_gy)
-    body, step = _dosed(grid, settings) if ct is None else body_of(ct, settings.body_hu)
-    rows = np.flatnonzero(body.any(axis=(1, 2)) | has_dose)
+def _slices(ct: Volume | None, dose: Volume | None, settings: SliceSettings) -> CaseSlices:
+    shown = ct if ct is not None else dose
+    assert shown is not None  # case_slices has refused the empty case
+    grid = canonical(shown)
+    body, step = _dosed(grid, settings) if ct is None else body_of(grid, settings.body_hu)
     square = settings.around(centre_mm(body, step, grid))
+    has_dose, cgy = np.zeros(len(grid.array), dtype=bool), None
+    if dose is not None:
+        highest, cgy = _dose_on(dose, square)
+        has_dose = highest > np.rint(100.0 * settings.min_dose_gy)
+    rows = np.flatnonzero(body.any(axis=(1, 2)) | has_dose)
     return CaseSlices(
         settings=settings,
         slice_index=grid.index[rows],
         z_mm=grid.z_mm[rows],
         has_dose=has_dose[rows],
-        hu=None if ct is None else _as_hu(resampled(ct, rows, square, AIR_HU)),
-        dose_cgy=None if dose is None else _as_cgy(resampled(dose, rows, square, 0.0)),
+        hu=None if ct is None else _as_hu(resampled(grid, rows, square, AIR_HU)),
+        dose_cgy=None if cgy is None else cgy[rows],
         corner_mm=square.corner_mm,
     )
+
+
+def _dose_on(dose: Volume, square: Square) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    """Of every slice of a dose, from the head, the highest cGy, and the cGy on the square's pixels.
+
+    A few slices at a time: on the grid of a CT a dose is much larger than its own.
+    """
+    n = dose.grid_shape[0]
+    along_z = np.abs(dose.affine[:2, 0]).max() == 0
+    step = SLAB if along_z else n  # else slices lie along another axis
+    parts = []
+    for first in range(0, n, step):
+        affine = dose.affine.copy()
+        affine[:3, 3] += first * affine[:3, 0]
+        grid = canonical(Volume(dose.slab(first, first + step), affine))
+        every = np.arange(len(grid.array))
+        highest = _max_cgy(grid.array)
+        parts.append((float(grid.z_mm[0]), highest, _as_cgy(resampled(grid, every, square, 0.0))))
+    parts.sort(key=lambda part: -part[0])  # from the head
+    return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
 def _max_cgy(array: NDArray[Any]) -> NDArray[np.float64]:
