@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
     from isohash.features.encoders.encoders import load_encoder as load_encoder
     from isohash.hashing.adaptive_hasher import make_hasher as make_hasher
     from isohash.hashing.calibration import Calibration as Calibration
+    from isohash.hashing.drawn import load_hash as load_hash
     from isohash.hashing.kernel_hasher import KernelHasher as KernelHasher
     from isohash.hashing.lee_hasher import LeeHasher as LeeHasher
     from isohash.hashing.resolution import bits_planner as bits_planner
@@ -78,6 +79,7 @@ _HOMES = {
     "dvh": "isohash.dosimetry.dvh",
     "jaccard": "isohash.evaluation.kit.metrics",
     "load_encoder": "isohash.features.encoders.encoders",
+    "load_hash": "isohash.hashing.drawn",
     "make_hasher": "isohash.hashing.adaptive_hasher",
     "precision_recall": "isohash.evaluation.kit.metrics",
     "read_case": "isohash.sources.reading",

@@ -7,7 +7,7 @@ searched by `index` (`Hits`) and kept by `archive`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,10 +105,17 @@ class Vectors:
 
 @dataclass(frozen=True, eq=False)
 class Hits:
-    """Nearest items, best first: both arrays have shape (n_queries, k)."""
+    """Nearest items, best first: both arrays have shape (n_queries, k).
 
-    ids: NDArray[np.int64]
+    Ids are integers, or strings where the index was given strings. As elsewhere, a result unpacks
+    into distances and ids: `D, I = index.search(codes, k)`.
+    """
+
+    ids: NDArray[Any]
     distances: NDArray[np.int32]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return iter((self.distances, self.ids))
 
 
 def bits_per_symbol(q: int) -> int:

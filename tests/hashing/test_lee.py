@@ -171,7 +171,7 @@ def test_codes_find_the_euclidean_neighbours(rng, n_features) -> None:
         ({"scale": math.nan}, "scale"),
         ({"metric": "hamming"}, "metric"),
         ({"kernel": RadialKernel([1.0])}, "n_features"),
-        ({"kernel": "rbf", "n_features": 5}, "RadialKernel"),
+        ({"kernel": "poly", "n_features": 5}, "RadialKernel"),
     ],
 )
 def test_bad_options_are_refused_by_name(options, word) -> None:

@@ -55,6 +55,7 @@ def hashing() -> Codes:
     assert_type(codes, Codes)
     isohash.LeeHasher(n_symbols=16, q=5).fit(X).transform(X).save("codes.npz")
     isohash.make_hasher(64).fit(X).transform(X)
+    assert_type(isohash.load_hash("hash.safetensors").dim, int)
     plan = isohash.bits_planner(error=0.1, at_distance=0.5)
     assert_type(plan.n_symbols, int)
     return codes

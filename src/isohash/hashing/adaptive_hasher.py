@@ -31,7 +31,13 @@ class AdaptiveHasher(HasherEstimator):
         hash_: the fitted `AdaptiveHash` or `BlockHash`; save it to compare codes later.
     """
 
+    families = (AdaptiveHash.family, BlockHash.family)
     hash_: AdaptiveHash | BlockHash
+
+    @classmethod
+    def _parameters(cls, hash_: AdaptiveHash | BlockHash) -> dict[str, Any]:
+        n_bits = 8 * int(hash_.encode(np.zeros((0, hash_.dim), np.float32)).packed.shape[1])
+        return {"stored_bits": n_bits, "random_state": hash_.metadata.get("seed", 0)}
 
     def __init__(
         self, stored_bits: int = 1024, random_state: Any = 0, against: Against = "codes"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +13,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isohash.errors import InputError
-from isohash.hashing.drawn import DrawnHash
+from isohash.hashing.drawn import DrawnHash, load_hash
+from isohash.kernels.radial import RadialKernel
 from isohash.records import Codes
 
 
 class HasherEstimator(TransformerMixin, BaseEstimator):
     """Base of the hashers: `fit` draws `hash_` from the data, `transform` encodes with it."""
 
+    families: ClassVar[tuple[str, ...]]
     random_state: Any
     hash_: DrawnHash
+    n_features_in_: int
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Measure X (n, d) and draw the hash. `y` is ignored."""
@@ -32,6 +36,32 @@ class HasherEstimator(TransformerMixin, BaseEstimator):
         """Codes of the rows of X (n, d)."""
         check_is_fitted(self, "hash_")
         return self.hash_.encode(_validated(self, X, reset=False))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted hash to one file; `load` and `load_hash` read it."""
+        check_is_fitted(self, "hash_")
+        self.hash_.save(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """A fitted hasher from what `save` wrote, or the `hash_` of one; codes are the same bits.
+
+        InputError if the file holds a hash of another family.
+        """
+        hash_ = load_hash(path)
+        if hash_.family not in cls.families:
+            raise InputError(
+                f"{path} holds a hash of family {hash_.family}, {cls.__name__} makes "
+                f"{' or '.join(cls.families)}"
+            )
+        loaded = cls(**cls._parameters(hash_))
+        loaded.hash_, loaded.n_features_in_ = hash_, hash_.dim
+        return loaded
+
+    @classmethod
+    def _parameters(cls, hash_: Any) -> dict[str, Any]:
+        """The arguments that the hash tells of."""
+        raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -77,3 +107,29 @@ def check_count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InputError(f"{name} must be an integer of at least {least}, got {value!r}")
     return int(value)
+
+
+def named_kernel(
+    kernel: RadialKernel | str | None, gamma: float | str | None, X: NDArray[np.float32]
+) -> RadialKernel | None:
+    """What `kernel` and `gamma` stand for; None where the bandwidth is to be chosen.
+
+    `kernel="rbf"` is exp(-gamma r^2), with gamma as scikit-learn has it: a number, "scale" for
+    1 / (d var(X)) or "auto" for 1 / d.
+    """
+    if isinstance(kernel, RadialKernel) or kernel is None:
+        if gamma is not None:
+            raise InputError(f'gamma = {gamma!r} is for kernel="rbf"; a RadialKernel has its own')
+        return kernel
+    if kernel != "rbf":
+        raise InputError(
+            f'kernel must be "rbf", a RadialKernel (a mixture: RadialKernel([gamma, ...])) or '
+            f"None, got {kernel!r}"
+        )
+    if gamma is None:
+        return None
+    spread = {"scale": float(X.var()) or 1.0, "auto": 1.0}
+    value = 1.0 / (X.shape[1] * spread[gamma]) if gamma in spread else gamma
+    if isinstance(value, str) or not (value > 0 and np.isfinite(value)):
+        raise InputError(f'gamma must be positive, "scale" or "auto", got {gamma!r}')
+    return RadialKernel([float(value)])

@@ -11,7 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import BEYOND, neighbour_distance
-from isohash.hashing.estimator import HasherEstimator, check_count, check_memory
+from isohash.hashing.estimator import (
+    HasherEstimator,
+    check_count,
+    check_memory,
+    named_kernel,
+)
 from isohash.hashing.lee import LeeHash, best_deviation, check_alphabet
 from isohash.kernels.radial import RadialKernel
 from isohash.records import Metric
@@ -25,7 +30,8 @@ class LeeHasher(HasherEstimator):
     Args:
         n_symbols: length of the codes.
         q: size of the alphabet; a stored symbol takes ceil(log2 q) bits.
-        kernel: the kernel of the random features; needs `n_features`. None takes a Gaussian.
+        kernel: the kernel of the random features, a `RadialKernel` or "rbf" for exp(-gamma r^2);
+            needs `n_features`. None takes a Gaussian.
         n_features: None quantises linear projections of the embedding, an integer that many
             random Fourier features of the kernel.
         scale: standard deviation s of the projection's weights, in quantiser steps. None fits it,
@@ -34,23 +40,26 @@ class LeeHasher(HasherEstimator):
         random_state: integer, RandomState or None; the seed used is kept in `hash_.metadata`.
         metric: `lee`, or `squared_lee`, which follows the Euclidean distance more closely.
         orthogonal: orthogonal instead of independent directions.
+        gamma: of kernel="rbf", as in scikit-learn: a number, "scale" or "auto".
 
     Attributes:
         hash_: the drawn `LeeHash`; save it to compare codes later. `hash_.scale` is s.
     """
 
+    families = (LeeHash.family,)
     hash_: LeeHash
 
     def __init__(
         self,
         n_symbols: int = 1024,
         q: int = 10,
-        kernel: RadialKernel | None = None,
+        kernel: RadialKernel | str | None = None,
         n_features: int | None = None,
         scale: float | None = None,
         random_state: Any = 0,
         metric: Metric = "lee",
         orthogonal: bool = True,
+        gamma: float | str | None = None,
     ) -> None:
         self.n_symbols = n_symbols
         self.q = q
@@ -60,6 +69,16 @@ class LeeHasher(HasherEstimator):
         self.random_state = random_state
         self.metric = metric
         self.orthogonal = orthogonal
+        self.gamma = gamma
+
+    @classmethod
+    def _parameters(cls, hash_: LeeHash) -> dict[str, Any]:
+        drawn = {name: getattr(hash_, name) for name in ("n_symbols", "q", "scale", "metric")}
+        drawn["random_state"] = hash_.metadata.get("seed", 0)
+        features = hash_.features
+        if features is None:
+            return drawn
+        return {**drawn, "kernel": features.kernel, "n_features": len(features.phases)}
 
     def _draw(self, X: NDArray[np.float32], seed: int) -> LeeHash:
         n_symbols, q = check_count("n_symbols", self.n_symbols, 1), check_count("q", self.q, 2)
@@ -90,14 +109,12 @@ class LeeHasher(HasherEstimator):
         """Kernel, scale and notes: what was given, or what the neighbour distance suggests."""
         if self.kernel is not None and n_features is None:
             raise InputError("a kernel needs n_features: without, the embedding itself is hashed")
-        if self.kernel is not None and not isinstance(self.kernel, RadialKernel):
-            raise InputError(f"kernel must be a RadialKernel or None, got {self.kernel!r}")
+        kernel = named_kernel(self.kernel, self.gamma, X)
         if self.scale is not None and not (self.scale > 0 and math.isfinite(self.scale)):
             raise InputError(f"scale must be positive and finite, got {self.scale!r}")
-        if self.scale is not None and (self.kernel is not None or n_features is None):
-            return self.kernel, float(self.scale), {}
+        if self.scale is not None and (kernel is not None or n_features is None):
+            return kernel, float(self.scale), {}
         r0 = neighbour_distance(X, np.random.default_rng([seed, 1]))
-        kernel = self.kernel
         if kernel is None and n_features is not None:
             kernel = RadialKernel([FEATURE_BANDWIDTH / r0**2])
         spread = r = BEYOND * r0

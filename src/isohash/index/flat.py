@@ -9,7 +9,8 @@ Hits are ordered by (distance, position): ties go to the code that was added fir
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
 from isohash.index import dispatch
+from isohash.index.growing import Growing, Names
+from isohash.index.kept import read_index, write_index
 from isohash.index.layout import Layout, layout_for, top_symbol
 from isohash.records import Codes, Hits
 
@@ -47,8 +50,23 @@ class RangeHits:
 class FlatIndex:
     """Exact nearest neighbours among codes of `length` symbols from an alphabet of `q`.
 
-    `metric` None is Hamming for q = 2 and Lee otherwise. `threads` None uses every core that
-    this process may use; the hits do not depend on it.
+    Codes are `Codes`, or arrays: packed bytes (n, n_bytes) of uint8, as FAISS and NumPy's packbits
+    have them, or symbols (n, length) of any other integer type.
+
+    Args:
+        length: symbols of a code (bits, for q = 2).
+        q: size of the alphabet.
+        metric: None is Hamming for q = 2 and Lee otherwise.
+        threads: None uses every core that this process may use; the hits do not depend on it.
+
+    Example:
+        >>> import numpy as np, isohash
+        >>> packed = np.random.default_rng(0).integers(0, 256, (1000, 32), dtype=np.uint8)
+        >>> index = isohash.FlatIndex(256)
+        >>> index.add(packed, ids=[f"item-{i}" for i in range(1000)])
+        >>> D, I = index.search(packed[:2], k=3)
+        >>> I[:, 0].tolist(), D[:, 0].tolist()
+        (['item-0', 'item-1'], [0, 0])
     """
 
     def __init__(
@@ -60,26 +78,31 @@ class FlatIndex:
         self._start(kind, threads)
 
     def _start(self, kind: Codes, threads: int | None) -> None:
+        self._kind = kind[:0]
         self._layout: Layout = layout_for(kind)
         self._threads = dispatch.checked_threads(threads)
-        self._rows: NDArray[Any] = self._layout.expand(kind[:0])  # capacity x width
-        self._ids: NDArray[np.int64] | None = None  # None: ids are positions
-        self._n = 0
-        self._hash_digest = kind.hash_digest
+        self._rows = Growing(self._layout.expand(self._kind))
+        self._packed = None if self._layout.keeps(kind) else Growing(self._kind.packed)
+        self._names = Names()
 
     @classmethod
-    def of(cls, codes: Codes, threads: int | None = None) -> FlatIndex:
-        """An index that holds `codes`; their ids are their positions.
+    def of(
+        cls, codes: Codes, threads: int | None = None, ids: ArrayLike | None = None
+    ) -> FlatIndex:
+        """An index that holds `codes`; their ids are their positions unless they are given.
 
         Whole-word Hamming codes are not copied: do not change them while the index is in use.
         """
         index = cls.__new__(cls)
         index._start(codes, threads)
-        index.add(codes)
+        index.add(codes, ids)
         return index
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"FlatIndex({len(self)} {describe(self._layout)})"
 
     @property
     def length(self) -> int:
@@ -97,85 +120,128 @@ class FlatIndex:
         return self._layout.metric
 
     @property
-    def ids(self) -> NDArray[np.int64]:
+    def ids(self) -> NDArray[Any]:
         """The id of each code, by position."""
-        return np.arange(self._n) if self._ids is None else self._ids
+        return self._names.all(len(self))
 
-    def add(self, codes: Codes, ids: ArrayLike | None = None) -> None:
-        """Append codes. `ids` are distinct integers; by default they are the positions."""
-        self._check(codes)
-        new_ids = None if ids is None else _checked_ids(ids, len(codes))
-        if new_ids is not None or self._ids is not None:
-            self._ids = self._joined_ids(new_ids, len(codes))
-        self._hash_digest = self._hash_digest or codes.hash_digest
-        self._append(self._layout.expand(codes))
+    @property
+    def codes(self) -> Codes:
+        """All codes, in the order of their positions."""
+        if self._packed is not None:
+            return replace(self._kind, packed=self._packed.rows)
+        rows = self._rows.rows.view(np.uint8)
+        return replace(self._kind, packed=rows[:, : self._kind.packed.shape[1]])
 
-    def search(self, codes: Codes, k: int, allowed: ArrayLike | None = None) -> Hits:
+    def add(self, codes: Codes | ArrayLike, ids: ArrayLike | None = None) -> None:
+        """Append codes. `ids` are distinct integers or strings; by default they are positions."""
+        codes = self._checked(codes)
+        self._names.extend(ids, len(self), len(codes))
+        if self.hash_digest is None:
+            self._kind = replace(self._kind, hash_digest=codes.hash_digest)
+        self._rows.append(self._layout.expand(codes))
+        if self._packed is not None:
+            self._packed.append(codes.packed)
+
+    def remove(self, ids: ArrayLike) -> None:
+        """Remove codes by their ids. Those that are left keep theirs, and their order."""
+        kept = np.ones(len(self), dtype=bool)
+        kept[self._names.positions(ids, len(self))] = False
+        self._names.keep(kept)
+        for rows in (self._rows, self._packed):
+            if rows is not None:
+                rows.keep(kept)
+
+    def reconstruct(self, ids: ArrayLike) -> Codes:
+        """The codes of some ids, in their order."""
+        return self.codes[self._names.positions(ids, len(self))]
+
+    def save(self, path: str | Path) -> None:
+        """Write codes and ids to one file (safetensors), which `load` and `view` read."""
+        write_index(path, self.codes, self._names.given)
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> FlatIndex:
+        """Read an index, every byte checked; InputError if the file is damaged or another's."""
+        return cls.of(*_named(read_index(path, mapped=False), threads))
+
+    @classmethod
+    def view(cls, path: str | Path, threads: int | None = None) -> FlatIndex:
+        """An index whose codes stay in the file, mapped: for codes that exceed memory.
+
+        Codes of whole 64-bit words, or of half or whole bytes, are searched in place; others are
+        unpacked into memory. The bytes are not checked. Do not change the file meanwhile.
+        """
+        return cls.of(*_named(read_index(path, mapped=True), threads))
+
+    def search(self, codes: Codes | ArrayLike, k: int, allowed: ArrayLike | None = None) -> Hits:
         """The k nearest codes of each query, ordered by (distance, position).
 
         `allowed` is a mask over positions, shape (n,): only codes where it is True are
-        considered. Fewer than k such codes give fewer columns.
+        considered. Fewer than k such codes give fewer columns. `D, I = index.search(...)` unpacks
+        distances and ids.
         """
-        self._check(codes)
-        mask = checked_mask(allowed, self._n)
-        n = self._n if mask is None else int(np.count_nonzero(mask))
+        codes = self._checked(codes)
+        mask = checked_mask(allowed, len(self))
+        n = len(self) if mask is None else int(np.count_nonzero(mask))
         distances, positions = dispatch.topk(
             self._layout.expand(codes),
-            self._rows[: self._n],
+            self._rows.rows,
             self._layout,
             min(checked_k(k), n),
             self._threads,
             mask,
         )
-        return Hits(self._named(positions), distances)
+        return Hits(self._names.of(positions), distances)
 
     def range_search(
-        self, codes: Codes, radius: int, allowed: ArrayLike | None = None
+        self, codes: Codes | ArrayLike, radius: int, allowed: ArrayLike | None = None
     ) -> RangeHits:
         """Every code at distance `radius` or less from each query; possibly none."""
-        self._check(codes)
+        codes = self._checked(codes)
         offsets, distances, positions = dispatch.within(
             self._layout.expand(codes),
-            self._rows[: self._n],
+            self._rows.rows,
             self._layout,
             checked_radius(radius, self._layout),
             self._threads,
-            checked_mask(allowed, self._n),
+            checked_mask(allowed, len(self)),
         )
-        return RangeHits(offsets, self._named(positions), distances)
+        return RangeHits(offsets, self._names.of(positions), distances)
 
     @property
     def hash_digest(self) -> str | None:
         """Which hash made the codes that it holds; None where they do not tell."""
-        return self._hash_digest
+        return self._kind.hash_digest
 
-    def _check(self, codes: Codes) -> None:
-        check_same_kind(codes, self._layout, self._hash_digest)
+    def _checked(self, given: Codes | ArrayLike) -> Codes:
+        codes = as_codes(given, self._kind)
+        check_same_kind(codes, self._layout, self.hash_digest)
+        return codes
 
-    def _named(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        return positions if self._ids is None else self._ids[positions]
 
-    def _joined_ids(self, new_ids: NDArray[np.int64] | None, n_new: int) -> NDArray[np.int64]:
-        if new_ids is None:
-            new_ids = np.arange(self._n, self._n + n_new)
-        joined = np.concatenate([self.ids, new_ids])
-        values, counts = np.unique(joined, return_counts=True)
-        if len(values) < len(joined):
-            twice = int(values[counts > 1][0])
-            raise InputError(f"ids must be distinct, got {twice} twice: an id names one code")
-        return joined
+def as_codes(given: Codes | ArrayLike, kind: Codes) -> Codes:
+    """Codes as they are, or an array of packed bytes or of symbols as codes of a kind."""
+    if isinstance(given, Codes):
+        return given
+    array = np.asarray(given)
+    array = array[None] if array.ndim == 1 else array
+    n_bytes = kind.packed.shape[1]
+    if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] == n_bytes:
+        return replace(kind, packed=array)
+    are_symbols = array.ndim == 2 and array.shape[1] == kind.length and array.dtype.kind in "biu"
+    if are_symbols and kind.alphabets is None:
+        return Codes.from_symbols(array, kind.q, kind.metric)
+    raise InputError(
+        f"the index takes {describe(kind)}: Codes, packed uint8 of shape (n, {n_bytes})"
+        + ("" if kind.alphabets is not None else f" or integer symbols (n, {kind.length})")
+        + f"; got {array.dtype} of shape {array.shape}"
+    )
 
-    def _append(self, rows: NDArray[Any]) -> None:
-        n = self._n + len(rows)
-        if self._n == 0:
-            self._rows = rows
-        else:
-            if n > len(self._rows) or not self._rows.flags.writeable or self._rows.base is not None:
-                grown = np.empty((max(n, 2 * self._n), rows.shape[1]), dtype=rows.dtype)
-                grown[: self._n] = self._rows[: self._n]
-                self._rows = grown
-            self._rows[self._n : n] = rows
-        self._n = n
+
+def _named(
+    read: tuple[Codes, NDArray[Any] | None], threads: int | None
+) -> tuple[Codes, int | None, NDArray[Any] | None]:
+    return read[0], threads, read[1]
 
 
 def distances(a: Codes, b: Codes, threads: int | None = None) -> NDArray[np.int32]:
@@ -256,14 +322,3 @@ def _as_int(value: int, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise InputError(f"{name} must be an integer, got {value!r}") from None
-
-
-def _checked_ids(ids: ArrayLike, n: int) -> NDArray[np.int64]:
-    array = np.asarray(ids)
-    if array.shape != (n,) or (n and array.dtype.kind not in "iu"):
-        raise InputError(
-            f"ids must be {n} integers, one per code, got {array.dtype} of shape {array.shape}"
-        )
-    if n and array.max() > np.iinfo(np.int64).max:
-        raise InputError(f"ids must be below 2**63, got {array.max()}: number the codes otherwise")
-    return array.astype(np.int64)

@@ -99,6 +99,10 @@ class Layout:
             return False
         return bits_per_symbol(codes.q) == self.symbol_bits < 16
 
+    def keeps(self, codes: Codes) -> bool:
+        """Whether expanded codes still hold the stored bytes, perhaps with padding behind."""
+        return (self.steps is None and self.q == 2) or self.searches_in_place(codes)
+
     @property
     def _dtype(self) -> type[np.uint64 | np.uint8 | np.uint16]:
         if self.steps is None:
