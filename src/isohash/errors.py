@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from isohash.visible import visible
+
 
 class InputError(ValueError):
     """Input that cannot be used: the message names the thing, the value seen and the next step.
 
     The next step stands after the last semicolon, where there is one to tell. The command line
-    prints the message as one line (or, with --json, as `to_json`) and exits with status 1.
+    prints the message as one line (or, with --json, as `to_json`) and exits with status 1. Names
+    and values in it are shown, never obeyed: see `visible`.
     """
+
+    def __str__(self) -> str:
+        return visible(super().__str__(), keep="\n")
 
     def to_json(self) -> dict[str, str | None]:
         """What is wrong, and what to do: `{"error": ..., "next": ...}`."""

@@ -30,6 +30,7 @@ from isohash.sources.openkbp import (
 )
 from isohash.sources.vectors import read_vectors
 from isohash.sources.walk import walk
+from isohash.visible import visible
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
 
@@ -121,7 +122,7 @@ def sole_case(findings: Findings, path: str | Path) -> Case:
 
 
 def _warn(skipped: Skipped) -> None:
-    warnings.warn(f"{skipped.path} skipped: {skipped.reason}", stacklevel=3)
+    warnings.warn(visible(f"{skipped.path} skipped: {skipped.reason}"), stacklevel=3)
 
 
 def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[Path, list[Path]]]:
@@ -135,7 +136,8 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[P
         try:
             kind = _kind(file)
         except InputError as error:
-            skipped.append(Skipped(str(file), str(error).removeprefix(f"{file}: ")))
+            reason = str(error).removeprefix(str(InputError(f"{file}: ")))
+            skipped.append(Skipped(str(file), reason))
             continue
         if kind is None:
             skipped.append(Skipped(str(file), _unknown(file)))

@@ -6,6 +6,7 @@ Heavy parts are imported inside the commands, so that a query from a cold start 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ from isohash.apps.cli.query import query
 from isohash.apps.cli.train import train
 from isohash.apps.cli.whole import whole_program
 from isohash.errors import InputError, error_json
+from isohash.visible import visible
 
 app = typer.Typer(
     help="Find the past cases most like a new one, by CT, by dose or by both.",
@@ -196,7 +198,9 @@ def _run() -> int:
         raise KeyboardInterrupt from None
     except USAGE_ERROR as error:
         if not _for_machines():
-            error.show()
+            told = io.StringIO()
+            error.show(told)
+            typer.echo(visible(told.getvalue(), keep="\n"), err=True, nl=False)
             return int(error.exit_code)
         where = getattr(error.ctx, "command_path", "isohash")
         _fail(f"{error.format_message().rstrip('.')}; see {where} --help", error.exit_code)
@@ -210,5 +214,5 @@ def _fail(message: str, status: int = 1) -> NoReturn:
     if _for_machines():
         typer.echo(json.dumps(error_json(message)))
     else:
-        typer.echo(f"error: {' '.join(message.split())}", err=True)
+        typer.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     sys.exit(status)

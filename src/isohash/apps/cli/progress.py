@@ -15,6 +15,7 @@ from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.progress import Progress
+from isohash.visible import visible
 
 
 @dataclass
@@ -42,7 +43,7 @@ def log(line: str) -> None:
     try:
         descriptor = os.open(_voice.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
-            stream.write(f"{stamp} {' '.join(line.split())}\n")
+            stream.write(f"{stamp} {visible(' '.join(line.split()))}\n")
     except OSError as error:
         path, _voice.file = _voice.file, None
         raise InputError(f"--log {path}: cannot be written ({error.strerror})") from error
@@ -72,7 +73,7 @@ def _lines(loud: bool) -> Progress:
         line = f"{message} ({done} of {total})"
         log(line)
         if loud:
-            print(line, file=sys.stderr)  # noqa: T201
+            print(visible(line), file=sys.stderr)  # noqa: T201
 
     return tell
 
@@ -89,7 +90,13 @@ def _bar() -> Iterator[Callable[[int, int, str], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # which would take codes in what others print for styles
+        redirect_stderr=False,
+    ) as bar:
         task = bar.add_task("", total=None)
         stage = ""
 
@@ -99,6 +106,6 @@ def _bar() -> Iterator[Callable[[int, int, str], None]]:
             if kind != stage:  # a new stage starts its own estimate of the time left
                 bar.reset(task)
                 stage = kind
-            bar.update(task, completed=done, total=total, description=message)
+            bar.update(task, completed=done, total=total, description=visible(message))
 
         yield show

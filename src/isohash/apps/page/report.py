@@ -33,6 +33,7 @@ from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.ranked import Pair
 from isohash.sources.identity.naming import is_unnamed
+from isohash.visible import visible
 from isohash.whole_files import write_whole
 
 PAIRS_SHOWN = 3
@@ -60,7 +61,10 @@ def write_report(session: Session, answer: Answer, path: str | Path) -> None:
 def render(session: Session, answer: Answer) -> str:
     """The page as text."""
     environment = Environment(
-        loader=PackageLoader("isohash.apps.page"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("isohash.apps.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
     )
     archive, query = session.archive, session.query
     if not answer.matches:
@@ -85,6 +89,11 @@ def render(session: Session, answer: Answer) -> str:
         version=isohash.__version__,
         provenance=_provenance(archive),
     )
+
+
+def _finalize(value: Any) -> Any:
+    """Text of others without marks that turn the order of letters; our own markup as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def plan_text(facts: Mapping[str, Any]) -> str:
