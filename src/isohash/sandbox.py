@@ -46,6 +46,10 @@ class ChildFailed(Exception):
     """The child crashed, ran out of memory or of time; the message says which."""
 
 
+class TooSlow(ChildFailed):
+    """The child used up its processor time: it would again."""
+
+
 def send(stream: IO[bytes], header: dict[str, Any], blobs: list[Any] | None = None) -> None:
     """Write one message; blobs are anything with a buffer."""
     views = [memoryview(blob).cast("B") for blob in blobs or []]
@@ -150,7 +154,7 @@ class Child:
             with suppress(queue.Empty):
                 return self._answers.get(timeout=POLL_S)
             if (processor_seconds(pid) or begun) - begun > timeout_s:
-                raise ChildFailed(f"takes longer than {timeout_s:g} s of processor time to read")
+                raise TooSlow(f"takes longer than {timeout_s:g} s of processor time to read")
             if time.monotonic() > end:
                 raise ChildFailed(f"takes longer than {WALL_FACTOR * timeout_s:g} s to read")
 

@@ -42,6 +42,8 @@ def _in_dicom(files: list[Path], progress: Progress | None) -> Iterator[Value]:
     from isohash.sources.dicom.find import identities
 
     for done, (file, found) in enumerate(identities(files), start=1):
+        if "error" in found:
+            yield "unread", "", str(file), file.name
         for kind, element, text in found.get("values", ()):
             yield kind, element, text, file.name
         for typed in found.get("structures", ()):

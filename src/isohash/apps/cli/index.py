@@ -59,6 +59,9 @@ def index(
     reuse: Annotated[
         bool, typer.Option("--reuse", help="First hash ARCHIVE anew with its learned kernel.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Also read what took too long in earlier runs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
@@ -66,7 +69,7 @@ def index(
     SOURCE may hold DICOM (CT with RTDOSE), OpenKBP cases (pt_N.npz or the CSV folders) or vectors
     (.npy, .npz). A killed run loses at most the case in work. Structures whose names no table knows
     are kept as numbers and listed at the end; after an edit of the table of --aliases the cases are
-    read anew.
+    read anew. Cases that used up their processor time are remembered and skipped from then on.
 
     Example: isohash index plans/ my-archive --bits 1024 --aliases our-names.json
     """
@@ -74,6 +77,10 @@ def index(
     from isohash.dosimetry.names import load_aliases
     from isohash.retrieval.building.indexing import build_archive
 
+    if retry:
+        from isohash.sources.slow import forget
+
+        forget()
     with progress_bar(as_json) as progress:
         table = None if aliases is None else load_aliases(aliases)
         given = {

@@ -18,7 +18,7 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
-from isohash.sandbox import MAX_CHILDREN, ChildFailed, Pool
+from isohash.sandbox import MAX_CHILDREN, ChildFailed, Pool, TooSlow
 from isohash.sources.dicom.belonging import Belonging
 from isohash.sources.dicom.case_files import CaseFiles
 from isohash.sources.dicom.link import link
@@ -32,6 +32,7 @@ from isohash.sources.dicom.wire import (
 from isohash.sources.found import Found, Skipped
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
+from isohash.sources.slow import AGAIN, digest_of, known, remember
 
 BATCH = 64  # files per request to a child
 # Processor time, see sandbox.
@@ -104,16 +105,34 @@ def _in_children(
 
 
 def _answers(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[str, Any]]:
+    """Answers of a batch without what is known to be slow, for which an error stands."""
+    slow = _slow(files)
+    answers = iter(_tried(task, [file for file in files if file not in slow], more))
+    return [slow[file] if file in slow else next(answers) for file in files]
+
+
+def _slow(files: Sequence[Path]) -> dict[Path, dict[str, Any]]:
+    """The files of which an earlier run found that they take too long, with the error to tell."""
+    noted = known()
+    told = {"error": f"takes longer than {FILE_SECONDS:g} s of processor time to read, {AGAIN}"}
+    return {file: told for file in files if noted and digest_of([file], FILE_SECONDS) in noted}
+
+
+def _tried(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[str, Any]]:
     """Answers of a batch; if a file brings the child down, each is tried by itself."""
+    if not files:
+        return []
     request = {"task": task, "paths": [str(file) for file in files], **more}
     try:
         answer, _ = _pool().call(request, FILE_SECONDS + 0.1 * len(files))
         several: list[dict[str, Any]] = answer[task]
         return several
     except ChildFailed as error:
-        if len(files) == 1:
-            return [{"error": str(error)}]
-        return [one for file in files for one in _answers(task, [file], more)]
+        if len(files) > 1:
+            return [one for file in files for one in _tried(task, [file], more)]
+        if isinstance(error, TooSlow):
+            remember(digest_of(files, FILE_SECONDS))
+        return [{"error": str(error)}]
 
 
 def _alike(a: Instance, b: Instance) -> bool:
@@ -131,11 +150,19 @@ def _read(name: str, files: CaseFiles, naming: Naming) -> Case:
     request = {"task": "case", "name": name, "files": files_to_json(files), "where": where}
     request["aliases"] = dict(naming.aliases.table)
     request["key"] = naming.aliases.key.hex()
+    seconds = CASE_SECONDS + 0.5 * len(files.files)
+    digest = digest_of((file.path for file in files.files), seconds)
+    if digest in known():
+        raise InputError(
+            f"{where}: this case takes longer than {seconds:g} s of processor time to read, {AGAIN}"
+        )
     try:
-        header, blobs = _pool().call(request, CASE_SECONDS + 0.5 * len(files.files))
+        header, blobs = _pool().call(request, seconds)
         naming.note(name, header.pop("unknown"))
         return case_from_message(header, blobs)
     except ChildFailed as error:
+        if isinstance(error, TooSlow):
+            remember(digest)
         raise InputError(f"{where}: this case {error}; check its files") from error
 
 

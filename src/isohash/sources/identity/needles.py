@@ -46,8 +46,10 @@ class Needles:
         return len(self.words) + len(self.numbers) + len(self.phrases) + len(self.dates)
 
     def add(self, kind: str, text: str, origin: Origin) -> None:
-        """Take in a value of a kind of `phi.identifying`, or of kind `name` (typed)."""
-        if kind == "person":
+        """Take in a value of a kind of `phi.identifying`, `name` (typed), or a file `unread`."""
+        if kind == "unread":
+            self._pass_over("files of the source that cannot be read", text)
+        elif kind == "person":
             self._person(text, origin)
         elif kind == "date":
             self._date(text, origin)
