@@ -1,8 +1,8 @@
 """Finds the cases below a path, whatever their format, and reads them one at a time.
 
 `find` looks at names and headers only; nothing large is held until a `Found` is read. A path may be
-one file, one case folder or a whole tree. One bad file never stops a run: it is listed as skipped,
-with its reason.
+one file, one case folder, a whole tree, or one of these as a zip or tar file. One bad file never
+stops a run: it is listed as skipped, with its reason.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from isohash.sources.openkbp import (
     read_csv_case,
     read_npz_case,
 )
+from isohash.sources.packed import as_packed, errors_of, is_packed, kind_of, unpacked
 from isohash.sources.vectors import read_vectors
 from isohash.sources.walk import walk
 from isohash.visible import visible
@@ -50,7 +51,18 @@ def find(
         raise InputError(f"{path}: no such file or folder; check the spelling")
     if not (path.is_file() or path.is_dir()):
         raise InputError(f"{path}: neither a regular file nor a folder; give one of these")
-    skipped: list[Skipped] = []
+    if is_packed(path):
+        folder, passed_over = unpacked(path)
+        with errors_of(folder, path):
+            findings = _find(folder, progress, naming, list(passed_over))
+        return as_packed(findings, folder, path)
+    return _find(path, progress, naming, [])
+
+
+def _find(
+    path: Path, progress: Progress | None, naming: Naming | None, skipped: list[Skipped]
+) -> Findings:
+    """What lies at or below a path that is not packed."""
     files = [path] if path.is_file() else list(walk(path, skipped))
     if not files and not skipped:
         raise InputError(f"{path}: the folder is empty; give one with {FORMATS}")
@@ -167,6 +179,10 @@ def _unknown(file: Path) -> str:
     """Why a file is of no kind."""
     if cut_preamble(file):
         return "empty, or cut short before its first element; copy or export it again"
+    if is_packed(file):
+        return "packed: give it as a source of its own, or unpack it"
+    if packed := kind_of(file):
+        return f"packed ({packed}): unpack it"
     return "not a case: no known format"
 
 

@@ -11,6 +11,7 @@ from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming, Typed
 from isohash.sources.openkbp import is_csv, is_csv_case, is_mask
+from isohash.sources.packed import is_packed, unpacked
 from isohash.sources.walk import walk
 
 
@@ -25,7 +26,8 @@ def unknown_names(
     source = Path(source)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder; check the spelling")
-    files = [source] if source.is_file() else list(walk(source, []))
+    place = unpacked(source)[0] if is_packed(source) else source
+    files = [place] if place.is_file() else list(walk(place, []))
     naming, n_sets = Naming(Aliases.of(aliases)), 0
     for case, typed in [*_in_csv_folders(files), *_in_dicom(files, progress)]:
         naming.names(case, typed)

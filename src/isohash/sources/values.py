@@ -12,6 +12,7 @@ from isohash.progress import Progress, tell
 from isohash.sources.arrays import npz_headers, read_npz
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.file_names import looks_like_identity
+from isohash.sources.packed import is_packed, unpacked
 from isohash.sources.walk import walk
 
 Value = tuple[str, str, str, str]  # kind (as in phi.identifying, or name), element, text, file
@@ -22,6 +23,9 @@ MOST_TEXT = 1 << 20  # bytes of a CSV file that are looked at for words
 
 def values_in(source: Path, progress: Progress | None = None) -> Iterator[Value]:
     """Everything identifying below a folder; names of folders count from `source` downwards."""
+    if is_packed(source):
+        yield from _in_names(Path(source.name))
+        source, _ = unpacked(source)
     files = list(walk(source, []))
     likely = [file for file in files if looks_like_dicom(file)]
     if likely:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from isohash.sources.found import Skipped
 
+TO_A_FOLDER = "a link to a folder, not followed: give that folder as a source of its own"
+OUT_OF_IT = "a link that leads out of the source: give what it leads to, or a copy (cp -rL)"
+
 
 def walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     """All files below `root` in a fixed order; links that lead out of it are not followed."""
@@ -20,11 +23,11 @@ def walk(root: Path, skipped: list[Skipped]) -> Iterator[Path]:
     for folder, names, files in os.walk(root, onerror=refuse):
         names.sort(key=_natural)
         links = [link for name in names if (link := Path(folder, name)).is_symlink()]
-        skipped += [Skipped(str(link), "a link to a folder: not followed") for link in links]
+        skipped += [Skipped(str(link), TO_A_FOLDER) for link in links]
         for name in sorted(files, key=_natural):
             file = Path(folder, name)
             if file.is_symlink() and not _target(file).is_relative_to(inside):
-                skipped.append(Skipped(str(file), "a link that leads out of the source"))
+                skipped.append(Skipped(str(file), OUT_OF_IT))
             elif not file.is_file():
                 skipped.append(Skipped(str(file), "not a regular file"))
             else:
