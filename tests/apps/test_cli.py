@@ -20,13 +20,18 @@ from isohash.sources.dicom.writer import write_dicom
 from small_cases import OPTIONS, phantom, some_phantoms, write_openkbp, write_openkbp_csv
 
 
-def test_query_prints_rank_id_and_distance_with_interval(isohash, archive_path: Path) -> None:
-    outcome = isohash("query", archive_path, "phantom-00-00", "-k", 3)
+@pytest.mark.parametrize("by_code", [False, True])
+def test_query_prints_a_distance_and_where_it_is_not_exact_its_interval(
+    isohash, archive_path: Path, by_code: bool
+) -> None:
+    options = ["--rerank", 0] if by_code else []
+    outcome = isohash("query", archive_path, "phantom-00-00", "-k", 3, *options)
     assert outcome.status == 0
     row = next(line.split() for line in outcome.out.splitlines() if line.startswith("1 "))
     assert row[1].startswith("phantom-")
     assert 0 < float(row[2]) < 0.6
-    assert row[3].startswith("[")
+    assert row[3].startswith("[") == by_code
+    assert ("distance [95 % interval]" in outcome.out) == by_code
 
 
 def test_json_and_python_give_the_same_answer(isohash, archive_path: Path) -> None:

@@ -15,7 +15,7 @@ from isohash.errors import InputError
 from isohash.hashing.calibration import range_of_view
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.lee import LeeHash
-from isohash.hashing.pairs import code_distances, sample_pairs
+from isohash.hashing.pairs import _table, code_distances, nearest_pairs, sample_pairs
 from isohash.hashing.resolution import bits_planner, response
 
 N_HELD_OUT = 100_000
@@ -92,6 +92,64 @@ def test_fitted_intervals_cover_95_percent_of_held_out_pairs(rng, hasher) -> Non
     calibration = Calibration.fit(hasher.hash_, X[1500:3500], rng)
     code, true = held_out_pairs(hasher.hash_, X[3500:], rng)
     assert coverage(calibration.estimate(code), true) == pytest.approx(0.95, abs=0.015)
+
+
+DATA = {
+    "lattice": lambda rng, n: (rng.random((n, 48)) < 0.1).astype(np.float32),
+    "counts": lambda rng, n: rng.poisson(1.5, (n, 24)).astype(np.float32),
+    "heavy tails": lambda rng, n: rng.standard_t(2, (n, 24)),
+    "clusters": lambda rng, n: (
+        3 * np.random.default_rng(1).standard_normal((40, 24))[rng.integers(0, 40, n)]
+        + rng.standard_normal((n, 24))
+    ),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("bits", [96, 512])
+def test_intervals_hold_for_what_an_answer_shows(rng, data, bits) -> None:
+    """The nearest by code, of queries that are new, at every rank: 95 %, and not much wider."""
+    X, queries = DATA[data](rng, 5000), DATA[data](rng, 400)
+    hash_ = make_hasher(bits).fit(X[:2000]).hash_
+    calibration = Calibration.fit(hash_, X[2000:], rng)
+    code = code_distances(hash_.encode(queries), hash_.encode(X))
+    order = np.argsort(code, axis=1, kind="stable")[:, :50]
+    true = np.linalg.norm(queries[:, None].astype(float) - X[order], axis=2)
+    found = calibration.estimate(np.take_along_axis(code, order, axis=1))
+    assert ((found.low <= found.estimate) & (found.estimate <= found.high)).all()
+    within = (found.low <= true) & (true <= found.high)
+    for rank in (1, 10, 50):
+        # 400 queries know a share to .011: three of those; answers of one query err alike
+        assert within[:, :rank].mean() == pytest.approx(0.96, abs=0.04)
+
+
+def test_neighbours_are_the_nearest_of_other_groups(rng) -> None:
+    X = rng.standard_normal((90, 6)).astype(np.float32)
+    group = np.arange(90) // 9
+    hash_ = LeeHasher(32, 10).fit(X).hash_
+    found = nearest_pairs(hash_, X, np.random.default_rng(3), group)
+    at = np.random.default_rng(3).permutation(90)
+    codes, x, g = hash_.encode(X[at]), X[at].astype(float), group[at]
+    table = code_distances(codes, codes).astype(float)
+    for own in range(len(found.code)):
+        others = np.flatnonzero(g != g[own])
+        k = found.code.shape[1]
+        assert found.code[own].tolist() == sorted(table[own, others])[:k]
+        known = {(table[own, j], round(float(np.linalg.norm(x[own] - x[j])), 6)) for j in others}
+        shown = zip(found.code[own].tolist(), found.true[own].tolist(), strict=True)
+        assert {(c, round(t, 6)) for c, t in shown} <= known
+    alone = nearest_pairs(hash_, X, rng, np.zeros(90))  # one patient: all are neighbours
+    assert alone.code.shape == (90, 50)
+    with pytest.raises(InputError, match="groups have shape"):
+        nearest_pairs(hash_, X, rng, group[:5])
+
+
+@pytest.mark.parametrize("hasher", [make_hasher(96), make_hasher(768), KernelHasher(64)])
+def test_the_table_of_code_distances_is_exact(rng, hasher) -> None:
+    X = rng.standard_normal((80, 12))
+    codes = hasher.fit(X).hash_.encode(X)
+    own = np.array([3, 0, 70])
+    np.testing.assert_array_equal(_table(codes, own), code_distances(codes[own], codes))
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,16 @@
 Two sources, one table. In closed form (`Calibration.of`): the expected code distance is inverted,
 and the interval holds every distance that would not make the observed count surprising, by the
 exact binomial law for bits (Clopper and Pearson 1934), by the central limit for q-ary symbols.
-From held-out pairs (`Calibration.fit`), for any hash: quantiles of the true distance among pairs
-of nearly the same code distance.
+From held-out rows (`Calibration.fit`), for any hash: quantiles of the true distance among pairs of
+nearly the same code distance, of rows with their nearest and of random pairs (`measured`).
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,16 +23,16 @@ from isohash.hashing.cosine import CosineHash
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.lee import LeeHash
-from isohash.hashing.pairs import sample_pairs
+from isohash.hashing.measured import Curves, Measuring
+from isohash.hashing.pairs import nearest_pairs, sample_pairs
 from isohash.hashing.resolution import Response, response
 
 VERSION = 1
 KNOTS = 513  # rows of the table
 Column = NDArray[np.float64]
-Table = tuple[Column, Column, Column, Column]  # code distance, estimate, low, high
 
-SMALLEST_WINDOW = 400  # pairs from which quantiles are taken, at the near end
-WINDOW_SHARE = 0.02  # of all pairs, elsewhere
+OWN_UNIT = 0.5  # of a fitted code's unit: what an interval leaves room for on either side
+SHORTEST = 1e-9  # arm of an interval of bits, as a share of the farthest distance told: rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +95,42 @@ class Calibration:
         X: ArrayLike,
         rng: np.random.Generator,
         confidence: float = 0.95,
+        groups: ArrayLike | None = None,
     ) -> Calibration:
-        """From pairs of rows of X (n, d), which the hash should not have been fitted to."""
+        """From rows of X (n, d), which the hash should not have been fitted to.
+
+        Intervals hold for the nearest by code, as an answer shows them, and for random pairs.
+        `groups` (n,) names the patient (or other origin) of each row: an answer does not show rows
+        of the query's own.
+        """
         _check_confidence(confidence)
-        code, true = sample_pairs(hash_, X, rng)
-        source, beyond = f"{len(code)} pairs", float(np.nextafter(code[-1], math.inf))
-        if not isinstance(hash_, PointHash):
-            beyond = min(beyond, cls.of(hash_, confidence).beyond)
-        squared = isinstance(hash_, PointHash)
-        x = np.sqrt(code) if squared else code
-        blind = int(np.searchsorted(code, beyond))
-        table = _windowed_quantiles(x[:blind], true[:blind], (1.0 - confidence) / 2.0)
-        if blind < len(code):
-            table = _with_blind_end(table, true[blind:], beyond, 1.0 - confidence)
-        return cls(table[0], table[1], table[2], table[3], beyond, confidence, source, squared)
+        near, far = nearest_pairs(hash_, X, rng, groups), sample_pairs(hash_, X, rng)
+        farthest = max(float(far[0][-1]), float(near.code.max()))
+        beyond = float(np.nextafter(farthest, math.inf))
+        tail, source = (1.0 - confidence) / 2.0, f"{near.code.size + len(far[0])} pairs"
+        if isinstance(hash_, PointHash):
+            unit = hash_.unit
+            measuring = Measuring(lambda x: x * unit, OWN_UNIT * unit, tail)
+            near = replace(near, code=np.sqrt(near.code))
+            found = measuring.curves(near, (np.sqrt(far[0]), far[1]), rng)
+            return cls._of_curves(found, beyond, confidence, source, squared=True)
+        law = cls.of(hash_, confidence)
+        beyond = min(beyond, law.beyond)
+        seen = far[0] < beyond
+        if not seen.any():
+            return law
+        measuring = Measuring(law._means, SHORTEST * float(law.estimates[-1]), tail, beyond)
+        found = measuring.curves(near, (far[0][seen], far[1][seen]), rng)
+        if not seen.all():
+            found = _with_blind_end(found, far[1][~seen], beyond, 2.0 * tail)
+        return cls._of_curves(found, beyond, confidence, source)
+
+    @classmethod
+    def _of_curves(
+        cls, found: Curves, beyond: float, confidence: float, source: str, squared: bool = False
+    ) -> Calibration:
+        table = (found.x, found.middle, found.low, found.high)
+        return cls(*table, beyond, confidence, source, squared)
 
     def estimate(self, distance: ArrayLike) -> Estimate:
         """Distances, intervals and "beyond range" for code distances of any shape."""
@@ -124,6 +145,9 @@ class Calibration:
             for column in (self.estimates, self.lows, self.highs)
         )
         return Estimate(middle, low, np.where(beyond, np.inf, high), beyond)
+
+    def _means(self, code: Column) -> Column:
+        return np.asarray(np.interp(code, self.distances, self.estimates))
 
     def code_distance(self, distance: ArrayLike) -> NDArray[np.float64]:
         """The code distance at which `estimate` gives a distance: its inverse, any shape."""
@@ -187,47 +211,13 @@ def _response_of(hash_: DrawnHash) -> Response:
     )
 
 
-def _windowed_quantiles(x: Column, true: Column, tail: float) -> Table:
-    """Monotone quantiles of `true` over windows of ascending `x`, with rows for both ends of x.
-
-    Windows hold a share of the pairs, fewer at both ends: at the near end lie the results of a
-    query. Within a window the trend is taken out by a straight line before quantiles are read.
-    """
-    rows = []
-    for start, end in itertools.pairwise(_window_edges(len(x)).tolist()):
-        part, y = x[start:end], true[start:end]
-        center = part.mean()
-        slope = np.polyfit(part - center, y, 1)[0] if np.ptp(part) > 0 else 0.0
-        rows.append([center, *np.quantile(y - slope * (part - center), (0.5, tail, 1 - tail))])
-    rows.append([x[-1], *(np.array(rows[-1][1:]) + max(slope, 0.0) * (x[-1] - center))])
-    table = np.array(rows)
-    table = table[np.concatenate([[True], np.diff(table[:, 0]) > 0])]
-    middle, low, high = (np.maximum.accumulate(np.maximum(c, 0.0)) for c in table.T[1:])
-    if table[0, 0] == 0:
-        return table[:, 0], middle, low, high
-    zero = np.zeros(1)
-    return (
-        np.concatenate([zero, table[:, 0]]),
-        np.concatenate([zero, middle]),
-        np.concatenate([zero, low]),
-        np.concatenate([high[:1], high]),
-    )
-
-
-def _with_blind_end(table: Table, true: Column, beyond: float, tail: float) -> Table:
-    """The table with one last row: all pairs beyond range, and their one-sided lower bound."""
-    end = (beyond, np.median(true), np.quantile(true, tail), table[3][-1])
-    x, middle, low, high = (np.append(c, e) for c, e in zip(table, end, strict=True))
-    return x, middle, low, high
-
-
-def _window_edges(n: int) -> NDArray[np.int64]:
-    """Ascending from 0 to n: windows double from both ends up to their share of all pairs."""
-    half, edges = n // 2, [0]
-    while edges[-1] < half:
-        edges.append(edges[-1] + int(max(SMALLEST_WINDOW, min(edges[-1], WINDOW_SHARE * n))))
-    near = np.array([e for e in edges if e <= half - SMALLEST_WINDOW // 2] or [0])
-    return np.unique(np.concatenate([near, n - near]))
+def _with_blind_end(found: Curves, true: Column, beyond: float, tail: float) -> Curves:
+    """The curves with one last row: all pairs beyond range, and their one-sided lower bound."""
+    low = max(float(np.quantile(true, tail)), found.low[-1])
+    middle = max(float(np.median(true)), found.middle[-1], low)
+    x, m, lows = (np.append(c, e) for c, e in
+                  ((found.x, beyond), (found.middle, middle), (found.low, low)))  # fmt: skip
+    return Curves(x, m, lows, np.append(found.high, max(found.high[-1], middle)))
 
 
 def _check_confidence(confidence: float) -> None:

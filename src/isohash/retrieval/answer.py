@@ -36,7 +36,8 @@ class Match:
     """One result. What `distance` means is told by the answer; `near` is per view, from codes.
 
     `tie` is the rank of the first result that this one cannot be told from, None where the order
-    is certain.
+    is certain. `interval` holds the true distance in 95 % of answers; both ends are the distance
+    where that is exact.
 
     By plan, `distance` is in Gy (see `Answer.meaning`), `shares` says of which structures, and
     `interval` is the range of true differences seen at such a distance between past plans.
@@ -110,6 +111,19 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
         return {**asdict(self), "ranked_by": self.ranked_by}
+
+
+def distance_text(answer: Answer, match: Match) -> str:
+    """The distance; by code with its interval, while exact ones need none."""
+    if answer.n_reranked:
+        return f"{match.distance:.4f}"
+    low, high = match.interval
+    return f"{match.distance:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def distance_header(answer: Answer) -> str:
+    """What `distance_text` tells."""
+    return "distance" if answer.n_reranked else "distance [95 % interval]"
 
 
 def tie_text(answer: Answer, match: Match) -> str:

@@ -12,7 +12,7 @@ from isohash.features.cases.measures import common_structures, measure
 from isohash.features.cases.vector import GEOMETRY_PARTS, case_vector
 from isohash.features.encoders.case_encoders import fit_geometry
 from isohash.features.encoders.encoders import load_encoder
-from isohash.features.encoders.plan import FEWEST, PlanEncoder, fit_plan
+from isohash.features.encoders.plan import FEWEST, PlanEncoder, expected_curves, fit_plan
 from isohash.records import Case
 from small_patients import two_organs
 
@@ -147,6 +147,21 @@ def test_expected_distances_grow_and_hold_their_median(measured):
     median, low, high = told.T
     assert (low <= median).all()
     assert (median <= high).all()
+
+
+def test_the_told_percentiles_hold_19_of_20_true_distances(rng):
+    doses = 30 + 20 * rng.standard_normal((150, 3, 11))
+    predicted = doses + 8 * rng.standard_normal((150, 3, 1))
+    at, *curves = expected_curves(predicted, doses)
+    apart = np.array([np.abs(own - doses).mean(axis=(1, 2)) for own in predicted])
+    true = np.array([np.abs(own - doses).mean(axis=(1, 2)) for own in doses])
+    others = ~np.eye(150, dtype=bool)
+    low, median, high = (np.interp(apart[others], at, curve) for curve in curves)
+    below, above = (true[others] < low).mean(), (true[others] > high).mean()
+    # both tails are .025 but for what monotone curves and their bins blur
+    assert below == pytest.approx(0.025, abs=0.008)
+    assert above == pytest.approx(0.025, abs=0.008)
+    assert (true[others] < median).mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_plan_encoder_survives_its_file(measured, tmp_path):

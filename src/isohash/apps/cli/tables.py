@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from isohash.retrieval.answer import shares_text, tie_text
+from isohash.retrieval.answer import distance_header, distance_text, shares_text, tie_text
 from isohash.visible import visible
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
@@ -195,15 +195,14 @@ def answer_table(answer: Answer) -> Group:
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
     table = _table(
         f"{answer.query}: {answer.summary}",
-        ["rank", "id", *sliced, "distance [95 % interval]", *near, *ties, *labels],
+        ["rank", "id", *sliced, distance_header(answer), *near, *ties, *labels],
     )
     for match in answer.matches:
-        low, high = match.interval
         table.add_row(
             str(match.rank),
             match.id,
             *(str(match.pairs[0].slice) for _ in sliced),
-            f"{match.distance:.4f} [{low:.4f}, {high:.4f}]",
+            distance_text(answer, match),
             *(match.near[view].text for view in views),
             *(tie_text(answer, match) for _ in ties),
             *(str(match.facts.get("label") or "") for _ in labels),

@@ -28,7 +28,14 @@ from isohash.apps.page.charts import (
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.errors import InputError
 from isohash.features.cases.shown import DVH_BIN_GY
-from isohash.retrieval.answer import Answer, Match, shares_text, tie_text
+from isohash.retrieval.answer import (
+    Answer,
+    Match,
+    distance_header,
+    distance_text,
+    shares_text,
+    tie_text,
+)
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.ranked import Pair
@@ -83,6 +90,8 @@ def render(session: Session, answer: Answer) -> str:
         pane=lambda pane: pane_svg(cropped(pane, crop), colours),
         colour=series_colour,
         tie_text=tie_text,
+        distance_text=distance_text,
+        distance_header=distance_header,
         shares_text=shares_text,
         plan_text=plan_text,
         has_labels=any(match.facts["label"] for match in answer.matches),

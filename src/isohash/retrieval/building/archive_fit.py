@@ -23,6 +23,7 @@ from isohash.retrieval.building.encoder_choice import choose, named_encoders, sl
 from isohash.retrieval.building.fitting import fit_encoder, fit_model, hash_for, told_apart
 from isohash.retrieval.building.plan_fitting import PlanChoice, choose_plan_encoder
 from isohash.retrieval.building.sampling import (
+    HeldOut,
     Reading,
     Shares,
     SliceSample,
@@ -71,7 +72,10 @@ def fit(
     dose = _dose_model(kind, found, reading, plan, features, settings, progress)
     notes += _tell_apart(fitted, held_out, settings.seed)
     settings = hash_for(settings, min(len(rows) for rows in fitted.values()))
-    models = {view: fit_model(rows, held_out[view], settings) for view, rows in fitted.items()}
+    models = {
+        view: fit_model(rows, held_out[view].rows, settings, held_out[view].patient)
+        for view, rows in fitted.items()
+    }
     kept: dict[str, Encoder | PlanEncoder] = dict(encoders)
     if plan.encoder is not None:
         kept["plan"] = plan.encoder
@@ -94,14 +98,14 @@ def fit(
 
 
 def _tell_apart(
-    fitted: dict[str, NDArray[np.float32]], held_out: dict[str, NDArray[np.float32]], seed: int
+    fitted: dict[str, NDArray[np.float32]], held_out: dict[str, HeldOut], seed: int
 ) -> list[str]:
     """Make the rows of each view differ where they are all alike; notes that say so."""
     notes = []
     for view, rows in fitted.items():
         fitted[view], alike = told_apart(rows, seed)
         if alike:
-            held_out[view] = held_out[view][:0]
+            held_out[view] = held_out[view].nothing
             notes.append(
                 f"all {view} slices are alike (a uniform phantom?), so the codes are tuned to no "
                 "patient: begin an archive of patients anew"

@@ -42,15 +42,23 @@ def told_apart(rows: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float32
 
 
 def fit_model(
-    embeddings: NDArray[np.float32], held_out: NDArray[np.float32], settings: IndexSettings
+    embeddings: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+    settings: IndexSettings,
+    groups: NDArray[Any] | None = None,
 ) -> HashModel:
-    """Fit a hash to embeddings (n, d) and calibrate it on others (m, d) that it has not seen."""
+    """Fit a hash to embeddings (n, d) and calibrate it on others (m, d) that it has not seen.
+
+    `groups` (m,) are the patients of the others.
+    """
     drawn = fit_hash(embeddings, settings)
     rng = np.random.default_rng(settings.seed)
     near = neighbour_distance(embeddings, rng)
-    others = held_out if len(held_out) >= FEWEST_ROWS else np.concatenate([embeddings, held_out])
+    others = held_out
+    if len(held_out) < FEWEST_ROWS:
+        others, groups = np.concatenate([embeddings, held_out]), None
     if isinstance(drawn, PointHash) or len(others) >= ENOUGH_ROWS:
-        return HashModel(drawn, Calibration.fit(drawn, others, rng), near)
+        return HashModel(drawn, Calibration.fit(drawn, others, rng, groups=groups), near)
     return HashModel(drawn, Calibration.of(drawn), near)
 
 

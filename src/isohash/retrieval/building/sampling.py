@@ -49,6 +49,19 @@ class SliceSample:
     patient: NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Embeddings (n, d) of slices that no model was fitted to, and the patient of each (n,)."""
+
+    rows: NDArray[np.float32]
+    patient: NDArray[Any]
+
+    @property
+    def nothing(self) -> HeldOut:
+        """None of them."""
+        return HeldOut(self.rows[:0], self.patient[:0])
+
+
 def item_of(found: Found, kind: Kind) -> Any:
     """The item that was found, under the key that the archive knows it by."""
     item: Any = found.read()
@@ -128,9 +141,10 @@ def held_out_embeddings(
     encoders: Mapping[str, Encoder],
     settings: IndexSettings,
     progress: Progress | None,
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, HeldOut]:
     """Embeddings of slices of the next `n_cases` cases, of patients not in `seen`."""
     parts = {view: [np.empty((0, encoder.dim), np.float32)] for view, encoder in encoders.items()}
+    patients: dict[str, list[str]] = {view: [] for view in encoders}
     views = [view for view in reading.kind.views if view.name in encoders]
     for done, (item, samples) in enumerate(islice(reading, n_cases), start=1):
         tell(progress, done, n_cases, "reading slices to calibrate with")
@@ -141,7 +155,11 @@ def held_out_embeddings(
             if len(rows):
                 encoded = encoders[view.name].encode(view.images(samples, rows))
                 parts[view.name].append(as_stored(encoded))
-    return {view: np.concatenate(found) for view, found in parts.items()}
+                patients[view.name] += [item.patient] * len(rows)
+    return {
+        view: HeldOut(np.concatenate(found), np.array(patients[view], dtype=str))
+        for view, found in parts.items()
+    }
 
 
 def _spread(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

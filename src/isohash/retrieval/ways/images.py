@@ -153,8 +153,8 @@ def distance_meaning(n_reranked: int, linear: bool) -> str:
     """What distances by codes, re-ranked or not, are: one sentence for people."""
     if n_reranked:
         return (
-            f"Distance: between embeddings, exact, of the {n_reranked} nearest by code; "
-            f"{NEAR_UNIT}."
+            f"Distance: between embeddings, exact; {NEAR_UNIT}. Uncertain is only whether codes "
+            f"left a nearer one out of the {n_reranked} compared."
         )
     if linear:
         return f"Distance: between embeddings, as the codes tell it; {NEAR_UNIT}."

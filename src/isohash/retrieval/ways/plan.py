@@ -228,7 +228,8 @@ class PlanWay:
     def _match(self, rank: int, one: Ranked) -> Match:
         assert not isinstance(self.foretold, str)
         case_id, facts = self.facts(one.case)
-        expected = self.foretold.expected(one.distance)
+        middle, low, high = self.foretold.expected(one.distance)
+        expected = (middle, min(low, one.distance), max(high, one.distance))
         return Match(
             rank=rank,
             id=case_id,
