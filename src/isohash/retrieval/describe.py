@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.index.flat import distances
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.inventory import INTERNAL, facts_in, meant
@@ -63,26 +61,7 @@ def describe_item(archive: Archive, name: str) -> dict[str, Any]:
     entry = contents.entry(name)
     facts = {key: value for key, value in entry.facts.items() if key not in INTERNAL}
     arrays = {key: [str(a.dtype), *a.shape] for key, a in entry.arrays.items()}
-    doses = {one: dose_summary(curve) for one, curve in entry.dvhs().items()}
-    return {"id": name, **facts, "doses": doses, "arrays": arrays}
-
-
-def dose_summary(curve: NDArray[np.float32]) -> dict[str, float]:
-    """D95, D2 and mean (Gy) of a stored histogram, to the width of its bins."""
-    found = {"mean_gy": float(curve[1:].sum() + curve[0] / 2) * DVH_BIN_GY}
-    for share in (95, 2):
-        found[f"d{share}_gy"] = _dose_at(curve, share / 100)
-    return {one: round(value, 2) for one, value in found.items()}
-
-
-def _dose_at(curve: NDArray[np.float32], fraction: float) -> float:
-    """The dose that a fraction of the volume gets at least."""
-    above = np.flatnonzero(curve >= fraction)
-    if not len(above) or above[-1] + 1 >= len(curve):
-        return float((above[-1] if len(above) else 0) * DVH_BIN_GY)
-    at = int(above[-1])
-    high, low = float(curve[at]), float(curve[at + 1])
-    return (at + (high - fraction) / (high - low)) * DVH_BIN_GY
+    return {"id": name, **facts, "doses": entry.doses(), "arrays": arrays}
 
 
 def _saturated(store: CaseStore, view: str) -> float:

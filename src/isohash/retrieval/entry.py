@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.resample import resample
+from isohash.features.cases.outlines import outlines_in
+from isohash.features.cases.shown import METRICS, dose_summary
 from isohash.features.kinds import Kind
 from isohash.records import Volume
 from isohash.retrieval.models import codes_name
@@ -84,6 +86,24 @@ class Entry:
                            [0, 0, 0, 1]], dtype=np.float64)  # fmt: skip
         parts = volume.parts if isinstance(volume, PlacedDose) else (volume,)
         return np.sum([resample(part, affine, (1, size, size))[0] for part in parts], axis=0)
+
+    def outlines(self, slice_index: int) -> dict[str, list[NDArray[np.float64]]]:
+        """Outlines of structures on `picture`: closed lines (m, 2) of (x, y) in pixels."""
+        names, size = self.facts.get("outlined", ()), int(self.facts.get("size", 0))
+        found = outlines_in(self.arrays, size, slice_index)
+        return {names[number]: lines for number, lines in found.items()}
+
+    def doses(self) -> dict[str, dict[str, float]]:
+        """What is read off the histogram of each structure: cc, Gy and Paddick's index.
+
+        Of archives that keep only histograms, what these tell.
+        """
+        table = self.arrays.get("dvh.metrics")
+        if table is None:
+            return {name: dose_summary(curve) for name, curve in self.dvhs().items()}
+        rows = [dict(zip(METRICS, row.tolist(), strict=True)) for row in table]
+        told = [{name: value for name, value in row.items() if value == value} for row in rows]
+        return dict(zip(self.facts["structures"], told, strict=False))
 
     def dvhs(self) -> dict[str, NDArray[np.float32]]:
         """Cumulative volume fraction of each structure at multiples of `DVH_BIN_GY`."""

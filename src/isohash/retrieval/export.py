@@ -9,6 +9,7 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.retrieval.answer import Answer
 from isohash.retrieval.engine import Archive
+from isohash.retrieval.inventory import INTERNAL
 from isohash.retrieval.request import Request
 
 
@@ -46,7 +47,7 @@ def rows_of_answer(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in facts.items() if name not in ("id", "size")}
+    plain = {name: value for name, value in facts.items() if name not in ("id", *INTERNAL)}
     return {
         name: "; ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in plain.items()

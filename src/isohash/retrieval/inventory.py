@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from isohash.archive.store import CaseStore
 
-INTERNAL = ("size",)  # facts that only readers of pictures need
+INTERNAL = ("size", "outlined")  # facts that only readers of pictures need
 NEAR = 3  # suggestions for a mistyped name
 FEW_VALUES = 8  # values of a fact that are told one by one
 

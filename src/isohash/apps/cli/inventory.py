@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "patient", "label", "prescription_gy", "fractions", "technique", "n_structures",
            "n_slices", "n_dose_slices")  # fmt: skip
 
+DOSES = {"mean_gy": "mean", "d95_gy": "D95", "d2_gy": "D2", "d0.03cc_gy": "D0.03cc"}
+
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows whole or not at all; lists are joined with semicolons."""
@@ -74,7 +76,7 @@ def show_table(facts: Mapping[str, Any]) -> Group:
     apart = ("id", "doses", "arrays", "warnings", "structures")
     plain = [(name, _shown(value)) for name, value in facts.items() if name not in apart]
     doses = [
-        (name, *(f"{one[key]:.1f}" for key in ("mean_gy", "d95_gy", "d2_gy")))
+        (name, *(f"{one[key]:.1f}" if key in one else "" for key in DOSES))
         for name, one in facts.get("doses", {}).items()
     ]
     arrays = [
@@ -83,7 +85,7 @@ def show_table(facts: Mapping[str, Any]) -> Group:
     ]
     parts = (
         listing(str(facts["id"]), ["fact", "value"], plain, 100),
-        listing("Doses (Gy)", ["structure", "mean", "D95", "D2"], doses, 100),
+        listing("Doses (Gy)", ["structure", *DOSES.values()], doses, 100),
         listing("Kept", ["array", "type", "shape"], arrays, 100),
     )
     notes = [Text(f"warning: {warning}") for warning in facts.get("warnings", ())]

@@ -8,28 +8,36 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
 from isohash.dosimetry.isodose import isodose_lines
+from isohash.dosimetry.names import is_target
 
-# Okabe and Ito's palette, distinguishable with the common forms of colour blindness.
-SERIES_COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#A6761D",
-)  # fmt: skip
+# Paul Tol's muted colours, told apart by the colour-blind. None is near an isodose line's colour
+# (`dosimetry.isodose.PALETTE`): on one page a colour means one thing.
+SERIES_COLOURS = ("#332288", "#117733", "#882255", "#999933", "#AA4499", "#661100", "#44AA99")
+OUTLINE = "#ffffff"  # structures: white, targets whole lines, others dashed
+DASHES = ' stroke-dasharray="1.5 1.2"'
+SCALE_MM = 50.0
 
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """One slice as the encoder saw it: `grey` uint8 (y, x) CT, `dose_gy` (y, x) or None."""
+    """One slice as the encoder saw it: `grey` uint8 (y, x) CT, `dose_gy` (y, x) or None.
+
+    `outlines` are closed lines of (x, y) in pixels by structure; the patient's right is left.
+    """
 
     title: str
     grey: NDArray[np.uint8]
     dose_gy: NDArray[np.float32] | None
+    pixel_mm: float | None = None
+    outlines: Mapping[str, Sequence[NDArray[np.float64]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +83,9 @@ def _window(centre: int, side: int, length: int) -> slice:
 def cropped(pane: Pane, crop: tuple[slice, slice]) -> Pane:
     """The part of a pane that `common_crop` chose."""
     dose = None if pane.dose_gy is None else pane.dose_gy[crop]
-    return Pane(pane.title, pane.grey[crop], dose)
+    corner = np.array([crop[1].start, crop[0].start], dtype=np.float64)
+    moved = {name: [line - corner for line in lines] for name, lines in pane.outlines.items()}
+    return replace(pane, grey=pane.grey[crop], dose_gy=dose, outlines=moved)
 
 
 def pane_svg(pane: Pane, colours: Mapping[float, str]) -> Markup:
@@ -87,11 +97,42 @@ def pane_svg(pane: Pane, colours: Mapping[float, str]) -> Markup:
         for level, polylines in lines.items()
         for line in polylines
     )
+    unit = width / 128  # of strokes and letters, whatever is cropped
     return Markup(
-        f'<svg class="pane" viewBox="0 0 {width} {height}">'
+        f'<svg class="pane" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(pane.title)}">'
         f'<image width="{width}" height="{height}" href="{_png(pane.grey)}"/>'
-        f'<g fill="none" stroke-width=".9">{paths}</g></svg>'
+        f'<g fill="none" stroke="{OUTLINE}" stroke-width="{0.45 * unit:.2f}">{_drawn(pane)}</g>'
+        f'<g fill="none" stroke-width="{0.8 * unit:.2f}">{paths}</g>{_marks(pane, unit)}</svg>'
     )
+
+
+def _drawn(pane: Pane) -> str:
+    """Outlines of structures, each with its name for whoever points at it."""
+    return "".join(
+        f'<path d="{"".join(map(_path, lines))}"{"" if is_target(name) else DASHES}>'
+        f"<title>{escape(name)}</title></path>"
+        for name, lines in pane.outlines.items()
+    )
+
+
+def _marks(pane: Pane, unit: float) -> str:
+    """The patient's right and left, and a scale."""
+    height, width = pane.grey.shape
+    size, y = 7 * unit, 9 * unit
+    letters = "".join(
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:.1f}" text-anchor="{anchor}">{side}</text>'
+        for x, anchor, side in ((3 * unit, "start", "R"), (width - 3 * unit, "end", "L"))
+    )
+    scale = ""
+    if pane.pixel_mm:
+        long, low = SCALE_MM / pane.pixel_mm, height - 4 * unit
+        scale = (
+            f'<path d="M{3 * unit:.1f} {low:.1f}h{long:.1f}" stroke="#fff" '
+            f'stroke-width="{unit:.2f}"/><text x="{3 * unit:.1f}" y="{low - 2 * unit:.1f}" '
+            f'font-size="{0.8 * size:.1f}">{SCALE_MM / 10:.0f} cm</text>'
+        )
+    return f'<g class="marks" fill="#fff">{letters}{scale}</g>'
 
 
 def _path(line: NDArray[np.float64]) -> str:
@@ -148,15 +189,21 @@ def series_colour(series: int) -> str:
 def _axis(at, x_max, y_max, x_label, y_label, width, height) -> str:  # type: ignore[no-untyped-def]
     (x0, y0), (x1, y1) = at(0, 0), at(x_max, y_max)
     parts = [f'<path class="axis" d="M{x0:.1f} {y1:.1f}V{y0:.1f}H{x1:.1f}"/>']
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x, _ = at(share * x_max, 0)
-        _, y = at(0, share * y_max)
-        parts.append(f'<text x="{x:.1f}" y="{y0 + 12:.1f}" class="tick">{share * x_max:.3g}</text>')
-        parts.append(
-            f'<text x="{x0 - 4:.1f}" y="{y + 3:.1f}" class="tick end">{share * y_max:.3g}</text>'
-        )
+    for tick in ticks(x_max):
+        x, _ = at(tick, 0)
+        parts.append(f'<text x="{x:.1f}" y="{y0 + 12:.1f}" class="tick">{tick:g}</text>')
+    for tick in ticks(y_max):
+        _, y = at(0, tick)
+        parts.append(f'<text x="{x0 - 4:.1f}" y="{y + 3:.1f}" class="tick end">{tick:g}</text>')
     parts.append(f'<text x="{width / 2}" y="{height - 3}" class="tick">{x_label}</text>')
     parts.append(
         f'<text class="tick" transform="translate(9 {height / 2}) rotate(-90)">{y_label}</text>'
     )
     return "".join(parts)
+
+
+def ticks(most: float) -> list[float]:
+    """Four to nine round numbers from 0 to `most`."""
+    step = 10.0 ** np.floor(np.log10(most / 4))
+    step *= next(factor for factor in (5, 2, 1) if factor * step <= most / 4)
+    return [float(round(step * i, 10)) for i in range(int(most / step + 1e-9) + 1)]

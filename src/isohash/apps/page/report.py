@@ -5,6 +5,7 @@ Everything (pictures, curves, styles) is inside the file, and no script runs in 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from isohash.apps.page.charts import (
     series_colour,
 )
 from isohash.dosimetry.isodose import default_levels, level_colours
+from isohash.dosimetry.names import is_target
 from isohash.errors import InputError
 from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.retrieval.answer import (
@@ -44,6 +46,9 @@ from isohash.visible import visible
 from isohash.whole_files import write_whole
 
 PAIRS_SHOWN = 3
+TARGET_METRICS = (("d95_gy", "D95", 1), ("d2_gy", "D2", 1), ("mean_gy", "mean", 1),
+                  ("conformity", "CI", 2))  # fmt: skip
+ORGAN_METRICS = (("mean_gy", "mean", 1), ("d0.03cc_gy", "D0.03cc", 1))
 USUAL_PRESCRIPTION_GY = 70.0  # sets the isodose levels where none is known
 
 
@@ -58,15 +63,15 @@ class Strip:
 
 def write_report(session: Session, answer: Answer, path: str | Path) -> None:
     """Write the page for an answer; InputError if the file cannot be written."""
-    page = render(session, answer)
+    page = render(session, answer, dt.date.today().isoformat())
     try:
         write_whole(path, [page.encode()])
     except OSError as error:
         raise InputError(f"--report {path}: cannot be written ({error.strerror})") from error
 
 
-def render(session: Session, answer: Answer) -> str:
-    """The page as text."""
+def render(session: Session, answer: Answer, made_on: str = "") -> str:
+    """The page as text; `made_on` is the day that it is to show."""
     environment = Environment(
         loader=PackageLoader("isohash.apps.page"),
         autoescape=True,
@@ -80,14 +85,19 @@ def render(session: Session, answer: Answer) -> str:
     strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
     shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
     colours, foreseen = isodose_colours(query), _foreseen(session)
-    crop = common_crop(shown)
     return environment.get_template("report.html").render(
         answer=answer,
         strips=strips,
         dvhs=_dvh_charts(query, entries, foreseen),
         has_foreseen=bool(foreseen),
         levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
-        pane=lambda pane: pane_svg(cropped(pane, crop), colours),
+        fitted=_fitted,
+        pane=lambda pane: pane_svg(pane, colours),
+        query_plan=plan_text(query.facts),
+        table=dose_rows(query, entries),
+        asked=asked_text(answer),
+        made_on=made_on,
+        by_slice=answer.level == "slice",
         colour=series_colour,
         tie_text=tie_text,
         distance_text=distance_text,
@@ -103,6 +113,42 @@ def render(session: Session, answer: Answer) -> str:
 def _finalize(value: Any) -> Any:
     """Text of others without marks that turn the order of letters; our own markup as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def asked_text(answer: Answer) -> str:
+    """The command that gives this answer, without paths, which may name a patient."""
+    alpha = ""
+    if answer.by == "joint":
+        alpha = f" --alpha {next(iter(answer.weights.values())):g}"
+    level = f" --level {answer.level}" if answer.level == "slice" else ""
+    return f"isohash query ARCHIVE CASE --by {answer.by}{alpha}{level} -k {len(answer)} --report"
+
+
+def _fitted(pair: tuple[Pane, Pane]) -> tuple[Pane, Pane]:
+    """Both slices of a pair at one scale, the bodies filling them."""
+    crop = common_crop(pair)
+    return cropped(pair[0], crop), cropped(pair[1], crop)
+
+
+def dose_rows(query: Entry, entries: Sequence[Entry]) -> list[tuple[str, list[str]]]:
+    """Of each structure of the query or a result what its dose is: name, one cell for each case."""
+    cases = [query, *entries]
+    doses = [case.doses() for case in cases]
+    names = dict.fromkeys(name for one in doses for name in one if not is_unnamed(name))
+    ordered = sorted(names, key=lambda name: (not is_target(name), name))
+    return [
+        (name, [_cell(name, case, told.get(name)) for case, told in zip(cases, doses, strict=True)])
+        for name in ordered
+    ]
+
+
+def _cell(name: str, case: Entry, told: Mapping[str, float] | None) -> str:
+    """D95, D2 and conformity of a target; mean and D0.03cc of an organ; or what is missing."""
+    if told is None:
+        return "drawn, no dose" if name in case.facts.get("outlined", ()) else "not drawn"
+    wanted = TARGET_METRICS if is_target(name) else ORGAN_METRICS
+    parts = [f"{label} {told[key]:.{digits}f}" for key, label, digits in wanted if key in told]
+    return ", ".join(parts)
 
 
 def plan_text(facts: Mapping[str, Any]) -> str:
@@ -130,7 +176,9 @@ def chosen_pairs(pairs: Sequence[Pair], most: int = PAIRS_SHOWN) -> list[Pair]:
 def pane_of(entry: Entry, slice_index: int, title: str) -> Pane:
     """The picture of one slice of a query or a result."""
     grey, dose_gy = entry.picture(slice_index)
-    return Pane(title, grey, dose_gy)
+    place = entry.arrays.get("preview.place")
+    pixel_mm = None if place is None else float(place[2])
+    return Pane(title, grey, dose_gy, pixel_mm, entry.outlines(slice_index))
 
 
 def _strip(match: Match, query: Entry, entry: Entry) -> Strip:
