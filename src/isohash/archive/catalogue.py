@@ -14,15 +14,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from isohash.archive import files
+from isohash.archive import files, sql
 from isohash.archive.files import DamagedArchive
 from isohash.archive.state import LogEntry, Record, State
 from isohash.errors import InputError
 
-NAME = "catalogue.sqlite"
 SEAL = "catalogue.seal"
+MOST_SEQUENCES = 10**12  # a segment's name has twelve digits
+SEAL_BYTES = 1 << 10
 
 _REFUSALS = {
     sqlite3.SQLITE_PERM,
@@ -41,60 +42,85 @@ def load(folder: Path) -> tuple[State, str]:
 
     A whole file that matches its seal needs no look at the digests of its rows.
     """
-    sealed = not has_log(folder) and check_seal(folder)
-    with guard(folder), closing(_connect_reading(folder)) as connection:
+    with guard(folder):
+        if not files.check_regular(folder / sql.NAME):
+            raise ValueError("it is missing")
+    sealed = not sql.has_log(folder) and check_seal(folder)
+    with guard(folder), closing(sql.connect_reading(folder)) as connection:
         connection.execute("BEGIN")
-        state, recipe, _ = read(connection, sealed)
+        state, recipe, _ = read(connection, folder, sealed)
         return state, recipe
 
 
-def read(connection: sqlite3.Connection, sealed: bool) -> tuple[State, str, list[int]]:
+def read(
+    connection: sqlite3.Connection, folder: Path, sealed: bool
+) -> tuple[State, str, list[int]]:
     """State, copy of the recipe, sums of the state row; ValueError unless all is as written."""
-    found = connection.execute("SELECT * FROM state").fetchall()
-    rows = _trusted_rows if sealed else _checked_rows
-    entries, entries_total = rows(connection, "segments", "sequence", LogEntry)
-    records, records_total = rows(connection, "cases", "position", Record)
-    if len(found) != 1:
-        raise ValueError(f"it has {len(found)} state rows")
-    _, sequence, *sums, recipe, digest = found[0]
-    totals = [len(entries), entries_total, len(records), records_total]
-    if not sealed and sums != totals:
+    with sql.distrusting(connection, folder) as most:
+        sequence, sums, recipe = _state_row(connection)
+        entries, entries_total = _rows(connection, "segments", LogEntry, sealed, most)
+        records, records_total = _rows(connection, "cases", Record, sealed, most)
+    n_segments, segments_sum, n_cases, cases_sum = sums
+    if (len(entries), len(records)) != (n_segments, n_cases):
         raise ValueError("rows are missing or were added")
-    if digest != state_digest(sequence, sums, recipe):
-        raise ValueError("its state row does not match its digest")
+    numbers = [n_segments, _number(segments_sum), n_cases, _number(cases_sum)]
+    if not sealed and numbers != [n_segments, entries_total, n_cases, records_total]:
+        raise ValueError("rows are not those that its state row sums up")
     cases = {record.id: record for record in records}
     segments = {entry.sequence: entry for entry in entries}
     if len(cases) != len(records) or not {r.segment for r in records} <= segments.keys():
         raise ValueError("its rows contradict each other")
-    n_segments, segments_sum, n_cases, cases_sum = sums
-    numbers = [n_segments, _number(segments_sum), n_cases, _number(cases_sum)]
+    if not max(segments, default=0) <= sequence < MOST_SEQUENCES:
+        raise ValueError(f"its last sequence number is {sequence}")
     return State(sequence, cases, segments), recipe, numbers
 
 
-def _trusted_rows(
-    connection: sqlite3.Connection, table: str, key: str, kind: Any
-) -> tuple[list[Any], bytes]:
-    columns = ",".join(kind._fields)
-    rows = connection.execute(f"SELECT {columns} FROM {table} ORDER BY {key}")
-    return list(map(kind._make, rows)), b""
+def _state_row(connection: sqlite3.Connection) -> tuple[int, list[Any], str]:
+    """The last sequence number, the sums of the tables, the copy of the recipe."""
+    found = connection.execute("SELECT * FROM state LIMIT 2").fetchall()
+    if len(found) != 1:
+        raise ValueError("it has no state row, or several")
+    if [type(value) for value in found[0]] != [int, int, int, bytes, int, bytes, str, bytes]:
+        raise ValueError("its state row holds values of other types")
+    _, sequence, *sums, recipe, digest = found[0]
+    if digest != state_digest(sequence, sums, recipe):
+        raise ValueError("its state row does not match its digest")
+    return sequence, sums, recipe
 
 
-def _checked_rows(
-    connection: sqlite3.Connection, table: str, key: str, kind: Any
-) -> tuple[list[Any], bytes]:
-    """The rows of a table in ascending order, each compared with its digest; the digests' XOR."""
-    rows, previous, total = [], -1, 0
+def _rows(
+    connection: sqlite3.Connection, table: str, kind: Any, sealed: bool, most: int
+) -> tuple[list[Any], int]:
+    """The rows of a table in ascending order, and the XOR of their digests where they are checked.
+
+    Of a sealed catalogue the digests are not looked at. ValueError once the rows hold more than the
+    `most` bytes that the file has, or are not in order: a page of it is used twice.
+    """
+    _check_types(connection, table, kind)
+    rows, previous, total, n_bytes = [], -1, 0, 0
     columns = ",".join((*kind._fields, "digest"))
-    for *fields, digest in connection.execute(f"SELECT {columns} FROM {table} ORDER BY {key}"):
+    found = connection.execute(f"SELECT {columns} FROM {table} ORDER BY {kind._fields[0]}")
+    for *fields, digest in found:
         row = kind._make(fields)
-        if digest != blob(row.digest()):
-            raise ValueError(f"row {row[0]!r} of {table} does not match its digest")
-        if not previous < row[0]:
-            raise ValueError(f"the rows of {table} are not in order")
+        n_bytes += row.n_text
+        if not previous < row[0] or n_bytes > most:
+            raise ValueError(f"the rows of {table} are not in order, or more than the file holds")
         previous = row[0]
-        total ^= _number(digest)
+        if not sealed:
+            if digest != blob(row.digest()):
+                raise ValueError(f"row {row[0]!r} of {table} does not match its digest")
+            total ^= _number(digest)
         rows.append(row)
-    return rows, blob(total)
+    return rows, total
+
+
+def _check_types(connection: sqlite3.Connection, table: str, kind: Any) -> None:
+    """SQLite keeps values of any type in any column; ours have one each."""
+    names = {int: "integer", str: "text", bytes: "blob"}
+    types = {**get_type_hints(kind), "digest": bytes}
+    wrong = " OR ".join(f"typeof({name})<>'{names[of]}'" for name, of in types.items())
+    if connection.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchall():
+        raise ValueError(f"table {table} holds values of other types")
 
 
 def blob(digest: int) -> bytes:
@@ -112,37 +138,10 @@ def state_digest(sequence: int, sums: list[Any], recipe: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def _connect_reading(folder: Path) -> sqlite3.Connection:
-    """Open read-only without leaving a trace.
-
-    Without a log beside it the main file is complete and no one changes it (the caller holds the
-    load lock), so it is opened as immutable, which also works on read-only media. With a log that
-    cannot be read there, the main file alone is an earlier state; the segments tell the rest.
-    """
-    path = folder / NAME
-    if not path.is_file():
-        raise ValueError("it is missing")
-    address = path.resolve().as_uri() + "?mode=ro"
-    if has_log(folder):
-        connection = sqlite3.connect(address, uri=True, isolation_level=None)
-        try:
-            connection.execute("SELECT 1 FROM state").fetchall()
-            return connection
-        except sqlite3.OperationalError:
-            connection.close()
-    return sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
-
-
-def has_log(folder: Path) -> bool:
-    """Whether SQLite's log beside the catalogue holds anything."""
-    log = folder / (NAME + "-wal")
-    return log.exists() and log.stat().st_size > 0
-
-
 @contextmanager
 def guard(folder: Path) -> Iterator[None]:
     """What goes wrong in reading means that the catalogue is damaged, or that the disk refuses."""
-    path = folder / NAME
+    path = folder / sql.NAME
     try:
         yield
     except sqlite3.Error as error:
@@ -159,26 +158,19 @@ def guard(folder: Path) -> Iterator[None]:
 
 def check_seal(folder: Path) -> bool:
     """Compare a closed catalogue with its seal; False if it has none, DamagedArchive if broken."""
-    path = folder / NAME
-    try:
-        with files.reading(folder / SEAL):
-            seal = (folder / SEAL).read_bytes()
-    except DamagedArchive:
-        if (folder / SEAL).exists():
-            raise
+    if not files.check_regular(folder / SEAL):
         return False
-    with files.reading(path):
-        if seal != seal_of(path):
-            raise DamagedArchive(path, "it does not match its seal")
+    if files.content(folder / SEAL, SEAL_BYTES) != seal_of(folder):
+        raise DamagedArchive(folder / sql.NAME, "it does not match its seal")
     return True
 
 
 def write_seal(folder: Path) -> None:
     """Write the SHA-256 of the closed catalogue beside it."""
-    files.publish(folder / SEAL, [seal_of(folder / NAME)])
+    files.publish(folder / SEAL, [seal_of(folder)])
 
 
-def seal_of(path: Path) -> bytes:
+def seal_of(folder: Path) -> bytes:
     """What the seal of a catalogue says."""
-    with path.open("rb") as file:
+    with files.opened(folder / sql.NAME) as file:
         return hashlib.file_digest(file, "sha256").hexdigest().encode() + b"\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isohash.archive.picking import picked
 from isohash.archive.segments import Segment
 from isohash.archive.state import Record
 from isohash.errors import InputError
 
 Opener = Callable[[int], Segment]
+BATCH = 4096  # records parsed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,46 +41,77 @@ class RowRange(NamedTuple):
     n: int
 
 
-def gather(name: str, records: Sequence[Record], open_segment: Opener) -> Rows:
-    """The column `name` of `records`, in their order."""
-    return _column(name, _places(name, records), open_segment, 0)
+class Places:
+    """Where the rows of every array of every case lie, as tables: their JSON is parsed once.
+
+    ValueError if a record's rows are not what they should be.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._segment = np.array([record.segment for record in records], dtype=np.int64)
+        self._runs: dict[str, NDArray[np.int64]] = {}
+        for first in range(0, len(records), BATCH):
+            self._read(records[first : first + BATCH], first)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays that cases have, in the order in which they are first met."""
+        return tuple(self._runs)
+
+    def of(self, name: str) -> NDArray[np.int64]:
+        """Segment, block, first row and count of each case's rows, as rows of (n_cases, 4).
+
+        The block is -1 for a case without the array; InputError if no case has it.
+        """
+        if name not in self._runs:
+            raise InputError(f"no case here holds an array {name!r}; see info() for what there is")
+        return np.column_stack([self._segment, self._runs[name]])
+
+    def _read(self, records: Sequence[Record], first: int) -> None:
+        found = json.loads("[" + ",".join(record.rows for record in records) + "]")
+        if len(found) != len(records):
+            raise ValueError("the rows of a case are not one JSON object")
+        alike: dict[tuple[str, ...], list[int]] = {}  # most cases have the same arrays
+        for at, ranges in enumerate(found):
+            alike.setdefault(tuple(ranges.keys()), []).append(at)
+        for names, where in alike.items():
+            if not names:
+                continue
+            runs = np.array([list(found[at].values()) for at in where])
+            if runs.shape[1:] != (len(names), 3) or runs.dtype.kind != "i" or runs.min() < 0:
+                raise ValueError("the rows of a case are not counts")
+            for column, name in enumerate(names):
+                self._runs_of(name)[first + np.array(where)] = runs[:, column]
+
+    def _runs_of(self, name: str) -> NDArray[np.int64]:
+        if name not in self._runs:
+            self._runs[name] = np.tile(np.array([-1, 0, 0]), (len(self._segment), 1))
+        return self._runs[name]
 
 
-def chunks(
-    name: str, records: Sequence[Record], open_segment: Opener, max_bytes: int
-) -> Iterator[Rows]:
+def gather(name: str, places: Places, open_segment: Opener) -> Rows:
+    """The column `name` of all cases, in their order."""
+    return _column(name, places.of(name), open_segment, 0)
+
+
+def chunks(name: str, places: Places, open_segment: Opener, max_bytes: int) -> Iterator[Rows]:
     """The column in pieces of whole cases, each of at most `max_bytes` (or a single case)."""
-    places = _places(name, records)
-    limit = max(1, max_bytes // _row_bytes(places, open_segment))
+    table = places.of(name)
+    limit = max(1, max_bytes // _row_bytes(table, open_segment))
     begin, n = 0, 0
-    for i, rows in enumerate(places[:, 3].tolist()):
+    for i, rows in enumerate(table[:, 3].tolist()):
         if n and n + rows > limit:
-            yield _column(name, places[begin:i], open_segment, begin)
+            yield _column(name, table[begin:i], open_segment, begin)
             begin, n = i, 0
         n += rows
-    if begin < len(places):
-        yield _column(name, places[begin:], open_segment, begin)
-
-
-def _places(name: str, records: Sequence[Record]) -> NDArray[np.int64]:
-    """Where each case's rows lie: segment, block, first row, count, as rows of (n_cases, 4).
-
-    The block is -1 for a case without the array.
-    """
-    absent = (-1, 0, 0)
-    ranges = [absent if r is None else r for r in picked((one.rows for one in records), name)]
-    places = np.empty((len(records), 4), dtype=np.int64)
-    places[:, 0] = [record.segment for record in records]
-    places[:, 1:] = np.array(ranges, dtype=np.int64).reshape(-1, 3)
-    if not (places[:, 1] >= 0).any():
-        raise InputError(f"no case here holds an array {name!r}; see info() for what there is")
-    return places
+    if begin < len(table):
+        yield _column(name, table[begin:], open_segment, begin)
 
 
 def _row_bytes(places: NDArray[np.int64], open_segment: Opener) -> int:
     """The size of a row of the first case that has the array."""
     segment, block = places[np.argmax(places[:, 1] >= 0), :2].tolist()
-    found = open_segment(segment).header.blocks[block]
+    found = open_segment(segment).block_of(block)
     return max(1, found.n_bytes // max(1, found.shape[0]))
 
 

@@ -89,7 +89,7 @@ def _plan(state: State, sequence: int, open_segment: Opener) -> tuple[list[_Colu
     for record in state.cases.values():
         placed = {}
         for name, run in row_ranges(record).items():
-            block = open_segment(record.segment).header.blocks[run[0]]
+            block = open_segment(record.segment).block_of(run[0])
             key = (name, block.dtype.str, block.shape[1:])
             fresh = (len(columns) + 1, _Column(name, block.dtype, block.shape[1:]))
             number, column = columns.setdefault(key, fresh)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from isohash.errors import InputError
@@ -42,6 +45,59 @@ def reading(path: Path) -> Iterator[None]:
                 "archive"
             ) from error
         raise DamagedArchive(path, f"it cannot be read ({error.strerror})") from None
+
+
+def check_regular(path: Path) -> bool:
+    """Whether a file is there; DamagedArchive if a link, pipe, device or folder is."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise DamagedArchive(path, f"it is a {_kind(mode)}; an archive's files are plain files")
+    return True
+
+
+def check_folder(path: Path) -> None:
+    """DamagedArchive if something else than a folder has its name, as a link to one."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        raise DamagedArchive(path, f"it is a {_kind(mode)}, not a folder")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFLNK: "link", stat.S_IFIFO: "pipe", stat.S_IFDIR: "folder"}
+    kinds |= {stat.S_IFSOCK: "socket", stat.S_IFREG: "file"}
+    return kinds.get(stat.S_IFMT(mode), "device")
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+    """Open a file of an archive without following a link or waiting for a pipe. Raises OSError."""
+    check_regular(path)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):  # put there this moment
+        os.close(fd)
+        raise DamagedArchive(path, "it is not a plain file")
+    return fd
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """A file of an archive, open for reading."""
+    with reading(path), open(open_regular(path), "rb") as file:
+        yield file
+
+
+def content(path: Path, most: int) -> bytes:
+    """All bytes of a small file of an archive; DamagedArchive if it has more than `most`."""
+    with opened(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise DamagedArchive(path, f"it has more than {most} bytes")
+    return data
 
 
 @contextmanager

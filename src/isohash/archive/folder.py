@@ -32,6 +32,7 @@ RECIPE = "recipe.json"
 CREATING = "creating"
 SEGMENTS = "segments"
 QUARANTINE = "quarantine"
+MOST_RECIPE = 1 << 26  # bytes
 WRITER, READERS, LOAD = LOCKS = ("writer.lock", "readers.lock", "load.lock")
 
 
@@ -54,18 +55,25 @@ def read_recipe(archive: Path) -> dict[str, Any]:
     path = archive / RECIPE
     if not archive.is_dir():
         raise InputError(f"there is no archive at {archive}; create one with isohash index")
-    if not path.is_file():
+    if not files.check_regular(path):
         if (archive / SEGMENTS).is_dir() and not (archive / CREATING).exists():
             raise DamagedArchive(path, "it is missing")
         raise InputError(f"{archive} is not an isohash archive: it has no {RECIPE}")
-    with files.reading(path):
-        text = path.read_bytes()
+    text = files.content(path, MOST_RECIPE)
     try:
         return parse_recipe(text, archive)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise DamagedArchive(path, str(error)) from None
+
+
+def check_places(archive: Path) -> None:
+    """DamagedArchive if a link, pipe or device stands in the place of a folder or a lock."""
+    for name in (SEGMENTS, QUARANTINE):
+        files.check_folder(archive / name)
+    for name in LOCKS:
+        files.check_regular(archive / name)
 
 
 def parse_recipe(text: bytes, archive: Path) -> dict[str, Any]:
@@ -93,8 +101,10 @@ def dump(value: Any) -> str:
 
 
 def parse_copy(text: str) -> dict[str, Any]:
-    """The recipe in the copy that the catalogue keeps."""
-    recipe: dict[str, Any] = json.loads(text)
+    """The recipe in the copy that the catalogue keeps; ValueError if it is none."""
+    recipe = json.loads(text)
+    if not isinstance(recipe, dict):
+        raise ValueError("its copy of the recipe is no JSON object")
     return recipe
 
 
@@ -122,7 +132,7 @@ class Lock:
         """Take the lock; BlockingIOError if another holds it and `wait` is False."""
         writes = exclusive or not path.exists()
         flags = os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY
-        self._fd = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        self._fd = files.open_regular(path, flags, 0o644)
         mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(self._fd, mode | (0 if wait else fcntl.LOCK_NB))

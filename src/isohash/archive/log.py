@@ -8,6 +8,7 @@ brought up to date from the segments where it lags. Nothing is ever overwritten 
 
 from __future__ import annotations
 
+import mmap
 import sqlite3
 import threading
 import weakref
@@ -20,7 +21,7 @@ import numpy as np
 
 from isohash.archive import catalogue, compaction, files, folder
 from isohash.archive.segment_format import CONTENT, Draft, Pieces, lay_out
-from isohash.archive.segments import Segment, write_segment
+from isohash.archive.segments import Segment, check_size, write_segment
 from isohash.archive.state import Change, LogEntry, Record, State, news, open_segment, segment_path
 from isohash.archive.writer import Writer
 from isohash.errors import InputError
@@ -45,6 +46,7 @@ class Log:
         self.state = state
         self._writer = writer
         self._open: dict[int, Segment] = {}
+        self._mapped: weakref.WeakKeyDictionary[mmap.mmap, Path] = weakref.WeakKeyDictionary()
         self._opening = threading.Lock()
         self._mutex = threading.RLock()
         self._release = weakref.finalize(self, _release, lock, writer)
@@ -70,6 +72,7 @@ class Log:
     def open_to_read(cls, path: Path) -> Log:
         """The state of this moment; it stays, whatever a writer does."""
         recipe = folder.read_recipe(path)
+        folder.check_places(path)
         lock = folder.lock_shared(path / folder.READERS)
         try:
             with folder.loading(path):
@@ -86,6 +89,7 @@ class Log:
     def open_to_write(cls, path: Path) -> Log:
         """The one writer; clears away what a killed writer left."""
         folder.read_recipe(path)
+        folder.check_places(path)
         lock = folder.lock_writer(path)
         try:
             folder.sweep(path)
@@ -129,10 +133,18 @@ class Log:
             segment = self._open.pop(sequence, None)
             if segment is None:
                 segment = open_segment(self.path, self.state.segments[sequence])
+                if segment.mapped is not None:
+                    self._mapped[segment.mapped.bytes] = segment.path
                 while len(self._open) >= MAX_OPEN:
                     del self._open[next(iter(self._open))]
             self._open[sequence] = segment
             return segment
+
+    def check_mapped(self) -> None:
+        """DamagedArchive if a file that arrays in use are mapped from has another size by now."""
+        with self._opening:
+            for mapped, path in list(self._mapped.items()):
+                check_size(mapped, path)
 
     @contextmanager
     def writing(self) -> Iterator[Log]:

@@ -6,6 +6,7 @@ JSON with typed properties for what the product looks at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from isohash.features.cases.slices import SliceSettings
 # 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.
 FIT_SLICES = 2048
 FIT_CASES = 64
+MOST_GENERATIONS = 1_000_000
 # What archives were made with that do not name it.
 BEFORE = {"hash": "kernel", "embeddings": True, "dose_model": False}
 
@@ -72,6 +74,21 @@ class Recipe(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.json)
 
+    def check(self) -> None:
+        """ValueError, TypeError or KeyError where one of the names below means nothing."""
+        settings = self.settings
+        texts = (self.key, settings.encoder, settings.hash, *self.notes, *settings.aliases.values())
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("its key, its encoder, its hash, its notes and its names must be text")
+        for flag in (settings.embeddings, settings.dose_model, settings.pseudonymous_ids):
+            if type(flag) is not bool:
+                raise ValueError(f"its settings say {flag!r} where they say yes or no")
+        if not 0 <= self.generation < MOST_GENERATIONS:
+            raise ValueError(f"it was hashed anew {self.generation} times")
+        for name in ("versions", "digests"):
+            if not all(isinstance(text, str) for text in self.json.get(name, {}).values()):
+                raise ValueError(f"its {name} must be text")
+
     @property
     def kind(self) -> str:
         """What the archive holds: "cases" or "vectors"."""
@@ -90,7 +107,10 @@ class Recipe(Mapping[str, Any]):
     @property
     def near(self) -> Mapping[str, float]:
         """By view, the embedding distance at which an item has its 50th nearest neighbour."""
-        return dict(self.json["near"])
+        near = {view: float(distance) for view, distance in self.json["near"].items()}
+        if not all(0 < distance < math.inf for distance in near.values()):
+            raise ValueError(f"distances of near neighbours must be positive, got {near}")
+        return near
 
     @property
     def dim(self) -> int:

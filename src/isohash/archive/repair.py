@@ -8,14 +8,16 @@ damaged is deleted. A repair that is killed can be started again.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from isohash import whole_files
-from isohash.archive import catalogue, compaction, files, folder
+from isohash.archive import catalogue, compaction, files, folder, sql
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
@@ -64,6 +66,7 @@ def repair(path: str | Path, progress: Progress | None = None) -> Repair:
     archive = Path(path)
     if not (archive / folder.SEGMENTS).is_dir():
         raise InputError(f"{archive} is not an isohash archive: it has no segments")
+    folder.check_places(archive)
     lock = folder.lock_writer(archive)
     try:
         with files.writing(archive):
@@ -104,10 +107,10 @@ def _restore_recipe(archive: Path) -> list[str]:
             _, copy = catalogue.load(archive)
         except DamagedArchive:
             raise InputError(
-                f"{error.path} and its copy in {catalogue.NAME} are both damaged; "
+                f"{error.path} and its copy in {sql.NAME} are both damaged; "
                 "restore recipe.json from a backup, then repair again"
             ) from None
-        if path.exists():
+        if os.path.lexists(path):  # a link to nowhere would be written through
             _quarantine(archive, path)
         folder.write_recipe(archive, folder.parse_copy(copy))
         return ["recipe.json was damaged; it was restored from the catalogue's copy"]
@@ -122,6 +125,7 @@ def _read_log(archive: Path) -> _Findings:
         intact, notes = False, [str(error)]
     try:
         state, _ = catalogue.load(archive)
+        _check_agreement(archive, state)
         found = _Findings(state, intact, notes=notes)
     except DamagedArchive as error:
         notes = [f"{error.path} is damaged: {error.what}; it was rebuilt from the segments"]
@@ -130,6 +134,19 @@ def _read_log(archive: Path) -> _Findings:
         if sequence > found.state.sequence:
             _replay(found, path, sequence)
     return found
+
+
+def _check_agreement(archive: Path, state: State) -> None:
+    """DamagedArchive if the catalogue says of a case what no segment that can be read says."""
+    said: dict[int, set[Record]] = {}
+    for path, sequence in segment_files(archive):
+        if sequence in state.segments:
+            with suppress(DamagedArchive):
+                said[sequence] = set(_change(path, sequence).records)
+    for record in state.cases.values():
+        if record.segment in said and record not in said[record.segment]:
+            what = f"case {record.id!r} is not what its segment says"
+            raise DamagedArchive(archive / sql.NAME, what)
 
 
 def _replay(found: _Findings, path: Path, sequence: int) -> None:
@@ -232,9 +249,9 @@ def _replace_catalogue(archive: Path, state: State) -> None:
     whole_files.make_folder(workplace)
     write_catalogue(workplace, state, folder.dump(folder.read_recipe(archive)))
     for suffix in ("-wal", "-shm"):
-        whole_files.unlink(archive / (catalogue.NAME + suffix))
+        whole_files.unlink(archive / (sql.NAME + suffix))
     whole_files.unlink(archive / catalogue.SEAL)
-    whole_files.rename(workplace / catalogue.NAME, archive / catalogue.NAME)
+    whole_files.rename(workplace / sql.NAME, archive / sql.NAME)
     whole_files.rename(workplace / catalogue.SEAL, archive / catalogue.SEAL)
     whole_files.sync_folder(archive)
     shutil.rmtree(workplace)

@@ -6,21 +6,23 @@ import hashlib
 import math
 import mmap
 import os
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive.files import DamagedArchive, publish, reading
+from isohash.archive.files import DamagedArchive, opened, publish, reading
 from isohash.archive.segment_format import (
     CHUNK,
     DIGEST,
     HEADER_START,
     PREAMBLE,
+    Block,
     Draft,
     Pieces,
     encode,
@@ -56,31 +58,43 @@ def array_bytes(array: NDArray[Any]) -> memoryview | bytes:
 class Segment:
     """One segment file, open for reading: header and footer checked, rows checked on first touch.
 
-    Raises DamagedArchive for anything that is not exactly what was written. Header and footer are
-    read, not mapped, and the size is known to be right before the file is mapped, so that neither
-    a short file nor an unreadable one ends the process.
+    Raises DamagedArchive for anything that is not exactly what was written. A mapped file that
+    loses bytes, or that a disk fails to give, would end the process when they are touched: so
+    header, footer and, at first touch, every chunk are read, not mapped, and the size of a mapped
+    file is looked at whenever rows of it are asked for.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with _reading(path) as file:
             self.size = len(file)
-            self._source: bytes | _File = file[:] if self.size <= SMALL else file
+            source: bytes | _File = file[:] if self.size <= SMALL else file
             try:
-                self.header = parse_header(self._source)
+                self.header = parse_header(source)
             except ValueError as error:
                 raise DamagedArchive(path, str(error)) from None
-            self.digest, self._crcs = self._read_footer()
-            self._buffer = file.map() if isinstance(self._source, _File) else self._source
+            self.digest, self._crcs = self._read_footer(source)
+            self.mapped = None if isinstance(source, bytes) else file.map()
+        self._buffer: bytes | mmap.mmap = b""
+        if isinstance(source, bytes):
+            self._buffer = source
+        elif self.mapped is not None:
+            self._buffer = self.mapped.bytes
         self._checked = bytearray(self.header.n_chunks)
 
-    def _read_footer(self) -> tuple[bytes, NDArray[np.uint32]]:
-        footer = self._source[self.header.body_start + self.header.body_size :]
+    def _read_footer(self, source: bytes | _File) -> tuple[bytes, NDArray[np.uint32]]:
+        footer = source[self.header.body_start + self.header.body_size :]
         table, digest = footer[:-DIGEST], footer[-DIGEST:]
-        header_digest = self._source[PREAMBLE.size : HEADER_START]
+        header_digest = source[PREAMBLE.size : HEADER_START]
         if hashlib.sha256(header_digest + table).digest() != digest:
             raise DamagedArchive(self.path, "its footer does not match its checksum")
         return digest, np.frombuffer(table, dtype="<u4")
+
+    def block_of(self, index: int) -> Block:
+        """What the header says of a block."""
+        if not 0 <= index < len(self.header.blocks):
+            raise DamagedArchive(self.path, f"it has no block {index}")
+        return self.header.blocks[index]
 
     def content(self) -> bytes:
         """The bytes of block 0, checked."""
@@ -92,9 +106,7 @@ class Segment:
 
     def rows(self, index: int, start: int, stop: int) -> NDArray[Any]:
         """Rows start..stop of a block, read-only and not copied; their chunks are checked."""
-        if not 0 <= index < len(self.header.blocks):
-            raise DamagedArchive(self.path, f"it has no block {index}")
-        block = self.header.blocks[index]
+        block = self.block_of(index)
         if not 0 <= start <= stop <= block.shape[0]:
             raise DamagedArchive(self.path, f"block {block.name!r} has no rows {start}..{stop}")
         row = block.dtype.itemsize * math.prod(block.shape[1:])
@@ -106,12 +118,20 @@ class Segment:
 
     def _check(self, first: int, last: int) -> None:
         """Compare the chunks that bytes first..last of the body touch with their checksums."""
+        if self.mapped is not None:
+            self.mapped.check()
         for i in range(first // CHUNK, -(-last // CHUNK)):
             if not self._checked[i]:
                 start, stop = self._chunk(i)
-                with memoryview(self._buffer) as view:
-                    self._compare(i, zlib.crc32(view[start:stop]))
+                with reading(self.path):
+                    self._compare(i, zlib.crc32(self._read(start, stop)))
                 self._checked[i] = 1
+
+    def _read(self, start: int, stop: int) -> memoryview:
+        """Bytes of the file by the system's read, which can fail where touching them could not."""
+        if self.mapped is None:
+            return memoryview(self._buffer)[start:stop]
+        return self.mapped.read(start, stop)
 
     def check_all(self, seen: Callable[[int], None] | None = None) -> None:
         """Read the whole body from the file and compare it with its checksums."""
@@ -135,30 +155,60 @@ class Segment:
 class _File:
     """The bytes of an open file, by slices, read when asked for."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._size = os.fstat(fd).st_size
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._fd = file.fileno()
+        self._size = os.fstat(self._fd).st_size
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, part: slice) -> bytes:
         start, stop, _ = part.indices(self._size)
-        data = os.pread(self._fd, max(0, stop - start), start)
-        if len(data) != max(0, stop - start):
-            raise OSError(0, "the file became shorter")
-        return data
+        return bytes(read_at(self._fd, start, max(start, stop)))
 
-    def map(self) -> mmap.mmap:
-        return mmap.mmap(self._fd, self._size, access=mmap.ACCESS_READ)
+    def map(self) -> Mapped:
+        return Mapped(self._path, os.dup(self._fd), self._size)
+
+
+class Mapped:
+    """A mapped file, and a descriptor to read it by; both stay while anything uses them."""
+
+    def __init__(self, path: Path, fd: int, size: int) -> None:
+        self.path = path
+        self._fd = fd
+        weakref.finalize(self, os.close, fd)
+        self.bytes = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+
+    def read(self, start: int, stop: int) -> memoryview:
+        """Bytes start..stop, read. Raises OSError."""
+        return read_at(self._fd, start, stop)
+
+    def check(self) -> None:
+        """As `check_size`."""
+        check_size(self.bytes, self.path)
+
+
+def check_size(mapped: mmap.mmap, path: Path) -> None:
+    """DamagedArchive if a mapped file has not the size any more that it was mapped with."""
+    if mapped.size() != len(mapped):
+        raise DamagedArchive(path, "its size has changed while it was open")
+
+
+def read_at(fd: int, start: int, stop: int) -> memoryview:
+    """Bytes start..stop of an open file; OSError if there are fewer."""
+    data = memoryview(bytearray(stop - start))
+    done = 0
+    while done < len(data):
+        n = os.preadv(fd, [data[done:]], start + done)
+        if not n:
+            raise OSError(0, "the file became shorter")
+        done += n
+    return data
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[_File]:
     """Open a file to read slices of it."""
-    with reading(path):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            yield _File(fd)
-        finally:
-            os.close(fd)
+    with opened(path) as file:
+        yield _File(path, file)

@@ -30,6 +30,11 @@ class Record(NamedTuple):
     rows: str
     metadata: str
 
+    @property
+    def n_text(self) -> int:
+        """Characters of its text; a file that holds it has at least as many bytes."""
+        return len(self.id) + len(self.fingerprint) + len(self.rows) + len(self.metadata)
+
     def digest(self) -> int:
         """A 128-bit digest of the row."""
         head = f"{self.position},{self.segment},{len(self.id)},{len(self.fingerprint)}"
@@ -45,6 +50,11 @@ class LogEntry(NamedTuple):
     name: str
     size: int
     sha256: bytes
+
+    @property
+    def n_text(self) -> int:
+        """Characters of its text; a file that holds it has at least as many bytes."""
+        return len(self.kind) + len(self.name)
 
     def digest(self) -> int:
         """A 128-bit digest of the row."""
@@ -125,11 +135,13 @@ def change_of(segment: Segment) -> Change:
 
 def _records(content: Any, sequence: int) -> Iterator[Record]:
     for position, case_id, fingerprint, rows, metadata in content:
-        if type(position) is not int or not isinstance(json.loads(_text(metadata)), dict):
-            raise ValueError(f"case {case_id!r} has no position or no metadata")
-        record = Record(position, _text(case_id), _text(fingerprint), sequence, rows, metadata)
-        if not all(type(n) is int for run in row_ranges(record).values() for n in run):
-            raise ValueError(f"the rows of case {case_id!r} are not counts")
+        if type(position) is not int:
+            raise ValueError(f"case {case_id!r} has no position")
+        texts = map(_text, (case_id, fingerprint, rows, metadata))
+        case_id, fingerprint, rows, metadata = texts
+        record = Record(position, case_id, fingerprint, sequence, rows, metadata)
+        row_ranges(record)
+        parsed_metadata(record)
         yield record
 
 
@@ -146,8 +158,21 @@ def encode_records(records: Iterable[Record]) -> bytes:
 
 
 def row_ranges(record: Record) -> dict[str, tuple[int, int, int]]:
-    """Array name -> (block, first row, number of rows) of a case."""
-    return {name: (block, first, n) for name, (block, first, n) in json.loads(record.rows).items()}
+    """Array name -> (block, first row, number of rows) of a case; ValueError if it is no such."""
+    ranges = {}
+    for name, run in json.loads(record.rows).items():
+        if type(run) is not list or [type(n) for n in run] != [int, int, int] or min(run) < 0:
+            raise ValueError(f"the rows of case {record.id!r} are not counts")
+        ranges[name] = (run[0], run[1], run[2])
+    return ranges
+
+
+def parsed_metadata(record: Record) -> dict[str, Any]:
+    """The metadata of a case; ValueError if they are no JSON object."""
+    found = json.loads(record.metadata)
+    if not isinstance(found, dict):
+        raise ValueError(f"the metadata of case {record.id!r} are no JSON object")
+    return found
 
 
 def news(archive: Path, state: State) -> Iterator[Change]:

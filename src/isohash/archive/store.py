@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive import catalogue, columns, folder
-from isohash.archive.columns import Rows
+from isohash.archive.columns import Places, Rows
 from isohash.archive.log import Log
 from isohash.archive.picking import picked
 from isohash.archive.repair import Repair, repair
 from isohash.archive.segment_format import DTYPES, Pieces
 from isohash.archive.segments import array_bytes
-from isohash.archive.state import Change, Record, encode_records, row_ranges
+from isohash.archive.state import Change, Record, encode_records, parsed_metadata, row_ranges
 from isohash.archive.verify import Report, verify
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -35,6 +35,7 @@ class CaseStore:
         self.path = log.path
         self._log = log
         self._columns: dict[str, tuple[int, tuple[Any, ...]]] = {}  # with the state's sequence
+        self._places_of: tuple[int, Places | None] = (-1, None)
 
     @classmethod
     def create(
@@ -98,8 +99,8 @@ class CaseStore:
 
     def metadata(self, case_id: str) -> dict[str, Any]:
         """The metadata of a case, a fresh copy."""
-        found: dict[str, Any] = json.loads(self._record(case_id).metadata)
-        return found
+        with catalogue.guard(self.path):
+            return parsed_metadata(self._record(case_id))
 
     def column(self, name: str) -> tuple[Any, ...]:
         """The metadata value `name` of every case in the order of ids(), None where it is absent.
@@ -121,12 +122,12 @@ class CaseStore:
 
     def array_names(self, case_id: str) -> tuple[str, ...]:
         """The names of a case's arrays, in the order they were put."""
-        return tuple(row_ranges(self._record(case_id)))
+        return tuple(self._ranges(self._record(case_id)))
 
     def arrays(self, case_id: str, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """The arrays of a case (or those named), read-only, not copied, their bytes checked."""
         record = self._record(case_id)
-        ranges = row_ranges(record)
+        ranges = self._ranges(record)
         for name in names or ():
             if name not in ranges:
                 raise InputError(
@@ -139,7 +140,7 @@ class CaseStore:
     def rows(self, case_id: str, name: str, rows: Sequence[int]) -> NDArray[Any]:
         """Some rows of one array of a case, copied; only the chunks they lie in are checked."""
         record = self._record(case_id)
-        block, first, count = row_ranges(record)[name]
+        block, first, count = self._ranges(record)[name]
         segment = self._log.segment(record.segment)
         if not all(0 <= row < count for row in rows):
             raise InputError(f"array {name!r} of case {case_id!r} has {count} rows, not {rows}")
@@ -151,12 +152,18 @@ class CaseStore:
         Not copied where one compacted segment holds it all. InputError if no case has it, or if
         its dtype or row shape differs between cases.
         """
-        return columns.gather(name, tuple(self._log.state.cases.values()), self._log.segment)
+        return columns.gather(name, self._places(), self._log.segment)
 
     def chunks(self, name: str, max_bytes: int = 1 << 26) -> Iterator[Rows]:
         """`gather` in pieces of whole cases of at most `max_bytes`, for what exceeds memory."""
-        records = tuple(self._log.state.cases.values())
-        return columns.chunks(name, records, self._log.segment, max_bytes)
+        return columns.chunks(name, self._places(), self._log.segment, max_bytes)
+
+    def check_mapped(self) -> None:
+        """DamagedArchive if a file that arrays in use are mapped from has become shorter.
+
+        To touch such an array would end the process: look before a long use of arrays held.
+        """
+        self._log.check_mapped()
 
     def file_names(self) -> tuple[str, ...]:
         """The names of the files kept beside the cases."""
@@ -177,21 +184,32 @@ class CaseStore:
     def info(self) -> dict[str, Any]:
         """Counts, sizes and versions."""
         entries = self._log.state.segments.values()
-        names: dict[str, None] = {}
-        for record in self._log.state.cases.values():
-            names.update(dict.fromkeys(row_ranges(record)))
         return {
             "path": str(self.path),
             "format": folder.FORMAT,
             "cases": len(self),
             "segments": len(entries),
             "bytes": sum(entry.size for entry in entries),
-            "arrays": list(names),
+            "arrays": list(self._places().names),
             "files": {
                 n: self._log.state.segments[s].size for n, s in self._log.state.files().items()
             },
             "sequence": self._log.state.sequence,
         }
+
+    def _places(self) -> Places:
+        """Where all rows lie; read once for each state."""
+        sequence, places = self._places_of
+        if places is None or sequence != self._log.state.sequence:
+            sequence = self._log.state.sequence
+            with catalogue.guard(self.path):
+                places = Places(tuple(self._log.state.cases.values()))
+            self._places_of = sequence, places
+        return places
+
+    def _ranges(self, record: Record) -> dict[str, tuple[int, int, int]]:
+        with catalogue.guard(self.path):
+            return row_ranges(record)
 
     def _record(self, case_id: str) -> Record:
         record = self._log.state.cases.get(case_id)

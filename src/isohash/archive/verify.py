@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from isohash.archive import catalogue, folder
+from isohash.archive import catalogue, files, folder, sql
 from isohash.archive.files import DamagedArchive
 from isohash.archive.segments import Segment
 from isohash.archive.state import (
@@ -21,6 +21,9 @@ from isohash.archive.state import (
     segment_path,
 )
 from isohash.progress import Progress, tell
+
+_FILES = {folder.RECIPE, catalogue.SEAL, *folder.LOCKS}
+_FILES |= {sql.NAME + suffix for suffix in ("", "-wal", "-shm")}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def verify(path: str | Path, progress: Progress | None = None) -> Report:
     archive = Path(path)
     with suppress(DamagedArchive):
         folder.read_recipe(archive)  # refuses what is no archive, or a newer one
+    if wrong := tuple(_misplaced(archive)):
+        return Report(wrong, ("nothing else was looked at",), 0, 0)
     lock = folder.lock_shared(archive / folder.READERS)
     try:
         return _Check(archive, progress).report()
@@ -105,7 +110,7 @@ class _Check:
         recipe = self._recipe()
         if sealed and recipe is not None and copy != recipe and catalogue.check_seal(self.archive):
             # a writer that has just replaced the recipe would have broken the seal before
-            self._add(self.archive / catalogue.NAME, "its copy of the recipe is not the recipe")
+            self._add(self.archive / sql.NAME, "its copy of the recipe is not the recipe")
         if state is None:
             return None
         try:
@@ -117,8 +122,8 @@ class _Check:
 
     def _seal(self) -> bool:
         """Compare a closed catalogue with its seal; whether it is sealed."""
-        for name in (folder.RECIPE, catalogue.NAME, catalogue.SEAL):
-            if (self.archive / name).exists():
+        for name in (folder.RECIPE, sql.NAME, catalogue.SEAL):
+            if (self.archive / name).is_file():
                 self.n_bytes += (self.archive / name).stat().st_size
         try:
             sealed = catalogue.check_seal(self.archive)
@@ -180,16 +185,23 @@ class _Check:
 
     def _others(self) -> None:
         """Files beside the segments: locks are empty, anything unknown is only noted."""
-        known = {folder.RECIPE, catalogue.NAME, catalogue.SEAL, *folder.LOCKS}
         for path in sorted(self.archive.iterdir()):
             if path.name in folder.LOCKS and path.stat().st_size:
                 self._add(path, "a lock file must be empty")
-            elif path.is_file() and path.name not in known and not _is_log(path):
+            elif path.is_file() and path.name not in _FILES:
                 self.notes.append(f"{path.name} is not part of the archive")
         for path in sorted((self.archive / folder.SEGMENTS).glob("*")):
             if path.suffix != ".seg":
                 self.notes.append(f"{path.name} is left over from a killed writer")
 
 
-def _is_log(path: Path) -> bool:
-    return path.name in (catalogue.NAME + "-wal", catalogue.NAME + "-shm")
+def _misplaced(archive: Path) -> Iterator[Damage]:
+    """Links, pipes and devices that have the names of an archive's files or folders."""
+    for path in sorted(archive.iterdir()):
+        try:
+            if path.name in (folder.SEGMENTS, folder.QUARANTINE):
+                files.check_folder(path)
+            elif path.name in _FILES:
+                files.check_regular(path)
+        except DamagedArchive as error:
+            yield Damage(path.name, error.what)

@@ -13,32 +13,19 @@ from pathlib import Path
 
 from isohash import whole_files
 from isohash.archive.catalogue import (
-    NAME,
     SEAL,
     blob,
     check_seal,
     guard,
-    has_log,
     read,
     state_digest,
     write_seal,
 )
 from isohash.archive.folder import folding
+from isohash.archive.sql import NAME, connect_writing, create_tables, has_log
 from isohash.archive.state import Change, LogEntry, Record, State
 
 CHECKPOINT_EVERY = 256  # commits between checkpoints: the log stays below a few MB
-WAIT_S = 1.0  # for a stranger that locks the file; a commit that fails is made up for later
-
-_SCHEMA = """
-CREATE TABLE segments (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
-    size INTEGER NOT NULL, sha256 BLOB NOT NULL, digest BLOB NOT NULL);
-CREATE TABLE cases (position INTEGER PRIMARY KEY, id TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    segment INTEGER NOT NULL REFERENCES segments, rows TEXT NOT NULL, metadata TEXT NOT NULL,
-    digest BLOB NOT NULL);
-CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), sequence INTEGER NOT NULL,
-    n_segments INTEGER NOT NULL, segments BLOB NOT NULL,
-    n_cases INTEGER NOT NULL, cases BLOB NOT NULL, recipe TEXT NOT NULL, digest BLOB NOT NULL);
-"""
 
 
 class Writer:
@@ -54,9 +41,9 @@ class Writer:
         with guard(folder):
             if not self._path.is_file():
                 raise ValueError("it is missing")
-            self._connection = _connect_writing(self._path)
+            self._connection = connect_writing(folder)
             try:
-                self.state, recipe, self._sums = read(self._connection, self._is_clean)
+                self.state, recipe, self._sums = read(self._connection, folder, self._is_clean)
             except BaseException:
                 self._connection.close()
                 raise
@@ -65,8 +52,8 @@ class Writer:
     @staticmethod
     def create(folder: Path, recipe: str) -> None:
         """Write an empty catalogue."""
-        with closing(_connect_writing(folder / NAME)) as connection:
-            connection.executescript(_SCHEMA)
+        with closing(connect_writing(folder, new=True)) as connection:
+            create_tables(connection)
             sums = [0, blob(0), 0, blob(0)]
             row = (1, 0, *sums, recipe, state_digest(0, sums, recipe))
             connection.execute("INSERT INTO state VALUES (?,?,?,?,?,?,?,?)", row)
@@ -223,20 +210,3 @@ def write_catalogue(folder: Path, state: State, recipe: str) -> None:
         writer.fill(state)
     finally:
         writer.close()
-
-
-def _connect_writing(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA secure_delete=ON")  # what is replaced may have held identity
-    except BaseException:
-        connection.close()
-        raise
-    return connection

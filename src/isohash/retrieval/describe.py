@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from isohash.retrieval.engine import Archive
 from isohash.retrieval.inventory import INTERNAL, facts_in, meant
 from isohash.retrieval.items import Items
 from isohash.retrieval.models import codes_name, load_model
+from isohash.retrieval.strangers import understanding
 
 SAMPLED = 200  # codes on each side of the pairs looked at
 BLIND = 0.5  # share of pairs beyond range from which on `info` warns
@@ -24,20 +26,17 @@ BLIND = 0.5  # share of pairs beyond range from which on `info` warns
 def describe(archive: str | Path) -> dict[str, Any]:
     """Counts, sizes and the recipe of an archive, as plain values."""
     with CaseStore.open(archive) as store:
-        facts = [store.metadata(name) for name in store.ids()]
-        counts = {
-            "slices": sum(one.get("n_slices", 0) for one in facts),
-            "dose_slices": sum(one.get("n_dose_slices", 0) for one in facts),
-            "vectors": sum(one.get("n_rows", 0) for one in facts),
-            "patients": len({one["patient"] for one in facts if "patient" in one}),
-            "labels": dict(Counter(str(one["label"]) for one in facts if one.get("label"))),
-        }
+        with understanding(store.path, "the facts of its cases"):
+            facts = [store.metadata(name) for name in store.ids()]
+            told = [fact.to_json() for fact in facts_in(facts)]
+            counts = _counts(facts)
         kept = {name: count for name, count in counts.items() if count}
-        saturated = {view: _saturated(store, view) for view in Recipe(store.recipe).near}
+        with understanding(store.path, "its recipe or one of its models"):
+            saturated = {view: _saturated(store, view) for view in Recipe(store.recipe).near}
         return {
             **store.info(),
             **kept,
-            "facts": [fact.to_json() for fact in facts_in(facts)],
+            "facts": told,
             "recipe": store.recipe,
             "saturated": saturated,
             "warnings": [_warning(v, share) for v, share in saturated.items() if share > BLIND],
@@ -62,6 +61,16 @@ def describe_item(archive: Archive, name: str) -> dict[str, Any]:
     facts = {key: value for key, value in entry.facts.items() if key not in INTERNAL}
     arrays = {key: [str(a.dtype), *a.shape] for key, a in entry.arrays.items()}
     return {"id": name, **facts, "doses": entry.doses(), "arrays": arrays}
+
+
+def _counts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "slices": sum(one.get("n_slices", 0) for one in facts),
+        "dose_slices": sum(one.get("n_dose_slices", 0) for one in facts),
+        "vectors": sum(one.get("n_rows", 0) for one in facts),
+        "patients": len({one["patient"] for one in facts if "patient" in one}),
+        "labels": dict(Counter(str(one["label"]) for one in facts if one.get("label"))),
+    }
 
 
 def _saturated(store: CaseStore, view: str) -> float:

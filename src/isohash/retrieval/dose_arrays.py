@@ -21,6 +21,7 @@ a model that left them out. What is planned is there of cases with a dose.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.features.cases.inflating import inflated
 from isohash.records import Volume
 
 if TYPE_CHECKING:
@@ -78,8 +80,9 @@ class KeptDose:
     @property
     def places(self) -> NDArray[np.uint8]:
         """1 + the class of place of each cell, 0 where no dose is foretold."""
-        data = zlib.decompress(self.arrays[PLACES].tobytes())
-        return np.frombuffer(data, np.uint8).reshape(self._shape(GRID))
+        shape = self._shape(GRID)
+        data = inflated(self.arrays[PLACES], math.prod(shape))
+        return np.frombuffer(data, np.uint8).reshape(shape)
 
     @property
     def ct_grid(self) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
@@ -132,7 +135,7 @@ def deflated(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _unpacked(data: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    halves = np.frombuffer(zlib.decompress(data.tobytes()), np.uint8).reshape(2, -1)
+    halves = np.frombuffer(inflated(data, 2 * math.prod(shape)), np.uint8).reshape(2, -1)
     change = np.ascontiguousarray(halves.T).view("<u2").reshape(shape)
     steps = np.cumsum(change, axis=2, dtype=np.uint16)
     return steps.astype(np.float32) * np.float32(STEP_GY)

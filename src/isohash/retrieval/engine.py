@@ -24,6 +24,7 @@ from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
 from isohash.retrieval.request import Options, Request
+from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Way, choose
 
@@ -58,6 +59,7 @@ class Session:
     def ask(self, request: Request | int | None = None, **options: Unpack[Options]) -> Answer:
         """The nearest items: a `Request`, or its fields by name (see `Request`)."""
         asked = Request.of(request, options)
+        self.archive.store.check_mapped()
         contents, way = self.archive.contents, choose(self.ways, asked)
         passing = contents.facts.passing(asked.where)
         allowed = passing if asked.same_patient else passing & ~contents.own(self.query)
@@ -105,12 +107,18 @@ class Archive:
 
     def __init__(self, store: CaseStore) -> None:
         self.store = store
-        self.contents = contents_of(store)
+        with understanding(store.path, "its recipe or one of its models"):
+            self.contents = contents_of(store)
 
     @classmethod
     def open(cls, path: str | Path) -> Archive:
         """Open an archive folder; InputError if it is missing, foreign or of a newer format."""
-        return cls(CaseStore.open(path))
+        store = CaseStore.open(path)
+        try:
+            return cls(store)
+        except BaseException:
+            store.close()
+            raise
 
     def __enter__(self) -> Archive:
         return self

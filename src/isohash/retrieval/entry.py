@@ -34,6 +34,7 @@ from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.slices import SliceTable
 
 Arrays = dict[str, NDArray[Any]]
+MOST_GY = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,22 @@ class Entry:
         """Cumulative volume fraction of each structure at multiples of `DVH_BIN_GY`."""
         table = self.arrays.get("dvh.volume")
         return {} if table is None else dict(zip(self.facts["structures"], table, strict=True))
+
+
+def check_facts(facts: Mapping[str, Any]) -> None:
+    """ValueError unless facts read from an archive are of the types that everything relies on."""
+    listed = ("warnings", "structures")
+    texts = [text for name in listed for text in facts.get(name, [])]
+    if not all(isinstance(text, str) for text in (facts["patient"], *texts)):
+        raise ValueError("patient, warnings and structures must be text")
+    if not all(isinstance(facts.get(name, []), list) for name in listed) or "warnings" not in facts:
+        raise ValueError("warnings and structures must be lists")
+    counts = [facts.get(name, 0) for name in ("n_structures", "n_slices", "n_dose_slices")]
+    if not all(type(n) is int and n >= 0 for n in counts):
+        raise ValueError("numbers of slices and structures must be counts")
+    dose = facts.get("prescription_gy")
+    if not (dose is None or (isinstance(dose, int | float) and 0 <= dose < MOST_GY)):
+        raise ValueError(f"the prescription is {dose!r}")
 
 
 class AsAsked(Mapping[str, NDArray[Any]]):

@@ -18,5 +18,4 @@ def contents_of(store: CaseStore) -> Contents:
         return VectorRows(store)
     if kind in KINDS:
         return Items(store)
-    store.close()
     raise InputError(f"{store.path} holds {kind}, which only a newer version knows; update isohash")

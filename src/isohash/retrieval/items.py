@@ -18,7 +18,7 @@ from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.dose_arrays import predicted_histograms
-from isohash.retrieval.entry import Entry, query_entry
+from isohash.retrieval.entry import Entry, check_facts, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.inventory import fact_names, meant
 from isohash.retrieval.models import codes_name
@@ -26,7 +26,8 @@ from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.plan_code import predicted_doses
 from isohash.retrieval.ranked import Pair
 from isohash.retrieval.reranking import Embedded
-from isohash.retrieval.slices import SliceTable
+from isohash.retrieval.slices import SliceTable, check_slices
+from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.images import ImagesWay
 from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, PlanColumn, PlanWay
 from isohash.retrieval.ways.way import Way
@@ -56,6 +57,7 @@ class Items:
     def __init__(self, store: CaseStore) -> None:
         self.store = store
         self.recipe = Recipe(store.recipe)
+        self.recipe.check()
         self.pipeline = Pipeline.from_files(self.recipe, store.read_file)
         self.facts = FactTable(len(store), self._fact, partial(fact_names, store))
 
@@ -79,7 +81,15 @@ class Items:
 
     def entry(self, name: str) -> Entry:
         """What is kept of one item."""
-        return Entry(name, self.store.metadata(name), self.store.arrays(name), self.pipeline.kind)
+        facts, arrays = self.store.metadata(name), self.store.arrays(name)
+        entry = Entry(name, facts, arrays, self.pipeline.kind)
+        with understanding(self.store.path, f"case {name}"):
+            check_facts(facts)
+            generation = self.pipeline.generation
+            own = {v: codes_name(v, generation) for v in self.pipeline.models}
+            n_codes = {view: len(arrays[name]) for view, name in own.items() if name in arrays}
+            check_slices(entry.table, {view: np.array([0, n]) for view, n in n_codes.items()})
+        return entry
 
     def load(self) -> None:
         """Read all that answers are made with; InputError says what is wrong with it."""
@@ -178,12 +188,20 @@ class Items:
     @cached_property
     def plans(self) -> PlanColumn | None:
         """The coded plans of all items; None if the archive cannot be asked by plan."""
-        return None if self.pipeline.layout is None else PlanColumn.of(self.store)
+        layout = self.pipeline.layout
+        if layout is None:
+            return None
+        with understanding(self.store.path, "the plans of its cases"):
+            return PlanColumn.of(self.store, (len(layout.structures), len(layout.dose_volumes)))
 
     @cached_property
     def columns(self) -> Columns:
         """The slices and codes of all items, memory-mapped where the archive allows it."""
-        index = self.store.gather("slice.index")
+        with understanding(self.store.path, "the slices of its cases"):
+            return self._columns()
+
+    def _columns(self) -> Columns:
+        index, z_mm = self.store.gather("slice.index"), self.store.gather("slice.z_mm")
         codes, start, rows = {}, {}, {}
         for view in self.pipeline.kind.labels:
             rows[view] = self.store.gather(f"slice.row.{view}").array
@@ -191,9 +209,9 @@ class Items:
                 column = self.store.gather(codes_name(view, self.pipeline.generation))
                 codes[view] = self.pipeline.models[view].codes(column.array)
                 start[view] = column.start
-                rows[view] = _global_rows(rows[view], index.start, column.start)
-        z_mm = self.store.gather("slice.z_mm").array
-        return Columns(SliceTable(index.start, index.array, z_mm, rows), codes, start)
+        check_slices(SliceTable(index.start, index.array, z_mm.array, rows), start)
+        rows |= {view: _global_rows(rows[view], index.start, s) for view, s in start.items()}
+        return Columns(SliceTable(index.start, index.array, z_mm.array, rows), codes, start)
 
     def _fact(self, name: str) -> Sequence[Any]:
         return self.ids if name == "id" else self.store.column(name)

@@ -14,7 +14,9 @@ from isohash.errors import InputError
 from isohash.retrieval.comparison import Comparison
 from isohash.retrieval.models import HashModel
 from isohash.retrieval.ranked import Question, Ranked
+from isohash.retrieval.strangers import understanding
 
+Shape = tuple[int, int]
 CANDIDATES = 64  # cases (or slices) re-ranked unless told otherwise (docs/hashing.md: recall)
 
 
@@ -30,14 +32,28 @@ class Embedded:
     ids: Sequence[str]
     models: Mapping[str, HashModel]
 
-    def distances(self, view: str, cases: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Distances (query rows, rows of the cases) in units of the view's near neighbour."""
+    def distances(
+        self, view: str, cases: NDArray[np.int64], n_codes: tuple[int, int]
+    ) -> NDArray[np.float64]:
+        """Distances (query rows, rows of the cases) in units of the view's near neighbour.
+
+        InputError unless query and cases have as many embeddings as codes, `n_codes`.
+        """
+        with understanding(self.store.path, "its embeddings"):
+            return self._distances(view, cases, n_codes)
+
+    def _distances(
+        self, view: str, cases: NDArray[np.int64], n_codes: tuple[int, int]
+    ) -> NDArray[np.float64]:
         name = f"embedding.{view}"
         held = [i for i in cases.tolist() if name in self.store.array_names(self.ids[i])]
         own = self.query[name]
         parts = [np.empty((0, own.shape[1]), np.float16)]
         parts += [self.store.arrays(self.ids[i], [name])[name] for i in held]
-        return distance_matrix(own, np.concatenate(parts)) / self.models[view].near
+        stored = np.concatenate(parts)
+        if (len(own), len(stored)) != n_codes:
+            raise ValueError(f"{n_codes} codes have {(len(own), len(stored))} embeddings")
+        return distance_matrix(own, stored) / self.models[view].near
 
 
 def rerank(comparison: Comparison, question: Question, n: int, embedded: Embedded) -> list[Ranked]:
@@ -46,7 +62,13 @@ def rerank(comparison: Comparison, question: Question, n: int, embedded: Embedde
     At slice level all slices of these cases take part.
     """
     cases = comparison.candidates(replace(question, k=n))
-    exact = {view: embedded.distances(view, cases) for view in question.weights}
+    starts = {view: comparison.views[view].start for view in question.weights}
+    exact = {
+        view: embedded.distances(
+            view, cases, (len(comparison.views[view].query), int(np.diff(start)[cases].sum()))
+        )
+        for view, start in starts.items()
+    }
     return replace(comparison.part(cases), exact=exact).rank(question) if len(cases) else []
 
 

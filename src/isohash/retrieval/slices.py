@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,28 @@ class SliceTable:
         at = slice(slice_row, slice_row + 1)
         row = {view: table[at] for view, table in self.row.items()}
         return SliceTable(np.array([0, 1]), self.index[at], self.z_mm[at], row)
+
+
+def check_slices(table: SliceTable, codes: Mapping[str, NDArray[np.int64]]) -> None:
+    """ValueError unless a table read from an archive can be used.
+
+    `codes[view]` (n_cases + 1,) says which case owns which codes of that view; the rows of views
+    that it has must be among them.
+    """
+    n = int(table.start[-1])
+    for found in (table.index, *table.row.values()):
+        if found.shape != (n,) or found.dtype.kind != "i":
+            raise ValueError("places of slices must be integers, one a slice")
+    if table.z_mm.shape != (n,) or not np.isfinite(table.z_mm.astype(np.float64)).all():
+        raise ValueError("heights of slices must be finite, one a slice")
+    same = np.diff(table.z_mm) == 0
+    same[table.start[1:-1][(table.start[1:-1] > 0) & (table.start[1:-1] < n)] - 1] = False
+    if same.any():
+        raise ValueError("two slices of a case lie at one height")
+    for view, start in codes.items():
+        most = np.repeat(np.diff(start), np.diff(table.start))
+        if ((table.row[view] < -1) | (table.row[view] >= most)).any():
+            raise ValueError(f"slices name codes ({view}) that are not there")
 
 
 def _renumbered(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -26,6 +26,7 @@ from isohash.retrieval.dose_view import CALIBRATION, FOLDS, MODEL, DoseView
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.models import model_names
 from isohash.retrieval.pipeline import PLAN_FILE
+from isohash.retrieval.strangers import understanding
 
 LOST = (
     "it is lost, and questions that need it cannot be answered; restore the archive from a backup, "
@@ -51,7 +52,7 @@ def repair(path: str | Path, progress: Progress | None = None) -> Repair:
 def _unanswered(path: Path, whole: bool) -> Iterator[Damage]:
     """What keeps questions from being answered; of damaged bytes others have told."""
     try:
-        with CaseStore.open(path) as store:
+        with CaseStore.open(path) as store, understanding(path, "its recipe or one of its models"):
             missing = _missing(store)
             for name in missing:
                 yield Damage(name, PUT_BACK if _known_elsewhere(store, name) else LOST)

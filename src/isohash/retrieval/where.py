@@ -16,6 +16,9 @@ from typing import Any
 
 from isohash.errors import InputError
 
+MOST_CHARACTERS = 10_000
+MOST_DEPTH = 50
+
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -46,11 +49,15 @@ class Filter:
 
 def parse_where(expression: str) -> Filter:
     """A filter that says whether facts satisfy the expression; InputError if it is none."""
+    if len(expression) > MOST_CHARACTERS:
+        raise InputError(f"--where has {len(expression)} characters; at most {MOST_CHARACTERS}")
     try:
         body = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"--where {expression!r} is not an expression: {error}") from error
     _check(body, expression)
+    if _depth(body) > MOST_DEPTH:
+        raise InputError(f"--where nests more than {MOST_DEPTH} expressions; write it flatter")
     names = {part.id for part in ast.walk(body) if isinstance(part, ast.Name)}
     return Filter(body, tuple(sorted(names)), tuple(_compared(body)))
 
@@ -79,6 +86,15 @@ def _check(node: ast.AST, expression: str) -> None:
                 f"--where {expression!r} uses {type(part).__name__}: only names, constants, "
                 "comparisons, in, and, or, not are understood"
             )
+
+
+def _depth(body: ast.AST) -> int:
+    """How deep an expression nests, found without recursion."""
+    depth, level = 0, [body]
+    while level:
+        depth += 1
+        level = [inner for node in level for inner in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _evaluate(node: ast.AST, facts: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from isohash.dosimetry.isodose import isodose_lines
 from isohash.errors import InputError
 from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.engine import Session
+from isohash.retrieval.strangers import understanding
 
 ZOOM = 4
 GAP = 6
@@ -28,7 +29,8 @@ def write_collage(session: Session, answer: Answer, path: str | Path, columns: i
 
     The query is framed. Where both have a known class, results of another class are shaded.
     """
-    panes = _panes(session, answer)
+    with understanding(session.archive.store.path, "what a collage shows of it"):
+        panes = _panes(session, answer)
     crop, colours = common_crop(panes), isodose_colours(session.query)
     tiles = [_drawn(cropped(pane, crop), colours) for pane in panes]
     _frame(tiles[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -41,6 +41,7 @@ from isohash.retrieval.answer import (
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.ranked import Pair
+from isohash.retrieval.strangers import understanding
 from isohash.sources.identity.naming import is_unnamed
 from isohash.visible import visible
 from isohash.whole_files import write_whole
@@ -71,7 +72,18 @@ def write_report(session: Session, answer: Answer, path: str | Path) -> None:
 
 
 def render(session: Session, answer: Answer, made_on: str = "") -> str:
-    """The page as text; `made_on` is the day that it is to show."""
+    """The page as text; `made_on` is the day that it is to show.
+
+    InputError if the archive keeps what cannot be shown.
+    """
+    with understanding(session.archive.store.path, "what a page shows of it"):
+        try:
+            return _render(session, answer, made_on)
+        except UndefinedError as error:
+            raise ValueError(str(error)) from error
+
+
+def _render(session: Session, answer: Answer, made_on: str) -> str:
     environment = Environment(
         loader=PackageLoader("isohash.apps.page"),
         autoescape=True,

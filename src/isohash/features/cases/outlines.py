@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.features.cases.canonical import canonical
+from isohash.features.cases.inflating import inflated
 from isohash.features.cases.pixels import resampled
 from isohash.features.cases.slices import CaseSlices
 from isohash.records import Volume
@@ -52,7 +53,8 @@ def outlines_in(
     found = {}
     for at in np.flatnonzero(arrays["outline.of"][:, 1] == slice_index).tolist():
         first, last = arrays["outline.offset"][at : at + 2]
-        shares = _unpacked(zlib.decompress(arrays["outline.bytes"][first:last].tobytes()), size)
+        data = inflated(arrays["outline.bytes"][first:last], size * size)
+        shares = _unpacked(data, size)
         generator = contour_generator(z=np.pad(shares, 1), line_type=LineType.Separate)
         lines = [line - 1.0 for line in generator.lines(SHARES / 2)]
         found[int(arrays["outline.of"][at, 0])] = lines

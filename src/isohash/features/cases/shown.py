@@ -24,6 +24,7 @@ from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.structures import is_empty
 from isohash.errors import InputError
 from isohash.features.cases.anatomy import prescribed_targets
+from isohash.features.cases.inflating import inflated
 from isohash.features.cases.outlines import outlines_of
 from isohash.features.cases.slices import CaseSlices, display_ct
 from isohash.records import Case, Volume
@@ -65,8 +66,8 @@ def picture_of(
     """Grey CT (y, x) in the display window, and dose in Gy or None, of one slice."""
     row = int(np.flatnonzero(arrays["slice.index"] == slice_index)[0])
     first, last = arrays["preview.offset"][row : row + 2]
-    data = zlib.decompress(arrays["preview.bytes"][first:last].tobytes())
     size = int(facts["size"])
+    data = inflated(arrays["preview.bytes"][first:last], 3 * size * size)  # a byte, and two of dose
     grey = np.frombuffer(data, np.uint8, size * size).reshape(size, size)
     if len(data) == size * size:
         return grey, None

@@ -35,6 +35,7 @@ ImageKind = Literal["ct", "dose"]
 AIR_HU = -1024.0  # outside the scanned field, and the lowest value kept
 MAX_HU = 30000.0
 MAX_CGY = 65535.0
+MOST_PIXELS = 4096  # a side; finer than any scanner
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class SliceSettings:
     def __post_init__(self) -> None:
         low, high = (float(bound) for bound in self.hu_window)
         object.__setattr__(self, "hu_window", (low, high))
-        if self.size < 1 or self.size != int(self.size):
-            raise InputError(f"size must be a positive number of pixels, got {self.size}")
+        if not 1 <= self.size <= MOST_PIXELS or self.size != int(self.size):
+            raise InputError(f"size must be 1 to {MOST_PIXELS} pixels, got {self.size}")
         if not self.pixel_mm > 0:
             raise InputError(f"pixel_mm must be positive, got {self.pixel_mm}")
         if not low < high:

@@ -52,12 +52,16 @@ class PlanColumn:
     case: NDArray[np.int64]
 
     @classmethod
-    def of(cls, store: CaseStore) -> PlanColumn | None:
-        """The plans of a store; None if there are none."""
+    def of(cls, store: CaseStore, shape: tuple[int, int]) -> PlanColumn | None:
+        """The plans of a store, of `shape` (structures, dose_volumes); None if there are none."""
         if CODE not in store.info()["arrays"]:
             return None
-        codes = store.gather(CODE)
-        return cls(codes.array, store.gather(KNOWN).array, codes.case)
+        codes, known = store.gather(CODE), store.gather(KNOWN)
+        if codes.array.shape[1:] != shape or codes.array.dtype != np.uint8:
+            raise ValueError(f"plans are of shape {codes.array.shape[1:]}, not {shape}")
+        if known.array.shape != codes.array.shape[:2] or known.array.dtype != np.bool_:
+            raise ValueError("it is not said which doses of plans are known")
+        return cls(codes.array, known.array, codes.case)
 
 
 @dataclass(frozen=True, eq=False)

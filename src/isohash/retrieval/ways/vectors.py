@@ -64,6 +64,7 @@ class VectorRows:
     def __init__(self, store: CaseStore) -> None:
         self.store = store
         self.recipe = Recipe(store.recipe)
+        self.recipe.check()
         self.model = load_vector_model(store)
 
     def __len__(self) -> int:
