@@ -118,7 +118,7 @@ def test_the_same_question_gives_the_same_answer(archive: Archive, archive_path)
     ("options", "message"),
     [
         ({"k": 0}, "-k must be at least 1"),
-        ({"by": "colour"}, "--by must be plan, ct, dose or joint"),
+        ({"by": "colour"}, "--by must be plan, map, ct, dose or joint"),
         ({"alpha": 1.5}, "--alpha is the weight"),
         ({"level": "organ"}, "--level must be slice or case"),
         ({"level": "slice", "slice": 9999}, "usable slices lie in"),

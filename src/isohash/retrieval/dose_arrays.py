@@ -7,6 +7,7 @@
 | `dose.bytes` | | the predicted dose in steps of `STEP_GY`, deflated |
 | `dose.places` | | `dose_calibration.voxel_places`, deflated |
 | `dose.plan_bytes` | | the planned dose on the same grid, as `dose.bytes` |
+| `dose.cube` | (1, 32, 32, 32) | the planned dose about its targets (`dose_cubes`) |
 | `dose.centres` | (m + 1, 3) | centre of each structure in mm, of all targets last |
 | `dose.own`, `dose.own_planned` | (m, volumes + 3) | histograms, objectives of its structures |
 | `dose.histograms`, `dose.planned` | (1, s, volumes) | histograms of those of the plan view, Gy |
@@ -41,6 +42,7 @@ STEP_GY = 0.1
 DEFLATE_LEVEL = 6
 ABOUT, GRID, CT_GRID = "dose.about", "dose.grid", "dose.ct_grid"
 BYTES, PLACES, PLAN_BYTES, CENTRES = "dose.bytes", "dose.places", "dose.plan_bytes", "dose.centres"
+CUBE = "dose.cube"
 OWN, OWN_PLANNED = "dose.own", "dose.own_planned"
 HISTOGRAMS, PLANNED, METRICS = "dose.histograms", "dose.planned", "dose.metrics"
 MISSED, CELLS = "dose.missed", "dose.cells"

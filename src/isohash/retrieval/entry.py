@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,15 +37,21 @@ from isohash.retrieval.slices import SliceTable
 Arrays = dict[str, NDArray[Any]]
 MOST_GY = 1000.0
 
+STORED = "its images are kept without a dose; ask with its files"
+
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """An item as kept: `facts` are plain values, `arrays` as in the table above."""
+    """An item as kept: `facts` are plain values, `arrays` as in the table above.
+
+    `foreseen` gives the same with the dose that its anatomy would get, or why none can be told.
+    """
 
     id: str
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
     kind: Kind
+    foreseen: Callable[[], Entry | str] = lambda: STORED
 
     @property
     def patient(self) -> str:
@@ -184,7 +191,12 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "dose": lambda: coded.dose,
         },
     )
-    return Entry(coded.item.id, coded.facts, arrays, coded.kind)
+    return Entry(coded.item.id, coded.facts, arrays, coded.kind, partial(_foreseen, coded))
+
+
+def _foreseen(coded: CodedItem) -> Entry | str:
+    found = coded.foreseen()
+    return found if isinstance(found, str) else query_entry(found, pictures=False)
 
 
 def _slices(coded: CodedItem) -> Arrays:

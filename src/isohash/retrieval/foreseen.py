@@ -26,6 +26,7 @@ from isohash.features.encoders.dose_model import DoseModel, PredictedDose
 from isohash.records import Case, Volume
 from isohash.retrieval import dose_arrays as kept
 from isohash.retrieval.dose_arrays import Arrays
+from isohash.retrieval.dose_cubes import cube_of
 
 Doses = NDArray[np.float64]
 
@@ -90,6 +91,7 @@ class Foreseen:
             return arrays
         gy = planned_on(self.anatomy, self.case.dose)
         planned = self._doses_of(self.case.dose)
+        arrays[kept.CUBE] = cube_of(Volume(gy, self.anatomy.affine), arrays[kept.CENTRES][-1])
         arrays |= {kept.PLAN_BYTES: kept.packed(gy), kept.OWN_PLANNED: planned.astype(np.float16)}
         if self.dose is None:
             return arrays

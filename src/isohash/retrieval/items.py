@@ -17,7 +17,7 @@ from isohash.dosimetry.names import HIGHEST_GY
 from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
-from isohash.retrieval.dose_arrays import predicted_histograms
+from isohash.retrieval.dose_arrays import KeptDose, predicted_histograms
 from isohash.retrieval.entry import Entry, check_facts, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.inventory import fact_names, meant
@@ -28,8 +28,10 @@ from isohash.retrieval.ranked import Pair
 from isohash.retrieval.reranking import Embedded
 from isohash.retrieval.slices import SliceTable, check_slices
 from isohash.retrieval.strangers import understanding
+from isohash.retrieval.ways.doses import EXPECTED, DoseColumn, DoseMapWay, expected_of
+from isohash.retrieval.ways.foreseen import ForeseenWay
 from isohash.retrieval.ways.images import ImagesWay
-from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, PlanColumn, PlanWay
+from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, Matched, PlanColumn, PlanWay
 from isohash.retrieval.ways.way import Way
 
 OTHER_KEY = (
@@ -137,7 +139,24 @@ class Items:
             facts=self.known,
             matched=matched,
         )
-        return (plan, images) if self.pipeline.kind.item is Case else (images,)
+        if self.pipeline.kind.item is not Case:
+            return (images,)
+        return (plan, *self._dose_ways(query, images, matched), images)
+
+    def _dose_ways(self, query: Entry, images: ImagesWay, matched: Matched) -> tuple[Way, ...]:
+        """By the predicted dose laid on the patient, and by its images where there is no other."""
+
+        def kept() -> KeptDose:
+            return KeptDose(query.arrays)
+
+        def foreseen() -> ImagesWay | str:
+            found = query.foreseen()
+            why = f"case {query.id} has no dose to compare, and none can be foretold: {found}"
+            return why if isinstance(found, str) else self._images_way(found)
+
+        expected = expected_of(self.recipe.dose.get(EXPECTED))
+        by_map = DoseMapWay(query.id, kept, self.doses, expected, self.known, matched)
+        return (by_map,) if "dose" in images.own else (by_map, ForeseenWay(foreseen))
 
     def _images_way(self, query: Entry) -> ImagesWay:
         table = query.table
@@ -176,7 +195,8 @@ class Items:
             histograms = predicted_histograms(query.arrays)
             if histograms is not None:
                 calibration = dose.calibration
-                return Foretold(histograms, calibration.settings, calibration.expected_distance)
+                usual, shared = calibration.expected_distance, calibration.expected_shared
+                return Foretold(histograms, calibration.settings, usual, shared)
         if encoder is None:
             return f"the archive cannot be asked by plan ({self._why_no_encoder()})"
         predicted = predicted_doses(query.arrays)
@@ -193,6 +213,12 @@ class Items:
             return None
         with understanding(self.store.path, "the plans of its cases"):
             return PlanColumn.of(self.store, (len(layout.structures), len(layout.dose_volumes)))
+
+    @cached_property
+    def doses(self) -> DoseColumn | None:
+        """The doses of all items as cubes; None if they are not kept."""
+        with understanding(self.store.path, "the doses of its cases"):
+            return DoseColumn.of(self.store)
 
     @cached_property
     def columns(self) -> Columns:

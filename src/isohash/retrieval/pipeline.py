@@ -7,7 +7,7 @@ archive, so both always use the same encoders and the same drawn hashes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
+from isohash.dosimetry.dose import PlacedDose
 from isohash.errors import InputError
 from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.cases.measures import measure
@@ -24,7 +25,7 @@ from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind, Rows, Samples
 from isohash.features.known import KINDS
 from isohash.records import Codes
-from isohash.retrieval.dose_arrays import ABOUT, as_json
+from isohash.retrieval.dose_arrays import ABOUT, KeptDose, as_json
 from isohash.retrieval.dose_view import DoseView
 from isohash.retrieval.models import HashModel, load_model, model_files
 from isohash.retrieval.plan_code import plan_arrays
@@ -107,6 +108,14 @@ class CodedItem:
             return foresee(self.item, model, view.why_not).asked(layout)
         except InputError as error:
             return {ABOUT: as_json({"why_not": str(error)})}
+
+    def foreseen(self) -> CodedItem | str:
+        """The same item with the dose that its anatomy would get; or why none can be told."""
+        kept = KeptDose(self.dose)
+        if kept.predicted is None:
+            return str(kept.about.get("why_not", "the archive foretells no doses"))
+        dose = PlacedDose([kept.predicted], *kept.ct_grid)
+        return self.pipeline.code(replace(self.item, dose=dose))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict, get_args
 from isohash.errors import InputError
 
 Level = Literal["case", "slice"]
+Absent = Literal["mean", "ignored"]
 Weights = Mapping[str, float]  # of views
 
 
@@ -30,6 +31,7 @@ class Options(TypedDict, total=False):
     same_patient: bool
     rerank: int | None
     weights: Weights | None
+    absent: str | None
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class Request:
 
     Args:
         k: how many results; fewer come back, with the reason, if fewer qualify.
-        by: "plan", "ct", "dose" or "joint" of cases, "vector" of vectors. None takes plan for a
-            query whose structures tell what plan it would get, otherwise its images: both, or the
-            one that it has.
+        by: "plan", "map", "ct", "dose" or "joint" of cases, "vector" of vectors. None takes plan
+            for a query whose structures tell what plan it would get, otherwise its images: both, or
+            the one that it has. "map" compares whole doses, laid rigidly; a query without a dose is
+            asked by "dose" and "joint" with the one that it would get.
         alpha: weight of CT against dose in a joint query, 0..1; 0.25 if not given.
         level: "case" aligns all slices monotonically, "slice" ranks single slices.
         slice: the query's slice for level="slice", by its index in the volume (the middle one if
@@ -51,6 +54,9 @@ class Request:
             their embeddings; 0 leaves the order to the codes. If not given, 64 cases (256 vectors)
             where the archive keeps embeddings.
         weights: the weight of each view, such as {"ct": 0.2, "dose": 0.8}, instead of by and alpha.
+        absent: how a structure of the query that a case lacks counts by plan: with the "mean" of
+            the others, so that no case comes first because little of it is known (the default), or
+            "ignored", which follows the plans' distance in shared structures best.
 
     Example:
         >>> Request(k=5, by="joint", alpha=0.3).k
@@ -66,14 +72,15 @@ class Request:
     same_patient: bool = False
     rerank: int | None = None
     weights: Weights | None = None
+    absent: str | None = None
 
     def __post_init__(self) -> None:
         if _whole(self.k, "-k") < 1:
             raise InputError(f"-k must be at least 1, got {self.k}")
         if self.by is not None and not isinstance(self.by, str):
             raise InputError(f"--by must be text, got {self.by!r}")
-        if self.level is not None and self.level not in get_args(Level):
-            raise InputError(f"--level must be slice or case, got {self.level!r}")
+        _check_word(self.level, "--level", get_args(Level)[::-1])
+        _check_word(self.absent, "--absent", get_args(Absent))
         if self.alpha is not None and not 0.0 <= _number(self.alpha, "--alpha") <= 1.0:
             raise InputError(f"--alpha is the weight of CT against dose in 0..1, got {self.alpha}")
         if self.rerank is not None and _whole(self.rerank, "--rerank") < 0:
@@ -107,8 +114,13 @@ class Request:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that only some ways of answering understand, where given."""
-        names = ("alpha", "weights", "level", "slice", "rerank")
+        names = ("alpha", "weights", "level", "slice", "rerank", "absent")
         return tuple(name for name in names if getattr(self, name) is not None)
+
+
+def _check_word(value: Any, option: str, words: tuple[str, ...]) -> None:
+    if value is not None and value not in words:
+        raise InputError(f"{option} must be {' or '.join(words)}, got {value!r}")
 
 
 def _whole(value: Any, option: str) -> int:

@@ -190,7 +190,7 @@ def test_the_report_says_what_ranked_and_shows_dvhs_and_slices(planned):
 def test_the_report_of_a_patient_without_dose_shows_foreseen_histograms(planned, new_patient):
     session = planned.session(new_patient, pictures=True)
     page = render(session, session.ask(3))
-    assert page.count("stroke-dasharray") == page.count('class="chart"') - 3  # three of distances
+    assert page.count('stroke-dasharray="5 3"') == page.count('class="chart"') - 3  # 3 of distances
     assert "what its anatomy would get" in page
 
 

@@ -17,7 +17,7 @@ def query(
     k: Annotated[int, typer.Option("-k", help="How many results.")] = 10,
     by: Annotated[
         str | None,
-        typer.Option(help="plan, ct, dose or joint [plan if structures allow it, else joint]."),
+        typer.Option(help="plan, map, ct, dose or joint [plan if structures allow, else joint]."),
     ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of CT against dose in a joint query [0.25].")
@@ -34,6 +34,13 @@ def query(
     ] = None,
     where: Annotated[
         str | None, typer.Option(help="Filter, such as 'prescription_gy >= 60'.")
+    ] = None,
+    absent: Annotated[
+        str | None,
+        typer.Option(
+            help="How a structure that a case lacks counts by plan: mean (of the others) or "
+            "ignored [mean]."
+        ),
     ] = None,
     same_patient: Annotated[
         bool, typer.Option("--same-patient", help="Also return the query's own patient.")
@@ -54,7 +61,8 @@ def query(
     """Find the cases (or slices) of ARCHIVE nearest to CASE.
 
     --by plan needs CT structures, not a dose: cases are ranked by how far their dose-volume
-    histograms lie from those that the anatomy of CASE would get.
+    histograms lie from those that the anatomy of CASE would get. --by map compares whole doses.
+    By dose or joint, a case without a dose is asked with the one that it would get.
 
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """
@@ -64,7 +72,7 @@ def query(
     from isohash.retrieval.engine import Archive
     from isohash.retrieval.request import Request
 
-    request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank)
+    request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
         answer = session.ask(request)

@@ -188,7 +188,7 @@ def answer_table(answer: Answer) -> Group:
     views = list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
-    if answer.by == "plan":
+    if answer.by in ("plan", "map"):
         return _plan_table(answer, labels)
     by_code = "by code, " if answer.n_reranked else ""
     near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]

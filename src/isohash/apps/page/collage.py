@@ -53,6 +53,8 @@ def _panes(session: Session, answer: Answer) -> list[Pane]:
     """The query's middle matched slice, then the slice of every result matched there."""
     if not answer.matches:
         raise InputError("there is no result to make a collage of")
+    if any(not match.pairs for match in answer.matches):
+        raise InputError("--collage needs matched slices; the query shows none of what they share")
     middle = [chosen_pairs(match.pairs, 1)[0] for match in answer.matches]
     query = session.query
     panes = [pane_of(query, middle[0].query_slice, f"query {query.id}")]

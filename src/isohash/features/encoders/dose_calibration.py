@@ -9,8 +9,9 @@ case, and cases weigh alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +24,7 @@ from isohash.features.cases.anatomy import Anatomy, Field
 from isohash.features.cases.distance import signed_distance
 from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
-from isohash.features.encoders.plan import expected_curves
+from isohash.features.encoders.plan import expected_curves, shared_curves
 
 NOMINAL = (0.68, 0.9)
 FEWEST_CASES = 10  # from which anything is told
@@ -82,9 +83,13 @@ class DoseCalibration(KeptEncoder):
 
     def expected_distance(self, predicted_gy: float) -> tuple[float, float, float]:
         """Median and 95 % interval of the true plan distance, given the predicted one; in Gy."""
-        at, low, median, high = self.expected
-        found = [float(np.interp(predicted_gy, at, curve)) for curve in (median, low, high)]
-        return found[0], found[1], found[2]
+        return _read_off(self.expected, predicted_gy)
+
+    @property
+    def expected_shared(self) -> Callable[[float], tuple[float, float, float]] | None:
+        """The same of distances in shared structures alone; None in older archives."""
+        curve = self.about.get("expected_shared")
+        return None if curve is None else partial(_read_off, np.array(curve))
 
     def histogram_half_widths(self, structure: str) -> Doses:
         """Gy (2, dose_volumes) of a structure by canonical name, of its kind if it is unknown."""
@@ -122,6 +127,12 @@ class DoseCalibration(KeptEncoder):
         """The calibration with this header and these tensors."""
         about = dict(header.settings)
         return cls(GeometrySettings.from_json(about.pop("geometry")), **tensors, about=about)
+
+
+def _read_off(expected: Doses, predicted_gy: float) -> tuple[float, float, float]:
+    at, low, median, high = expected
+    found = [float(np.interp(predicted_gy, at, curve)) for curve in (median, low, high)]
+    return found[0], found[1], found[2]
 
 
 def voxel_places(anatomy: Anatomy) -> NDArray[np.uint8]:
@@ -172,7 +183,7 @@ def calibrate(settings: GeometrySettings, misses: Sequence[Misses]) -> DoseCalib
         pooled_metrics,
         np.array([_voxel_half_widths(misses, nominal) for nominal in NOMINAL]),
         expected_curves(predicted, planned),
-        {"cases": len(misses)},
+        {"cases": len(misses), "expected_shared": shared_curves(predicted, planned).tolist()},
     )
 
 

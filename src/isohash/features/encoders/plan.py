@@ -210,6 +210,21 @@ def expected_curves(predicted: Doses, doses: Doses) -> Matrix:
         others = np.arange(len(doses)) != row
         at[row, others] = with_unknown(*differences(own, doses[others])).mean(axis=0)
     true = plan_distances(doses, doses)
+    return spread_of(at, true)
+
+
+def shared_curves(predicted: Doses, doses: Doses) -> Matrix:
+    """The same where only structures count that both cases have."""
+    at = plan_distances(predicted, doses)
+    np.fill_diagonal(at, np.nan)
+    return spread_of(at, plan_distances(doses, doses))
+
+
+def spread_of(at: Matrix, true: Matrix) -> Matrix:
+    """How true distances spread where predicted ones lie (4, bins), of pairs that have both.
+
+    See `PlanEncoder`.
+    """
     pairs = ~np.isnan(at) & ~np.isnan(true)
     if pairs.sum() < EXPECTED_BINS:
         raise InputError("too few cases have the same structures to learn from their plans")

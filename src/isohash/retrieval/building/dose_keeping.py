@@ -11,6 +11,7 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.features.encoders.dose_calibration import FEWEST_CASES, Misses, calibrate
+from isohash.features.encoders.plan import spread_of
 from isohash.records import Case
 from isohash.retrieval.building.dose_choice import FeatureFolder
 from isohash.retrieval.dose_arrays import (
@@ -21,12 +22,17 @@ from isohash.retrieval.dose_arrays import (
     MISSED,
     PLANNED,
     Arrays,
+    KeptDose,
     as_json,
 )
+from isohash.retrieval.dose_cubes import POINT_MM, Asked
 from isohash.retrieval.dose_view import CALIBRATION, DoseView
 from isohash.retrieval.foreseen import foresee
 from isohash.retrieval.pipeline import Pipeline
+from isohash.retrieval.ways.doses import EXPECTED, DoseColumn
 from isohash.sources.found import Found
+
+SPREAD_CASES = 40  # by which the interval of dose-map distances is learned
 
 
 def dose_to_keep(found: Found, item: Any, pipeline: Pipeline, features: FeatureFolder) -> Arrays:
@@ -53,7 +59,7 @@ def recalibrate(store: CaseStore, view: DoseView) -> None:
     if len(misses) >= FEWEST_CASES:
         store.put_file(CALIBRATION, calibrate(layout, misses).to_bytes())
         recipe = Recipe(store.recipe)
-        about = {**recipe.dose, "calibrated_on": len(misses)}
+        about = {**recipe.dose, "calibrated_on": len(misses), EXPECTED: _map_spread(store)}
         store.set_recipe(recipe.changed(dose=about).json)
 
 
@@ -65,6 +71,28 @@ def _all_misses(store: CaseStore) -> list[Misses]:
     columns = (told.array[at], planned.array, metrics[:, 0], metrics[:, 1], missed)
     doses = [np.asarray(column, dtype=np.float64) for column in columns]
     return [Misses(*one) for one in zip(*doses, np.asarray(cells, np.int64), strict=True)]
+
+
+def _map_spread(store: CaseStore) -> list[list[float]] | None:
+    """How true distances of doses spread where predicted ones lie, among past cases, by cubes."""
+    column = DoseColumn.of(store)
+    if column is None:
+        return None
+    ids, rng = store.ids(), np.random.default_rng(0)
+    names = [ids[at] for at in column.case.tolist()]
+    patients = np.array([store.metadata(name)["patient"] for name in names])
+    some = rng.permutation(len(names))[:SPREAD_CASES]
+    told, true = (np.full((len(some), len(names)), np.nan) for _ in range(2))
+    for row, own in enumerate(some.tolist()):
+        others = np.flatnonzero(patients != patients[own])
+        kept = KeptDose(store.arrays(names[own]))
+        if kept.predicted is None:
+            continue
+        for found, dose in ((told, kept.predicted), (true, kept.planned)):
+            if dose is not None:
+                asked = Asked.of(kept, dose, POINT_MM)
+                found[row, others] = column.coarse(asked, others)
+    return spread_of(told, true).tolist() if len(names) >= FEWEST_CASES else None
 
 
 def dose_notes(about: Mapping[str, Any]) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ UNIT = (
     "Distance: mean difference in Gy between the dose-volume histograms that this anatomy would "
     "get and those of the case; in brackets what it does not have, with the mean of the others."
 )
+UNIT_SHARED = (
+    "Distance: mean difference in Gy between the dose-volume histograms that this anatomy would "
+    "get and those of the case, over the structures that both have."
+)
+IGNORED = "ignored"
 MADE_BEFORE = "it was made before plans were compared; index its source into a new folder"
 
 
@@ -111,12 +116,23 @@ class PlanComparison:
         """(n,): the distance of each plan."""
         return self.shares_gy.mean(axis=0)
 
-    def rank(self, k: int, allowed: NDArray[np.bool_]) -> list[Ranked]:
+    @property
+    def shared_gy(self) -> NDArray[np.float64]:
+        """(n,): the same over the structures that both have."""
+        total = np.where(self.known, self.difference_gy, 0.0).sum(axis=0)
+        shared: NDArray[np.float64] = total / np.maximum(1, self.known.sum(axis=0))
+        return shared
+
+    def rank(self, k: int, allowed: NDArray[np.bool_], absent: str | None = None) -> list[Ranked]:
         """The k nearest of the allowed cases that share a structure with the query."""
-        filled, mean = self.shares_gy, self.mean_gy
+        filled = self.shares_gy
+        mean = self.shared_gy if absent == IGNORED else self.mean_gy
         usable = np.flatnonzero(allowed[self.case] & self.known.any(axis=0))
         order = usable[np.argsort(mean[usable], kind="stable")[:k]]
-        return [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
+        found = [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
+        if absent != IGNORED:
+            return found
+        return [replace(one, shares=tuple(s for s in one.shares if s.known)) for one in found]
 
     def _ranked(self, at: int, distance_gy: float, parts: NDArray[np.float64]) -> Ranked:
         shares = tuple(
@@ -126,6 +142,7 @@ class PlanComparison:
         return Ranked(int(self.case[at]), distance_gy, shares=shares)
 
 
+Expected = Callable[[float], tuple[float, float, float]]
 Matched = Callable[[Sequence[int]], Mapping[int, tuple[Pair, ...]]]
 
 
@@ -133,12 +150,14 @@ Matched = Callable[[Sequence[int]], Mapping[int, tuple[Pair, ...]]]
 class Foretold:
     """The histograms (structures, dose_volumes) in Gy that a query's anatomy would get.
 
-    `expected` gives median and 95 % interval of the true distances at a predicted one.
+    `expected` gives median and 95 % interval of the true distances at a predicted one,
+    `expected_shared` where only structures count that both have; None where nobody knows.
     """
 
     doses: Doses
     settings: GeometrySettings
-    expected: Callable[[float], tuple[float, float, float]]
+    expected: Expected
+    expected_shared: Expected | None = None
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -190,16 +209,22 @@ class PlanWay:
         """Plans are compared as wholes: of the options only level="case" means something."""
         if request.level == "slice":
             return "--by plan compares whole cases; leave out --level slice"
-        if told := meaningless(request, ("level",), "by plan"):
+        if told := meaningless(request, ("level", "absent"), "by plan"):
             return told
         why = self.why_not()
+        if why is None and request.absent == IGNORED and not self._shared_is_known:
+            return "--absent ignored needs a dose model's calibration; index the source anew"
         return None if why is None else f"{why}; use another --by"
+
+    @property
+    def _shared_is_known(self) -> bool:
+        return isinstance(self.foretold, Foretold) and self.foretold.expected_shared is not None
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """The cases whose plans are nearest, in Gy."""
         plans = self.comparison
         assert plans is not None  # as `refusal` has made sure
-        found = plans.rank(request.k, allowed)
+        found = plans.rank(request.k, allowed, request.absent)
         n_planned, n_allowed = int(allowed[plans.case].sum()), int(allowed.sum())
         few = f"only {len(found)} of the {request.k} results asked for: no more cases have a plan"
         unplanned = f"{n_allowed - n_planned} cases have no plan to compare"
@@ -214,7 +239,7 @@ class PlanWay:
             n_reranked=0,
             linear=True,
             what="cases by the plan that the anatomy would get, compared as whole cases",
-            meaning=UNIT,
+            meaning=UNIT_SHARED if request.absent == IGNORED else UNIT,
             notes=(
                 *([f"{few} to compare"] if len(found) < request.k else []),
                 *([unplanned] if n_planned < n_allowed else []),
@@ -224,15 +249,17 @@ class PlanWay:
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With each structure's share, and the true differences seen at such a distance."""
         pairs = self.matched([one.case for one in ranking.found])
+        assert not isinstance(self.foretold, str)
+        shared, usual = self.foretold.expected_shared, self.foretold.expected
+        expected = shared if shared is not None and ranking.meaning == UNIT_SHARED else usual
         return tuple(
-            self._match(rank, replace(one, pairs=pairs.get(one.case, ())))
+            self._match(rank, replace(one, pairs=pairs.get(one.case, ())), expected)
             for rank, one in enumerate(ranking.found, start=1)
         )
 
-    def _match(self, rank: int, one: Ranked) -> Match:
-        assert not isinstance(self.foretold, str)
+    def _match(self, rank: int, one: Ranked, curve: Expected) -> Match:
         case_id, facts = self.facts(one.case)
-        middle, low, high = self.foretold.expected(one.distance)
+        middle, low, high = curve(one.distance)
         expected = (middle, min(low, one.distance), max(high, one.distance))
         return Match(
             rank=rank,

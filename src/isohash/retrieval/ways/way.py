@@ -66,7 +66,7 @@ def choose(ways: Sequence[Way], request: Request) -> Way:
     """The way that answers a request; InputError says why there is none."""
     named = [way for way in ways if request.by in (None, *way.names)]
     if not named:
-        names = [name for way in ways for name in way.names]
+        names = list(dict.fromkeys(name for way in ways for name in way.names))
         raise InputError(f"--by must be {_either(names)}, got {request.by!r}")
     refusals = [way.refusal(request) for way in named]
     for way, refusal in zip(named, refusals, strict=True):

@@ -1,0 +1,182 @@
+"""The dose-map view: past plans by how far their dose lies from the one this anatomy would get.
+
+Each past dose is laid on the query by the rigid motion that brings the centres of their structures
+together. Coarse cubes (`dose_cubes`) choose candidates; whole doses order these, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.archive.store import CaseStore
+from isohash.retrieval.answer import Match, Near
+from isohash.retrieval.dose_arrays import ABOUT, CENTRES, CUBE, GRID, PLAN_BYTES, KeptDose
+from isohash.retrieval.dose_cubes import POINT_MM, SIDE, Asked, apart_from_cubes
+from isohash.retrieval.ranked import Pair, Ranked
+from isohash.retrieval.request import Request
+from isohash.retrieval.ways.plan import Matched
+from isohash.retrieval.ways.way import Mask, Ranking, meaningless
+
+MAP = "map"
+EXPECTED = "map_expected"  # in a recipe: how true distances spread where predicted ones lie
+CANDIDATES = 24
+UNIT = (
+    "Distance: mean difference in Gy between the dose that this anatomy would get and that of the "
+    "case, laid on it rigidly by the centres of structures."
+)
+
+Curve = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DoseColumn:
+    """The cubes (n, side, side, side) of an archive; `case` (n,) is whose, by its position."""
+
+    store: CaseStore
+    cubes: NDArray[np.uint8]
+    case: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, store: CaseStore) -> DoseColumn | None:
+        """The cubes of a store; None if there are none."""
+        if CUBE not in store.info()["arrays"]:
+            return None
+        found = store.gather(CUBE)
+        if found.array.shape[1:] != (SIDE,) * 3 or found.array.dtype != np.uint8:
+            raise ValueError(f"cubes of doses are of shape {found.array.shape[1:]}")
+        return cls(store, found.array, found.case)
+
+    @cached_property
+    def centres(self) -> tuple[dict[str, NDArray[np.float64]], ...]:
+        """The centres of the structures of each."""
+        ids = self.store.ids()
+        names = [ids[at] for at in self.case.tolist()]
+        kept = (KeptDose(self.store.arrays(name, [ABOUT, CENTRES])) for name in names)
+        return tuple(one.centres for one in kept)
+
+    def coarse(self, asked: Asked, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Gy (m,) from some of the cubes."""
+        return apart_from_cubes(asked, self.cubes[rows], [self.centres[at] for at in rows.tolist()])
+
+    def exact(self, asked: Asked, at: int) -> float:
+        """Gy from one whole dose."""
+        name = self.store.ids()[int(self.case[at])]
+        dose = KeptDose(self.store.arrays(name, [GRID, PLAN_BYTES])).planned
+        assert dose is not None  # where there is a cube there is a dose
+        return asked.apart_gy(dose, self.centres[at])
+
+    def nearest(self, kept: KeptDose, k: int, allowed: Mask) -> list[Ranked]:
+        """The k nearest of the allowed cases to a predicted dose."""
+        predicted = kept.predicted
+        assert predicted is not None  # as the way has made sure
+        usable = np.flatnonzero(allowed[self.case])
+        coarse = self.coarse(Asked.of(kept, predicted, POINT_MM), usable)
+        order = usable[np.argsort(coarse, kind="stable")[: max(CANDIDATES, 2 * k)]]
+        asked = Asked.of(kept, predicted)
+        found = [Ranked(int(self.case[at]), self.exact(asked, at)) for at in order.tolist()]
+        return sorted(found, key=lambda one: one.distance)[:k]
+
+
+@dataclass(frozen=True, eq=False)
+class DoseMapWay:
+    """Cases by the dose that the query's anatomy would get; its own is never looked at.
+
+    `kept` gives what is foretold of it, `expected` the median and 95 % interval of true distances
+    at a predicted one (4, bins), None where too few plans can tell; `facts(i)` are id and facts,
+    `matched` gives slices to show beside the result.
+    """
+
+    query: str
+    kept: Callable[[], KeptDose]
+    column: DoseColumn | None
+    expected: Curve | None
+    facts: Callable[[int], tuple[str, Mapping[str, Any]]]
+    matched: Matched
+    names: tuple[str, ...] = (MAP,)
+
+    def why_not(self) -> str | None:
+        """What archive or query lacks."""
+        if self.column is None:
+            return "the archive keeps no doses to lay on a patient; index its source anew"
+        if self.kept().predicted is None:
+            why = self.kept().about.get("why_not", "the archive foretells no doses")
+            return f"no dose can be foretold for {self.query}: {why}"
+        return None
+
+    def missed(self) -> str | None:
+        """Nobody asks for it unnamed."""
+        return None
+
+    def refusal(self, request: Request) -> str | None:
+        """It must be named; doses are compared as wholes."""
+        if request.by is None:
+            return "--by map must be asked for"
+        if request.level == "slice":
+            return "--by map compares whole cases; leave out --level slice"
+        if told := meaningless(request, ("level",), "by dose map"):
+            return told
+        why = self.why_not()
+        return None if why is None else f"{why}; use another --by"
+
+    def rank(self, request: Request, allowed: Mask) -> Ranking:
+        """The cases whose doses are nearest, in Gy."""
+        column = self.column
+        assert column is not None  # as `refusal` has made sure
+        found = column.nearest(self.kept(), request.k, allowed)
+        n = int(allowed[column.case].sum())
+        few = f"only {len(found)} of the {request.k} results asked for: no more cases have a dose"
+        return Ranking(
+            query=self.query,
+            by=MAP,
+            level="case",
+            weights={MAP: 1.0},
+            labels={MAP: "dose map"},
+            found=found,
+            n_considered=n,
+            n_reranked=min(n, max(CANDIDATES, 2 * request.k)),
+            linear=True,
+            what="cases by the dose that the anatomy would get, laid rigidly, compared as wholes",
+            meaning=UNIT,
+            notes=(few,) if len(found) < request.k else (),
+        )
+
+    def match(self, ranking: Ranking) -> tuple[Match, ...]:
+        """With the true differences seen at such a distance."""
+        pairs = self.matched([one.case for one in ranking.found])
+        return tuple(
+            self._match(rank, one, pairs.get(one.case, ()))
+            for rank, one in enumerate(ranking.found, start=1)
+        )
+
+    def _match(self, rank: int, one: Ranked, pairs: tuple[Pair, ...]) -> Match:
+        case_id, facts = self.facts(one.case)
+        near = self._near(one.distance)
+        high = np.inf if near.high is None else near.high
+        return Match(
+            rank=rank,
+            id=case_id,
+            distance=one.distance,
+            interval=(near.low, high),
+            tie=None,
+            near={MAP: near},
+            pairs=pairs,
+            facts=facts,
+        )
+
+    def _near(self, gy: float) -> Near:
+        if self.expected is None:  # nothing is known of how far a prediction errs
+            return Near(gy, 0.0, None, beyond_range=False)
+        at, *curves = self.expected
+        low, median, high = (float(np.interp(gy, at, curve)) for curve in curves)
+        return Near(median, min(low, gy), max(high, gy), beyond_range=False)
+
+
+def expected_of(curve: Sequence[Sequence[float]] | None) -> Curve | None:
+    """The curve that a recipe keeps as lists."""
+    return None if curve is None else np.array(curve, dtype=np.float64)
