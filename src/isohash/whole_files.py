@@ -21,12 +21,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.errors import InputError
+
 Hook = Callable[[str, Path], None]
 Piece = bytes | bytearray | memoryview
 
 BY_UMASK = 0o666
-ALL_READ = 0o644
-OWNER_ONLY = 0o600  # for what may name a patient
+OWNER_ONLY = 0o600  # for what may name a patient, or shows one; whatever the umask
+ARCHIVE = ("recipe.json", "segments")  # what makes a folder an archive, which only its store writes
 
 _hook: Hook | None = None
 
@@ -71,18 +73,21 @@ def whole_file(
     """A file to write, which gets the name `path` when the block ends well.
 
     Until then it has a name of its own beside `path`, or the name `temporary`. A new file has the
-    `mode`, as far as the umask lets it; one that is replaced keeps its own, and a link is followed.
+    `mode`; one that is replaced keeps its own, and a link is followed. Only the store, which names
+    its temporary files, writes inside an archive: InputError for others.
     Raises OSError; then no temporary file is left, and `path` is as before (where even taking back
     the rename fails, the next reader finds the file whole).
     """
     target = Path(os.path.realpath(path))
+    if temporary is None:
+        refuse_in_archive(target)
     beside = target.with_name(temporary or f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
     before = target.stat().st_mode if target.exists() else None
     try:
         reach("create", beside)
         with open(beside, "wb", opener=partial(os.open, mode=mode)) as file:
-            if before is not None:
-                beside.chmod(stat.S_IMODE(before))
+            if before is not None or mode != BY_UMASK:
+                beside.chmod(mode if before is None else stat.S_IMODE(before))
             yield file
             reach("fsync", beside)
             file.flush()
@@ -100,6 +105,17 @@ def whole_file(
         raise
 
 
+def refuse_in_archive(path: str | Path) -> None:
+    """InputError if a file or folder to write would lie inside an archive, or be one."""
+    target = Path(os.path.realpath(path))
+    for folder in (target, *target.parents):
+        if all((folder / name).exists() for name in ARCHIVE):
+            raise InputError(
+                f"{path} lies in the archive {folder}, where only isohash index writes; "
+                "choose a place outside"
+            )
+
+
 def rename(source: Path, target: Path) -> None:
     """Give a file its name, replacing what had it."""
     reach("rename", target)
@@ -113,9 +129,10 @@ def unlink(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create one folder inside an existing one."""
+    """Create one folder inside an existing one, open to those to whom that one is."""
     reach("mkdir", path)
     path.mkdir(exist_ok=True)
+    path.chmod(stat.S_IMODE(path.parent.stat().st_mode))
 
 
 def sync_folder(path: Path) -> None:

@@ -33,7 +33,7 @@ from isohash.records import Case
 from isohash.retrieval.planning.proposal import USE, Proposal
 from isohash.sources.dicom.belonging import Belonging
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
-from isohash.whole_files import rename, sync_folder
+from isohash.whole_files import OWNER_ONLY, refuse_in_archive, rename, sync_folder
 
 FILES = ("dose.dcm", "half_width.dcm", "plan.dcm", "objectives.csv", "bands.csv",
          "proposal.json", "proposal.html")  # fmt: skip
@@ -58,7 +58,8 @@ def write_proposal(
     check_folder(out, replace)
     work = out.with_name(f".{out.name}.{secrets.token_hex(8)}.tmp")
     try:
-        work.mkdir()
+        refuse_in_archive(out)
+        work.mkdir(0o700)
         _write(proposal, work, belonging)
         sync_folder(work)
         if out.exists():
@@ -80,6 +81,8 @@ def _write(proposal: Proposal, folder: Path, belonging: Belonging | None) -> Non
     _write_csv(folder / "bands.csv", _band_rows(proposal))
     (folder / "proposal.json").write_text(f"{json.dumps(proposal.to_json(), indent=2)}\n")
     write_page(proposal, folder / "proposal.html")
+    for path in folder.iterdir():
+        path.chmod(OWNER_ONLY)
 
 
 def _write_doses(proposal: Proposal, folder: Path, belonging: Belonging | None) -> None:

@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from isohash.errors import InputError
-from isohash.whole_files import ALL_READ, Piece, write_whole
+from isohash.whole_files import OWNER_ONLY, Piece, write_whole
 
 TEMPORARY = "tmp-"
 
@@ -118,4 +118,19 @@ def writing(archive: Path) -> Iterator[None]:
 
 def publish(path: Path, pieces: Iterable[Piece]) -> None:
     """Write a file of an archive whole; what a killed writer leaves, the next one removes."""
-    write_whole(path, pieces, ALL_READ, TEMPORARY + path.name)
+    write_whole(path, pieces, mode_in(path.parent), TEMPORARY + path.name)
+
+
+def mode_in(folder: Path) -> int:
+    """The mode of a file in a folder of an archive: for those to whom the folder is open.
+
+    So a group shares an archive whose folder it shares, and the umask decides nothing.
+    """
+    return stat.S_IMODE(folder.stat().st_mode) & 0o666
+
+
+def touch(path: Path) -> None:
+    """Make an empty file of an archive, if there is none."""
+    if not check_regular(path):
+        os.close(open_regular(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
+        path.chmod(mode_in(path.parent))

@@ -130,9 +130,9 @@ class Lock:
 
     def __init__(self, path: Path, exclusive: bool, wait: bool = True) -> None:
         """Take the lock; BlockingIOError if another holds it and `wait` is False."""
-        writes = exclusive or not path.exists()
-        flags = os.O_RDWR | os.O_CREAT if writes else os.O_RDONLY
-        self._fd = files.open_regular(path, flags, 0o644)
+        if not files.check_regular(path):
+            files.touch(path)
+        self._fd = files.open_regular(path, os.O_RDWR if exclusive else os.O_RDONLY)
         mode = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(self._fd, mode | (0 if wait else fcntl.LOCK_NB))
@@ -198,6 +198,7 @@ def begin(archive: Path) -> Lock:
         raise InputError(f"{archive} is a file: an archive is a folder; choose another path")
     if (archive / RECIPE).exists():
         raise InputError(f"{archive} is already an archive; open it, or choose another folder")
+    whole_files.refuse_in_archive(archive.parent)
     begun = (archive / CREATING).exists()
     ours = {files.TEMPORARY + CREATING, CREATING}
     if archive.is_dir() and not begun and {path.name for path in archive.iterdir()} - ours:
@@ -205,7 +206,9 @@ def begin(archive: Path) -> Lock:
             f"{archive} is not empty and not an isohash archive; choose a new or empty folder"
         )
     with files.writing(archive):
-        archive.mkdir(parents=True, exist_ok=True)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        if not archive.exists():
+            archive.mkdir(0o700)  # a folder that is there keeps its mode: a group may share it
         if not begun:
             files.publish(archive / CREATING, [b"isohash is creating an archive here\n"])
         lock = lock_writer(archive)
@@ -213,7 +216,7 @@ def begin(archive: Path) -> Lock:
             _clear(archive)
             whole_files.make_folder(archive / SEGMENTS)
             for name in LOCKS:
-                (archive / name).touch()
+                files.touch(archive / name)
         except BaseException:
             lock.release()
             raise

@@ -51,6 +51,8 @@ _STEPS_A_LOOK = 10_000
 def connect_writing(folder: Path, new: bool = False) -> sqlite3.Connection:
     """The connection of the one writer; ValueError unless the schema is ours, or there is none."""
     check_files(folder)
+    if new:
+        files.touch(folder / NAME)  # SQLite gives its log the mode of the main file
     connection = sqlite3.connect(
         folder / NAME, timeout=WAIT_S, isolation_level=None, check_same_thread=False
     )

@@ -11,7 +11,17 @@ import typer
 
 ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.")]
+
+
+def outside(path: Path) -> Path:
+    """A folder to write results into, refused inside an archive before the work."""
+    from isohash.whole_files import refuse_in_archive
+
+    refuse_in_archive(path)
+    return path
+
+
+Out = Annotated[Path, typer.Option(help="Folder for the PNG, CSV and JSON.", callback=outside)]
 Work = Annotated[
     Path | None, typer.Option(help="Folder for what a rerun goes on from [OUT.work, beside OUT].")
 ]
@@ -43,3 +53,12 @@ def tell_all(results: Mapping[str, Sequence[Mapping[str, Any]]], out: Path, as_j
         return
     for name, rows in results.items():
         print_rows(f"{name}; see {out}", rows, as_json)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file to write inside an archive, before the work; say that one is replaced."""
+    from isohash.whole_files import refuse_in_archive
+
+    refuse_in_archive(path)
+    if path.is_file():
+        typer.echo(f"{path} is replaced", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isohash.apps.cli.options import ArchivePath, Json, print_facts
+from isohash.apps.cli.options import ArchivePath, Json, check_place, print_facts
 
 
 def query(
@@ -73,6 +73,9 @@ def query(
     from isohash.retrieval.request import Request
 
     request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent)
+    for page in (report, collage):
+        if page is not None:
+            check_place(page)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
         answer = session.ask(request)

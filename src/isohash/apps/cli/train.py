@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from isohash.apps.cli.options import Json, print_rows
+from isohash.apps.cli.options import Json, outside, print_rows
 from isohash.apps.cli.progress import progress_bar
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -27,7 +27,9 @@ def _group() -> None:
 @train.command()
 def autoencoder(
     source: Annotated[Path, typer.Argument(help="Cases with CT and dose.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for ct.safetensors and dose.safetensors.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for ct.safetensors and dose.safetensors.", callback=outside)
+    ],
     variant: Annotated[str, typer.Option(help="shallow or deep.")] = "shallow",
     latent: Annotated[int, typer.Option(help="Length of an embedding.")] = 128,
     epochs: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from isohash.errors import InputError
 from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.engine import Session
 from isohash.retrieval.strangers import understanding
+from isohash.whole_files import OWNER_ONLY, write_whole
 
 ZOOM = 4
 GAP = 6
@@ -43,9 +45,11 @@ def write_collage(session: Session, answer: Answer, path: str | Path, columns: i
     for at, tile in enumerate(tiles):
         row, column = divmod(at, columns)
         sheet.paste(tile, (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    picture = BytesIO()
+    sheet.save(picture, "PNG")
     try:
-        sheet.save(path, "PNG")
-    except (OSError, ValueError) as error:
+        write_whole(path, picture.getvalue(), OWNER_ONLY)
+    except OSError as error:
         raise InputError(f"--collage {path}: cannot be written ({error})") from error
 
 

@@ -44,7 +44,7 @@ from isohash.retrieval.ranked import Pair
 from isohash.retrieval.strangers import understanding
 from isohash.sources.identity.naming import is_unnamed
 from isohash.visible import visible
-from isohash.whole_files import write_whole
+from isohash.whole_files import OWNER_ONLY, write_whole
 
 PAIRS_SHOWN = 3
 TARGET_METRICS = (("d95_gy", "D95", 1), ("d2_gy", "D2", 1), ("mean_gy", "mean", 1),
@@ -66,7 +66,7 @@ def write_report(session: Session, answer: Answer, path: str | Path) -> None:
     """Write the page for an answer; InputError if the file cannot be written."""
     page = render(session, answer, dt.date.today().isoformat())
     try:
-        write_whole(path, [page.encode()])
+        write_whole(path, [page.encode()], OWNER_ONLY)
     except OSError as error:
         raise InputError(f"--report {path}: cannot be written ({error.strerror})") from error
 
