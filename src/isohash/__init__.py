@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
     from isohash.dosimetry.dvh import dvh as dvh
+    from isohash.dosimetry.metrics import conformity_index as conformity_index
+    from isohash.dosimetry.metrics import eqd2 as eqd2
+    from isohash.dosimetry.metrics import gradient_index as gradient_index
+    from isohash.dosimetry.metrics import structure_dose as structure_dose
     from isohash.errors import InputError as InputError
     from isohash.evaluation.kit.metrics import dice as dice
     from isohash.evaluation.kit.metrics import jaccard as jaccard
@@ -75,8 +79,11 @@ _HOMES = {
     "Volume": "isohash.records",
     "bits_planner": "isohash.hashing.resolution",
     "build_archive": "isohash.retrieval.building.indexing",
+    "conformity_index": "isohash.dosimetry.metrics",
     "dice": "isohash.evaluation.kit.metrics",
     "dvh": "isohash.dosimetry.dvh",
+    "eqd2": "isohash.dosimetry.metrics",
+    "gradient_index": "isohash.dosimetry.metrics",
     "jaccard": "isohash.evaluation.kit.metrics",
     "load_encoder": "isohash.features.encoders.encoders",
     "load_hash": "isohash.hashing.drawn",
@@ -85,6 +92,7 @@ _HOMES = {
     "read_case": "isohash.sources.reading",
     "read_cases": "isohash.sources.reading",
     "solve_mean_field": "isohash.kernels.learning.mean_field",
+    "structure_dose": "isohash.dosimetry.metrics",
     "write_dicom": "isohash.sources.dicom.writer",
 }
 

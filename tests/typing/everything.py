@@ -45,6 +45,10 @@ def cases(path: Path) -> list[Path]:
     for mask in case.structures.values():
         if case.dose is not None:
             assert_type(isohash.dvh(case.dose, mask).mean_gy, float)
+            assert_type(isohash.structure_dose(isohash.dvh(case.dose, mask)).d2_gy, float)
+            assert_type(isohash.conformity_index(case.dose, mask, 60.0), float)
+            assert_type(isohash.gradient_index(case.dose, mask, 60.0), float)
+            isohash.eqd2(case.dose.array, 30, 10.0)
     return isohash.write_dicom(case, path)
 
 

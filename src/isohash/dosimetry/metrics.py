@@ -42,7 +42,15 @@ class StructureDose:
 
 
 def structure_dose(curve: DVH, prescription_gy: float | None = None) -> StructureDose:
-    """The usual numbers of a structure from its DVH, absolute and relative."""
+    """The usual numbers of a structure from its DVH, absolute and relative.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> dose = isohash.Volume(np.full((4, 4, 4), 60.0, np.float32), np.eye(4))
+        >>> mask = isohash.Volume(np.ones((4, 4, 4), bool), np.eye(4))
+        >>> structure_dose(isohash.dvh(dose, mask), 60.0).percent["mean"]
+        100.0
+    """
     return StructureDose(
         volume_cc=curve.volume_cc,
         mean_gy=curve.mean_gy,
@@ -60,11 +68,6 @@ def percent_of(dose_gy: float, prescription_gy: float) -> float:
     return 100.0 * dose_gy / _positive(prescription_gy, "prescription_gy")
 
 
-def covered_percent(curve: DVH, percent: float, prescription_gy: float) -> float:
-    """Share of the volume in percent that receives `percent` of the prescription, as in V95%."""
-    return curve.v(percent / 100.0 * _positive(prescription_gy, "prescription_gy"))
-
-
 def homogeneity_index(curve: DVH) -> float:
     """(D2 - D98) / D50 of ICRU report 83, 3.7.1.5: 0 is uniform; infinite where D50 is 0."""
     median = curve.d(50)
@@ -75,7 +78,15 @@ def conformity_index(dose: Volume, target: Volume, prescription_gy: float) -> fl
     """Paddick's index TV_PIV^2 / (TV PIV), J. Neurosurg. 93 suppl. 3 (2000) 219: 1 is perfect.
 
     TV is the volume of the target, PIV that of the prescription isodose, TV_PIV of their overlap;
-    `dose` and `target` lie on one grid.
+    `dose` (Gy) and `target` (a mask) lie on one grid; else, and where the target is empty or the
+    prescription not positive, InputError.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> dose = isohash.Volume(np.full((4, 4, 4), 60.0, np.float32), np.eye(4))
+        >>> half = isohash.Volume(np.arange(64).reshape(4, 4, 4) < 32, np.eye(4))
+        >>> conformity_index(dose, half, 60.0)
+        0.5
     """
     treated = _treated(dose, target, prescription_gy)
     overlap = float((treated & _mask(target)).sum())
@@ -84,7 +95,17 @@ def conformity_index(dose: Volume, target: Volume, prescription_gy: float) -> fl
 
 
 def gradient_index(dose: Volume, target: Volume, prescription_gy: float) -> float:
-    """R50: volume of the half-prescription isodose over the target's volume."""
+    """R50: volume of the half-prescription isodose over the target's volume.
+
+    As for `conformity_index`, of which it is the companion: how fast the dose falls off.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> dose = isohash.Volume(np.full((4, 4, 4), 40.0, np.float32), np.eye(4))
+        >>> half = isohash.Volume(np.arange(64).reshape(4, 4, 4) < 32, np.eye(4))
+        >>> gradient_index(dose, half, 60.0)
+        2.0
+    """
     half = _treated(dose, target, 0.5 * _positive(prescription_gy, "prescription_gy"))
     return float(half.sum()) / float(_mask(target).sum())
 
@@ -95,7 +116,11 @@ def eqd2(
     """Dose in 2-Gy fractions of equal effect: D (d + a/b) / (2 + a/b), d = D / n_fractions.
 
     The linear-quadratic model (Withers et al., Cancer 52, 1983), each voxel with its own dose per
-    fraction; no correction for time.
+    fraction; no correction for time. `dose_gy` is the dose of the course in Gy, of any shape.
+
+    Example:
+        >>> float(eqd2(60.0, 20, 10.0))  # 60 Gy in 20 fractions of 3 Gy
+        65.0
     """
     if n_fractions < 1:
         raise InputError(f"n_fractions must be at least 1, got {n_fractions}")
