@@ -15,6 +15,7 @@ import rt_studies as rt
 from dicom_sets import reasons
 from isohash.errors import InputError
 from isohash.sources import packed
+from isohash.sources.phi_scan import phi_scan
 from isohash.sources.reading import find, read_case
 from isohash.sources.typed_names import unknown_names
 from isohash.sources.values import values_in
@@ -221,6 +222,10 @@ def test_identity_and_names_are_looked_for_within(study, tmp_path):
     texts = {text for _, _, text, _ in values_in(file)}
     assert {"RT1", "Test^Phantom"} <= texts
     assert any("Doe" in text for text in texts)
+    leaky = tmp_path / "archive"
+    leaky.mkdir()
+    (leaky / "facts.json").write_text(rt.uid("study"))
+    assert {leak.element for leak in phi_scan(leaky, file)} >= {"StudyInstanceUID"}
     rois = tmp_path / "rois"
     rt.write_study(rois, rois={"Doe's lump": rt.cylinder(10.0)}, keep=("RS",))
     naming = unknown_names(zipped(rois, tmp_path / "rois.zip"))

@@ -17,6 +17,7 @@ from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.names import structures_by_name
 from isohash.dosimetry.objectives import MOST_METRICS, metrics_of
 from isohash.dosimetry.resample import resample
+from isohash.dosimetry.structures import cropped
 from isohash.features.cases.anatomy import Anatomy, Field, anatomy_of
 from isohash.features.cases.geometry import GeometrySettings, dvh_features
 from isohash.features.cases.measures import own_structures
@@ -121,9 +122,9 @@ class Foreseen:
     def _centres(self) -> Doses:
         """Mm (m + 1, 3): of each own structure, and of all targets."""
         found = structures_by_name(self.case)
-        masks = [(found[name].array, found[name].affine) for name in self.own.structures]
-        masks.append((self.anatomy.target, self.anatomy.affine))
-        return np.array([_centre(mask, affine) for mask, affine in masks])
+        target = Volume(self.anatomy.target, self.anatomy.affine)
+        masks = (*(found[name] for name in self.own.structures), target)
+        return np.array([_centre(mask) for mask in masks])
 
 
 def foresee(
@@ -147,9 +148,18 @@ def foresee(
 def planned_on(anatomy: Anatomy, dose: Volume) -> Field:
     """A planned dose in Gy on an anatomy's grid, 0 where none is recorded."""
     z, y, x = anatomy.body.shape
-    return resample(Volume(dose.array, dose.affine), anatomy.affine, (z, y, x))
+    if isinstance(dose, PlacedDose):  # from its own grids, not from what the CT's makes of them
+        return PlacedDose(dose.parts, anatomy.affine, (z, y, x)).array
+    return resample(dose, anatomy.affine, (z, y, x))
 
 
-def _centre(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    index = np.array([at.mean() for at in np.nonzero(mask)])
-    return affine[:3, :3] @ index + affine[:3, 3]
+def _centre(mask: Volume) -> NDArray[np.float64]:
+    """Mm of the middle of a mask's voxels, unpacked within its box only."""
+    first, inside = cropped(mask)
+    index = [
+        np.average(
+            np.arange(n), weights=inside.sum(axis=tuple({0, 1, 2} - {axis}), dtype=np.float64)
+        )
+        for axis, n in enumerate(inside.shape)
+    ]
+    return mask.affine[:3, :3] @ (first + index) + mask.affine[:3, 3]

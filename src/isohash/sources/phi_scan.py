@@ -23,6 +23,7 @@ from isohash.progress import Progress, tell
 from isohash.sources.found import Skipped
 from isohash.sources.identity.haystack import RARE, Haystack, Hit
 from isohash.sources.identity.needles import Needles, needles_of
+from isohash.sources.packed import is_packed
 from isohash.sources.values import values_in
 from isohash.sources.walk import walk
 
@@ -78,7 +79,7 @@ def scan(
     """
     archive, source = Path(archive_folder), Path(source_folder)
     for folder in (archive, source):
-        if not folder.is_dir():
+        if not folder.is_dir() and not (folder == source and is_packed(folder)):
             raise InputError(f"{folder}: no such folder; check the spelling")
     needles = needles_of(values_in(source, progress))
     if not needles:
