@@ -134,6 +134,29 @@ def validity(
 
 
 @evaluate.command()
+def planning(
+    archive: Annotated[Path, typer.Argument(help="An archive with a dose model.")],
+    queries: Annotated[
+        Path | None, typer.Argument(help="Cases of other patients with plans, asked once.")
+    ] = None,
+    out: Out = Path("out/planning"),
+    seed: Annotated[int, typer.Option(help="Seed of samples, halves and bootstraps.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """What proposed doses, their bands and objectives are worth, and retrieval by them.
+
+    The archive's own patients are judged by models that had not seen their plans.
+
+    Example: isohash evaluate planning my-archive openkbp/validation --out out/planning
+    """
+    from isohash.evaluation.planning.study import PlanningSettings, run_planning
+
+    with progress_bar(as_json) as progress:
+        found = run_planning(archive, queries, out, PlanningSettings(seed=seed), progress)
+    tell_all(found, out, as_json)
+
+
+@evaluate.command()
 def codes(
     data: DataSets,
     out: Out = Path("out/codes"),

@@ -1,0 +1,1 @@
+"""What proposals are worth: predicted doses, bands, objectives and retrieval by them."""
