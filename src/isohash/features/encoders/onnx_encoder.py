@@ -21,8 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from isohash.errors import InputError
 from isohash.features.encoders.blocks import BLOCK, checked_images, in_blocks
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
-
-THREADS = 1  # one slice is far too small to share, and one thread keeps the bytes the same
+from isohash.features.encoders.onnx_session import Network, open_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ class OnnxEncoder(KeptEncoder):
             raise InputError(f"encoder {self.name} has no decoder: it cannot reconstruct images")
 
         def run(block: NDArray[np.float32]) -> NDArray[np.float32]:
-            out = _run(self._decoder_session, block)
+            out = self._decoder_session.run(block)
             return out if self._volume else out[:, 0]
 
         shape = self._volume or (self.size, self.size)
@@ -67,7 +66,7 @@ class OnnxEncoder(KeptEncoder):
         return cls(header.name, header.dim, header.size, network, decoder, header.settings)
 
     def _embed(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = _run(self._session, block if self._volume else block[:, None])
+        out = self._session.run(block if self._volume else block[:, None])
         if out.shape != (len(block), self.dim):
             wanted = (len(block), self.dim)
             raise InputError(f"encoder {self.name} must give {wanted} embeddings, got {out.shape}")
@@ -87,13 +86,13 @@ class OnnxEncoder(KeptEncoder):
         return 1 if self._volume else BLOCK
 
     @cached_property
-    def _session(self) -> Any:
-        return _open(self.network, self.name)
+    def _session(self) -> Network:
+        return open_network(self.network, self.name)
 
     @cached_property
-    def _decoder_session(self) -> Any:
+    def _decoder_session(self) -> Network:
         assert self.decoder is not None  # decode has refused its absence
-        return _open(self.decoder, self.name)
+        return open_network(self.decoder, self.name)
 
     @property
     def _header(self) -> EncoderHeader:
@@ -124,29 +123,11 @@ def onnx_encoder(
     if sha256 is not None and found != sha256.lower():
         raise InputError(f"{path} has SHA-256 {found}, not the pinned {sha256}")
     name = name or Path(path).stem
-    shape = _open(network, name).get_inputs()[0].shape
+    session = open_network(network, name)
+    shape = session.shape
     if len(shape) != 4 or shape[1] != 1 or shape[2] != shape[3] or not isinstance(shape[2], int):
         raise InputError(f"{path} must take images (batch, 1, size, size), it takes {shape}")
-    trial = _run(_open(network, name), np.zeros((BLOCK, 1, *shape[2:]), dtype=np.float32))
+    trial = session.run(np.zeros((BLOCK, 1, *shape[2:]), dtype=np.float32))
     if trial.ndim != 2:
         raise InputError(f"{path} must give vectors (batch, dim), it gives {trial.shape}")
     return OnnxEncoder(name, trial.shape[1], shape[2], network, settings={"sha256": found})
-
-
-def _open(network: bytes, name: str) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.inter_op_num_threads = THREADS
-    options.log_severity_level = 3  # errors only: library code never prints
-    try:
-        return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"encoder {name} is not a usable ONNX network: {reason}") from error
-
-
-def _run(session: Any, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    feed = {session.get_inputs()[0].name: np.ascontiguousarray(values, dtype=np.float32)}
-    return np.asarray(session.run(None, feed)[0], dtype=np.float32)
