@@ -6,21 +6,22 @@ DATA ?= ../shared/data/openkbp
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INPUTS := pyproject.toml constraints.txt $(wildcard setup.py) $(wildcard native/* native/*/*)
+INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
 EXTRAS := train,figures,kernels,compressed,bench,test,lint
 
-.PHONY: demo test test-slow fuzz lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
+.PHONY: demo test test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(BIN)/python $(INPUTS)
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-$(VENV)/.all: $(BIN)/python $(INPUTS)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
-	touch $(VENV)/.core $@
+$(VENV)/.all: $(VENV)/.core
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[$(EXTRAS)]"
+	touch $@
 
 demo: $(VENV)/.core
 	$(BIN)/isohash demo --out isohash-demo
@@ -29,15 +30,36 @@ test: $(VENV)/.all
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.all
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz,typing]"
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz,typing]"
 	$(BIN)/python -m pytest -m "slow or browser"
 
 # Coverage-guided fuzzing of the DICOM and the segment reader, each for a fixed time.
 SECONDS ?= 60
 fuzz: $(VENV)/.all
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz]"
 	$(BIN)/python tests/fuzz/dicom.py out/fuzz -max_total_time=$(SECONDS)
 	$(BIN)/python tests/fuzz/segments.py out/fuzz-segments -max_total_time=$(SECONDS)
+
+# The lock of what isohash needs to run and to build, with the hashes of every file of each version; and
+# the list of it (SBOM, CycloneDX) with these hashes.
+LOCK := $(BIN)/uv pip compile pyproject.toml - --constraint constraints.txt --generate-hashes --universal \
+	--python-version 3.11 --no-header --no-annotate --quiet --output-file requirements.lock
+lock: $(VENV)/.supply
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(LOCK)
+
+# The same bytes from the same commit, wherever and whenever it is built.
+wheel: $(VENV)/.core
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PIP) wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir dist .
+
+sbom: $(VENV)/.supply
+	mkdir -p out
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file out/sbom.json
+
+$(VENV)/.supply: $(VENV)/.core
+	$(PIP) install --quiet --constraint constraints.txt "uv>=0.9" "cyclonedx-bom>=7.2"
+	touch $@
 
 CPP := $(wildcard native/*.h native/*/*.hpp native/*/*.cpp native/*/*/*.hpp)
 
@@ -47,6 +69,7 @@ lint: $(VENV)/.all
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/attack/licences.py
 
 format: $(VENV)/.all
 	$(BIN)/ruff check --fix .

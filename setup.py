@@ -31,6 +31,8 @@ else:
         "-g0",
     ]
 
+os.umask(0o022)  # modes of files in a wheel are the same for whoever builds it
+
 # For development: a warning stops the build, which is no longer optional.
 STRICT = os.environ.get("ISOHASH_WERROR") == "1"
 if STRICT:
