@@ -21,6 +21,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from isohash.sources.identity.haystack import RARE, Haystack
+from isohash.sources.identity.needles import Origin, needles_of
+from isohash.sources.phi_scan import in_file
+
+GROUP = 500  # patients of one source
+
 FAMILY = [
     "Ng", "Li", "Bo", "Lee", "Amy", "Müller", "Jörg", "Nowicka", "Zielińska", "Kowalczyk",
     "Brandt", "Hollister", "O'Neill", "Åström", "Schäfer", "Straße", "Gruber", "Novák", "García",
@@ -228,6 +234,8 @@ def is_seen(kind: str, text: str, encoding: str, place: str, data: bytes) -> boo
     if encoding.startswith("utf-16") and place in ("in JSON", "in a page"):
         return False
     short = kind in ("family", "given") and len(text) <= 4
+    if short and encoding == "npz":
+        return False  # letters of four bytes, amid binary data
     encoded = encoding in ("utf-16-le", "utf-16-be", "hex", "HEX") or encoding.startswith("base64")
     in_bytes = place in ("amid random bytes", "amid zeros", "in a database")
     return not (short and (in_bytes or encoded) and not packed)
@@ -245,3 +253,34 @@ def plant(
         return None
     (folder / f"{number}.bin").write_bytes(PLACES[place](data, chance))
     return kind, text, encoding, place
+
+
+def hunt(folder: Path, tries: int, seed: int) -> list[tuple[str, ...]]:
+    """Plant so many leaks, one a file, and look for them; those that were not found."""
+    chance = random.Random(seed)
+    patients = [patient(chance) for _ in range(20)]
+    named = [(*value, "file.dcm") for found in patients for value in values(found)]
+    hay = Haystack(needles_of(named))
+    planted: dict[int, tuple[str, ...]] = {}
+    while len(planted) < tries:
+        what = plant(folder, len(planted), chance, chance.choice(patients))
+        if what is not None:
+            planted[len(planted)] = what
+    return [what for n, what in planted.items() if not any(alarms(hay, folder / f"{n}.bin"))]
+
+
+def alarms(hay: Haystack, file: Path) -> list[Origin]:
+    """What a search tells to be in a file."""
+    return [hit.origin for hit in list(in_file(hay, file)) if hay.expected(hit.group) < RARE]
+
+
+def strangers_told(archive: Path, n: int, seed: int) -> int:
+    """Of so many patients of whom the archive has nothing, how many values are told to be in it."""
+    chance, told = random.Random(seed), set()
+    for first in range(0, n, GROUP):
+        several = [patient(chance) for _ in range(min(GROUP, n - first))]
+        named = [(*v, str(first + i)) for i, one in enumerate(several) for v in values(one)]
+        hay = Haystack(needles_of(named))
+        for file in sorted(path for path in archive.rglob("*") if path.is_file()):
+            told.update(alarms(hay, file))
+    return len(told)

@@ -94,7 +94,11 @@ def spelt(date: dt.date) -> set[str]:
     parted = {s.join(p) for s in "-./" for p in ((y, m, d), (d, m, y), (m, d, y))}
     months = [f"{date:%b}", f"{date:%B}"]
     in_words = {s.join(p) for s in ("", "-", " ") for b in months for p in ((y, b, d), (d, b, y))}
-    return solid | parted | in_words | {f"{b} {date.day}{s} {y}" for b in months for s in ("", ",")}
+    days = {str(date.day), d}
+    american = {f"{b} {day}{s} {y}" for b in months for day in days for s in ("", ",")}
+    return (
+        solid | parted | in_words | american | {f"{day}. {b} {y}" for b in months for day in days}
+    )
 
 
 def date_of(text: str) -> dt.date | None:

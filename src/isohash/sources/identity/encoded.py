@@ -29,8 +29,9 @@ def encoded_forms(value: str) -> set[bytes]:
 
 
 def plain_forms(value: str) -> set[bytes]:
-    """Lower-case bytes of the value in one and in two bytes a letter."""
-    return {value.lower().encode(coding) for coding in ("utf-8", "utf-16-le", "utf-16-be")}
+    """Lower-case bytes of the value in one and two bytes a letter, and escaped as in addresses."""
+    wide = {value.lower().encode(coding) for coding in ("utf-8", "utf-16-le", "utf-16-be")}
+    return wide | {form.lower() for form in _escaped(value)}
 
 
 def _bytes(text: str) -> set[bytes]:

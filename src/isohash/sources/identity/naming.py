@@ -27,6 +27,8 @@ LONGEST = 64  # letters of a name
 UNNAMED = re.compile(r"ROI [0-9]{1,3} \((target|organ|helper)\)")
 REPEATED = re.compile(r" \([0-9]{1,3}\)$")  # behind a name that a case has twice
 DOSE = re.compile(r"[1-9][0-9]*(\.[0-9]+)?")
+# Behind a target without a unit a year, which may be one of birth; 20 Gy are in use.
+YEAR = re.compile(r"19\d\d|20(?!00)[0-2]\d")
 UNITS = {"gy", "cgy", "c"}
 
 # RTROIInterpretedType (PS3.3 C.8.8.8): what the planning system says that a structure is.
@@ -132,6 +134,8 @@ def known_name(typed: str, personal: Personal) -> str | None:
     others = written - VOCABULARY - UNITS
     numbers = {word for word in written if word[0].isdigit()}
     if not all(map(DOSE.fullmatch, numbers)) or _digits(canonical) & personal.numbers:
+        return None
+    if not written & UNITS and any(map(YEAR.fullmatch, numbers)):
         return None
     is_plain = others <= numbers and len(typed) <= LONGEST
     is_theirs = written & personal.words or _digits(typed) & personal.numbers
