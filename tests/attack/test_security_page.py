@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "SECURITY.md").read_text()
-NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
+NAMED = re.findall(r"`tests/([\w/]+\.py)::(\w+)`", PAGE)
 PROMISES = PAGE.split("## What isohash promises")[1].split("\n## ")[0]
 # Commands that are asked to speak to a network live in modules of these names, and nowhere else.
 ASKED_TO = ("web", "dicomweb", "dimse", "network", "remote", "serve")
