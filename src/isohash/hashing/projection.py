@@ -47,15 +47,17 @@ class Projection:
     center: NDArray[np.float32]
     slack: float = 2.0**-22
 
-    def blocks(self, X: ArrayLike) -> Iterator[Block]:
-        """Centred rows, their float32 projections and error bounds, block by block."""
+    def blocks(self, X: ArrayLike, values: int = 0) -> Iterator[Block]:
+        """Centred rows, their float32 projections and error bounds, block by block.
+
+        `values` is how many numbers are held of each row, by default all its projections.
+        """
         rows = as_rows(X, len(self.weights))
-        step = max(16, BLOCK_VALUES // max(1, self.weights.shape[1]))
+        step = max(16, BLOCK_VALUES // max(1, values or self.weights.shape[1]))
         for start in range(0, len(rows), step):
             with np.errstate(over="ignore", invalid="ignore"):
                 x = np.asarray(rows[start : start + step] - self.center, dtype=np.float32)
-                products = product(x, self.weights)
-            yield Block(self, slice(start, start + len(x)), x, products)
+            yield Block(self, slice(start, start + len(x)), x)
 
     @cached_property
     def directions(self) -> NDArray[np.float32]:
@@ -76,12 +78,17 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some rows of one projection: `x` (n, d) centred, `products` (n, m) = x @ weights."""
+    """Some rows of one projection: `x` (n, d), centred."""
 
     projection: Projection
     rows: slice
     x: NDArray[np.float32]
-    products: NDArray[np.float32]
+
+    @cached_property
+    def products(self) -> NDArray[np.float32]:
+        """X @ weights (n, m) in float32."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return product(self.x, self.projection.weights)
 
     @cached_property
     def u(self) -> NDArray[np.float32]:
@@ -90,11 +97,16 @@ class Block:
             return np.asarray(self.products + self.projection.offsets)
 
     @cached_property
+    def norms(self) -> NDArray[np.float64]:
+        """The Euclidean length of each row."""
+        x = self.x.astype(np.float64)
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", x, x)))
+
+    @cached_property
     def sizes(self) -> NDArray[np.float64]:
         """Bound on sum_i |x_i w_i| + |offset| of each row, by Cauchy and Schwarz."""
-        x = self.x.astype(np.float64)
-        norms = np.sqrt(np.einsum("ij,ij->i", x, x))
-        return np.asarray(norms * self.projection.largest_weight + self.projection.largest_offset)
+        projection = self.projection
+        return np.asarray(self.norms * projection.largest_weight + projection.largest_offset)
 
     @cached_property
     def bounds(self) -> NDArray[np.float32]:

@@ -119,6 +119,27 @@ def test_codes_do_not_depend_on_batch_or_order_of_summation(rows, hash_, monkeyp
     assert projection.product is plain
 
 
+def test_scores_on_the_axes_are_within_their_bound(rows, hash_) -> None:
+    """Against rational arithmetic on the stored weights, which define the scores."""
+    from fractions import Fraction
+
+    (block,) = hash_._blocks(rows[:4])
+    turned = block.x.astype(np.float64) @ hash_.axes.astype(np.float64)
+    tightest = np.inf
+    for group in hash_.groups:
+        scores = turned[:, group.axes] @ group.points.T + group.offsets
+        bounds = group.error(block.norms, len(hash_.weights))
+        for i, x in enumerate(block.x):
+            for j in range(0, len(group.points), 5):
+                column = hash_.weights[:, group.columns.start + j]
+                terms = (Fraction(float(a)) * Fraction(float(w)) for a, w in zip(x, column))
+                exact = sum(terms, Fraction(float(hash_.offsets[group.columns.start + j])))
+                apart = abs(float(exact - Fraction(float(scores[i, j]))))
+                assert apart <= bounds[i]
+                tightest = min(tightest, bounds[i] / max(apart, 1e-300))
+    assert tightest < 1e3  # and the bound is no more than that too wide
+
+
 def test_equally_near_points_go_to_the_first() -> None:
     axes, widths, spans = np.eye(2, dtype=np.float32), np.array([2], np.uint8), np.array([2])
     values = np.array([[0, 0], [2, 0], [0, 2], [2, 2]], np.uint16)

@@ -7,18 +7,61 @@ stored of a block is which of its points is nearest; points.py says what the sym
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isohash.hashing.fitted.points import PointHash
-from isohash.hashing.projection import Block, Projection
+from isohash.hashing.projection import SLACK, UNIT64, Block, Projection
 from isohash.hashing.saving import pack
 from isohash.records import Alphabets
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The `points` (m, span) of one block of axes, with the `offsets` (m,) of their scores.
+
+    `apart` is the largest distance of a column of the hash's weights to what axes and points make
+    of it: rounding, as a rule. `largest` bounds the length of a point, and of an offset.
+    """
+
+    columns: slice
+    axes: slice
+    points: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    apart: float
+    largest: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls,
+        columns: slice,
+        axes: slice,
+        points: NDArray[np.float64],
+        weights: NDArray[np.float32],
+        offsets: NDArray[np.float32],
+        directions: NDArray[np.float64],
+    ) -> Group:
+        """Measure how far `weights` (d, m) are from `directions` (d, span) times the points."""
+        apart = np.linalg.norm(weights - directions @ points.T, axis=0).max()
+        reach = float(np.linalg.norm(directions) * np.linalg.norm(points, axis=1).max())
+        largest = (reach, float(np.abs(offsets).max()))
+        return cls(columns, axes, points, offsets.astype(np.float64), float(apart), largest)
+
+    def error(self, norms: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
+        """Bound on how far a score is from its definition, for rows of such lengths (n,).
+
+        |<x, w> - <x A, p>| <= |x| |w - A p|, and sums of d, then span products in float64 are off
+        by less than (d + span + 4) v times the product of the lengths, v = 2^-53; twice that
+        covers how `apart` itself was rounded.
+        """
+        reach, offset = self.largest
+        rounding = 2.0 * (dim + self.points.shape[1] + 4) * UNIT64 * (norms * reach + offset)
+        return np.asarray(SLACK * (norms * self.apart + rounding) + np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +98,44 @@ class BlockHash(PointHash):
     def _ends(self) -> NDArray[np.int64]:
         return np.cumsum(np.left_shift(1, self.alphabets.widths.astype(np.int64)))
 
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The points of each block of axes, and how far their scores are from those of weights."""
+        spans = self.alphabets.spans
+        assert spans is not None
+        columns = np.cumsum([0, *spans.tolist()])
+        rows = [*zip([0, *self._ends[:-1].tolist()], self._ends.tolist(), strict=True)]
+        whole = np.split(self.alphabets.values, self.alphabets.starts[1:])
+        found = []
+        for (start, end), a, b, flat in zip(rows, columns[:-1], columns[1:], whole, strict=True):
+            points = self.origin[a:b] + self.unit * flat.reshape(-1, b - a).astype(np.float64)
+            weights, offsets = self.weights[:, start:end], self.offsets[start:end]
+            axes = self.axes[:, a:b].astype(np.float64)
+            found.append(Group.of(slice(start, end), slice(a, b), points, weights, offsets, axes))
+        return tuple(found)
+
+    def _blocks(self, X: ArrayLike) -> Iterator[Block]:
+        return self.projection.blocks(X, 2 * self.length + len(self.weights))
+
     def indices(self, block: Block) -> NDArray[np.uint16]:
-        """Which point of each block of axes is nearest; the first of equally near ones."""
-        indices = np.empty((len(block.u), len(self._ends)), dtype=np.uint16)
-        slack = 2.0 * block.bounds[:, None]  # either of two scores may be off by its bound
-        start = 0
-        for g, end in enumerate(self._ends.tolist()):
-            scores = block.u[:, start:end]
+        """Which point of each block of axes is nearest; the first of equally near ones.
+
+        Rows are turned to the axes once, and each block's points are scored there: the same scores
+        but for a known error, in a small part of the multiplications by all weights.
+        """
+        indices = np.empty((len(block.x), len(self._ends)), dtype=np.uint16)
+        turned = block.x.astype(np.float64) @ self.axes.astype(np.float64)
+        for g, group in enumerate(self.groups):
+            scores = turned[:, group.axes] @ group.points.T + group.offsets
+            slack = 2.0 * group.error(block.norms, len(self.weights))[:, None]
             with np.errstate(over="ignore", invalid="ignore"):
                 best = scores.max(axis=1, keepdims=True)
                 near = ~(scores < best - slack)  # true also where a score is not finite
             indices[:, g] = near.argmax(axis=1)
-            for row in np.flatnonzero(near.sum(axis=1) > 1).tolist():
-                indices[row, g] = (
-                    self._nearest(block, row, start + np.flatnonzero(near[row])) - start
-                )
-            start = end
+            start = group.columns.start
+            for row in np.flatnonzero(np.count_nonzero(near, axis=1) > 1).tolist():
+                open_ = start + np.flatnonzero(near[row])
+                indices[row, g] = self._nearest(block, row, open_) - start
         return indices
 
     @staticmethod

@@ -83,8 +83,9 @@ def _fitted(
     spans = np.array([len(block) for block in blocks])
     candidate = BlockCandidate(turned, _parts(rows[starts] @ turned, spans))
     for _ in range(ROUNDS):
-        candidate = _moved(candidate, rows @ candidate.axes)
-        nearest = candidate.nearest(rows @ candidate.axes)
+        u = rows @ candidate.axes
+        candidate = _moved(candidate, u)
+        nearest = candidate.nearest(u)
         left, _, right = np.linalg.svd(rows.T @ nearest, full_matrices=False)
         candidate = BlockCandidate(left @ right, candidate.points)
     u = rows @ candidate.axes
@@ -116,8 +117,9 @@ def _moved(candidate: BlockCandidate, u: NDArray[np.float64]) -> BlockCandidate:
         sums = [np.bincount(nearest, weights=column, minlength=len(points)) for column in x.T]
         middle = np.column_stack(sums) / np.maximum(counts, 1)[:, None]
         empty = np.flatnonzero(counts == 0)
-        errors = np.sum((x - points[nearest]) ** 2, axis=1)
-        middle[empty] = x[np.argsort(-errors, kind="stable")[: len(empty)]]
+        if len(empty):
+            errors = np.sum((x - points[nearest]) ** 2, axis=1)
+            middle[empty] = x[np.argsort(-errors, kind="stable")[: len(empty)]]
         moved.append(middle)
     return BlockCandidate(candidate.axes, moved)
 

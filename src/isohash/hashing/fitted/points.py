@@ -8,7 +8,7 @@ a circle too large to wrap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -75,9 +75,13 @@ class PointHash(Kept):
 
     def encode(self, X: ArrayLike) -> Codes:
         """Codes of the rows of X (n, d): the same bits on every machine and in every batch."""
-        parts = [self.alphabets.pack(self.indices(b)) for b in self.projection.blocks(X)]
+        parts = [self.alphabets.pack(self.indices(b)) for b in self._blocks(X)]
         empty = self.alphabets.pack(np.empty((0, len(self.alphabets.widths)), np.uint16))
         return self.codes(np.concatenate([empty, *parts]))
+
+    def _blocks(self, X: ArrayLike) -> Iterator[Block]:
+        """Rows to be quantised together."""
+        return self.projection.blocks(X)
 
     def codes(self, packed: NDArray[np.uint8]) -> Codes:
         """Stored bytes of this hash as codes again."""
