@@ -29,6 +29,7 @@ from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Way, choose
 
 if TYPE_CHECKING:
+    from isohash.retrieval.planning.check import Check
     from isohash.retrieval.planning.proposal import Proposal
 
 Item = Case | Entry | str | Path | ArrayLike
@@ -194,6 +195,23 @@ class Archive:
         if not isinstance(contents, Items) or contents.pipeline.kind.item is not Case:
             raise InputError(f"an archive of {self.recipe.kind} has no plans to propose a dose by")
         return propose(contents, contents.query(case, pictures, prescription_gy))
+
+    def check(self, case: Item, prescription_gy: float | None = None) -> Check:
+        """A finished plan against what its anatomy would get: what is worse than foreseen.
+
+        The case needs CT, structures and its dose. See `propose` for the arguments and errors.
+
+        Example:
+            with Archive.open("my-archive") as archive:
+                found = archive.check("finished-plan/")
+                print(found.alarm, found.findings[0])
+        """
+        from isohash.retrieval.planning.check import check
+
+        contents = self.contents
+        if not isinstance(contents, Items) or contents.pipeline.kind.item is not Case:
+            raise InputError(f"an archive of {self.recipe.kind} has no plans to check a dose by")
+        return check(contents, contents.query(case, False, prescription_gy))
 
     def verify(self) -> Report:
         """Check every byte of the archive; the report names what is damaged or missing."""

@@ -189,6 +189,7 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "embedding": lambda: _embedded(coded),
             "plan": lambda: coded.plan,
             "dose": lambda: coded.dose,
+            "own": lambda: coded.planned,
         },
     )
     return Entry(coded.item.id, coded.facts, arrays, coded.kind, partial(_foreseen, coded))

@@ -59,6 +59,12 @@ class Foreseen:
         z, y, x = self.case.ct.array.shape
         return PlacedDose([self.dose.volume], self.case.ct.affine, (z, y, x))
 
+    @property
+    def planned(self) -> Doses:
+        """Histograms and objectives (m, volumes + 3) in Gy of the case's own dose."""
+        assert self.case.dose is not None  # as who asks has made sure
+        return self._doses_of(self.case.dose)
+
     def asked(self, layout: GeometrySettings) -> Arrays:
         """What is kept of a query: nothing of its own dose."""
         assert self.case.ct is not None
@@ -91,7 +97,7 @@ class Foreseen:
         if self.case.dose is None:
             return arrays
         gy = planned_on(self.anatomy, self.case.dose)
-        planned = self._doses_of(self.case.dose)
+        planned = self.planned
         arrays[kept.CUBE] = cube_of(Volume(gy, self.anatomy.affine), arrays[kept.CENTRES][-1])
         arrays |= {kept.PLAN_BYTES: kept.packed(gy), kept.OWN_PLANNED: planned.astype(np.float16)}
         if self.dose is None:

@@ -24,7 +24,7 @@ from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
 from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind, Rows, Samples
 from isohash.features.known import KINDS
-from isohash.records import Codes
+from isohash.records import Case, Codes
 from isohash.retrieval.dose_arrays import ABOUT, KeptDose, as_json
 from isohash.retrieval.dose_view import DoseView
 from isohash.retrieval.models import HashModel, load_model, model_files
@@ -108,6 +108,15 @@ class CodedItem:
             return foresee(self.item, model, view.why_not).asked(layout)
         except InputError as error:
             return {ABOUT: as_json({"why_not": str(error)})}
+
+    @property
+    def planned(self) -> dict[str, NDArray[Any]]:
+        """Histograms and objectives of its own dose, by which a finished plan is checked."""
+        if not isinstance(self.item, Case) or self.item.dose is None:
+            return {}
+        from isohash.retrieval.foreseen import foresee
+
+        return {"own.planned": foresee(self.item, None).planned}
 
     def foreseen(self) -> CodedItem | str:
         """The same item with the dose that its anatomy would get; or why none can be told."""

@@ -23,7 +23,7 @@ from isohash.apps.cli.index import index
 from isohash.apps.cli.names import names
 from isohash.apps.cli.options import ArchivePath, Json, print_facts
 from isohash.apps.cli.plan_bits import plan_bits
-from isohash.apps.cli.planning import propose
+from isohash.apps.cli.planning import check, propose
 from isohash.apps.cli.progress import log, progress_bar
 from isohash.apps.cli.query import query
 from isohash.apps.cli.train import train
@@ -44,6 +44,7 @@ app.callback()(whole_program)
 app.command()(index)
 app.command()(query)
 app.command()(propose)
+app.command()(check)
 app.command()(names)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(train, name="train")

@@ -1,4 +1,4 @@
-"""`isohash propose`: the dose that a new patient would get."""
+"""`isohash propose` and `check`: the dose that a patient would get, and a finished plan."""
 
 from __future__ import annotations
 
@@ -51,6 +51,31 @@ def propose(
         proposal = opened.propose(case, prescription, pictures=True)
         write_proposal(proposal, out, None if pseudonyms else _belonging(opened, case), replace)
     print_facts(proposal.to_json(), proposal_table(proposal, out), as_json)
+
+
+def check(
+    archive: ArchivePath,
+    case: CasePath,
+    prescription: Prescription = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the finished plan of CASE with what its anatomy would get. Not for treatment.
+
+    Tells which objectives lie outside the band at 90 % and which similar past patients got better.
+    The alarm looks at all objectives at once: it is raised for the worst 5 % of plans like those of
+    ARCHIVE. The exit status is 1 if it is raised.
+
+    Example: isohash check my-archive finished-plan/
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from isohash.apps.cli.tables import check_table
+    from isohash.retrieval.engine import Archive
+
+    with Archive.open(archive) as opened:
+        found = opened.check(case, prescription)
+    print_facts(found.to_json(), check_table(found), as_json)
+    if found.alarm:
+        raise typer.Exit(1)
 
 
 def _belonging(archive: Any, case: str) -> Any:

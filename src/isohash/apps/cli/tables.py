@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.archive.verify import Report
     from isohash.retrieval.answer import Answer
     from isohash.retrieval.naming import Unmapped
+    from isohash.retrieval.planning.check import Check
     from isohash.retrieval.planning.proposal import Proposal
     from isohash.retrieval.settings import IndexReport
     from isohash.sources.phi_scan import Scan
@@ -250,6 +251,30 @@ def proposal_table(proposal: Proposal, out: Path) -> Group:
     lines = [f"note: {note}" for note in notes]
     lines.append(f"Open {out / 'proposal.html'}. Research, not for treatment.")
     return Group(table, *map(Text, lines))
+
+
+def check_table(check: Check) -> Group:
+    """The objectives, worst first, and how many past plans are as bad."""
+    table = _table(
+        f"The plan of {check.query} against what its anatomy would get",
+        ["structure", "metric", "planned Gy", "foreseen", "90 %", "verdict", "better was"],
+    )
+    for one in check.findings:
+        table.add_row(
+            one.structure,
+            one.metric,
+            f"{one.planned_gy:.1f}",
+            f"{one.foreseen_gy:.1f}",
+            f"{one.low_90:.1f} to {one.high_90:.1f}",
+            one.verdict,
+            ", ".join(f"{name} {gy:.1f}" for name, gy in one.shown_by),
+        )
+    told = "ALARM: " if check.alarm else ""
+    line = (
+        f"{told}{100 * check.share_as_bad:.0f} % of {check.compared_with} past plans have an "
+        "objective as far beyond what was foreseen. Research, not for treatment."
+    )
+    return Group(table, *(Text(f"note: {one}") for one in check.warnings), Text(line))
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

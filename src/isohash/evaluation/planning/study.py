@@ -14,6 +14,7 @@ import numpy as np
 
 from isohash.errors import InputError
 from isohash.evaluation.kit.results import write_results
+from isohash.evaluation.planning.degraded import check_rows
 from isohash.evaluation.planning.patients import Patient, new_patients, stored_patients
 from isohash.evaluation.planning.ranking import (
     distances,
@@ -92,7 +93,7 @@ def _tables(
     progress: Progress | None,
 ) -> dict[str, list[Row]]:
     tables: dict[str, list[Row]] = {
-        name: [] for name in ("scores", "bands", "objectives", "ranking", "intervals")
+        name: [] for name in ("scores", "bands", "objectives", "ranking", "intervals", "checks")
     }
     layout = calibration.settings
     for split, patients in splits.items():
@@ -110,5 +111,6 @@ def _tables(
         found = distances(ranked, past, layout, progress)
         tables["ranking"] += ranking_rows(split, found, settings.seed)
         tables["scores"] += laid_rows(split, found)
+        tables["checks"] += check_rows(split, patients, past, calibration)
         tables["intervals"] += interval_rows(split, found, calibration)
     return tables
