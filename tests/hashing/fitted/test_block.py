@@ -132,7 +132,9 @@ def test_scores_on_the_axes_are_within_their_bound(rows, hash_) -> None:
         for i, x in enumerate(block.x):
             for j in range(0, len(group.points), 5):
                 column = hash_.weights[:, group.columns.start + j]
-                terms = (Fraction(float(a)) * Fraction(float(w)) for a, w in zip(x, column))
+                terms = (
+                    Fraction(float(a)) * Fraction(float(w)) for a, w in zip(x, column, strict=True)
+                )
                 exact = sum(terms, Fraction(float(hash_.offsets[group.columns.start + j])))
                 apart = abs(float(exact - Fraction(float(scores[i, j]))))
                 assert apart <= bounds[i]
