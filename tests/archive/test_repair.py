@@ -137,11 +137,11 @@ def test_a_damaged_recipe_is_restored_from_its_copy(tmp_path):
     assert_whole(tmp_path / "a", model)
 
 
-def test_recipe_and_catalogue_damaged_together_need_a_backup(tmp_path):
-    build(tmp_path / "a")
+def test_a_recipe_of_which_no_copy_is_left_needs_a_backup(tmp_path):
+    CaseStore.create(tmp_path / "a", {"n": 1}).close()  # without a segment that could have one
     flip(tmp_path / "a" / "recipe.json", 40)
     (tmp_path / "a" / "catalogue.sqlite").unlink()
-    with pytest.raises(InputError, match=r"both damaged; restore recipe\.json from a backup"):
+    with pytest.raises(InputError, match=r"restore recipe\.json from a backup"):
         repair(tmp_path / "a")
 
 

@@ -7,7 +7,7 @@ that `gather` is one view. Its rename is the moment at which it replaces all ear
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,15 +54,19 @@ def is_compact(state: State) -> bool:
 def write_compacted(
     archive: Path,
     state: State,
-    sequence: int,
+    recipe: Mapping[str, Any],
     open_segment: Opener,
     progress: Progress | None = None,
+    sequence: int | None = None,
 ) -> Change:
     """Publish all live cases and files as one new segment; returns what it changes.
+
+    It is the next one, unless a `sequence` number is given, and carries a copy of the recipe.
 
     Raises OSError if the disk refuses, DamagedArchive if rows that are needed are damaged, and
     InputError if the arrays are of too many shapes; each leaves the archive as it was.
     """
+    sequence = state.sequence + 1 if sequence is None else sequence
     columns, records = _plan(state, sequence, open_segment)
     content = encode_records(records)
     kept = sorted(state.files().values())
@@ -72,7 +76,7 @@ def write_compacted(
             *((c.name, c.dtype, (c.n, *c.row_shape)) for c in columns),
         ]
     )
-    draft = Draft(sequence, "compact", blocks, {"kept": kept})
+    draft = Draft(sequence, "compact", blocks, {"kept": kept, **folder.copy_of(recipe)})
     total = sum(block.n_bytes for block in blocks)
     rows = _Reporting(open_segment, progress, total)
     sources: list[Pieces] = [[content], *(rows.pieces(column) for column in columns)]

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ CREATING = "creating"
 SEGMENTS = "segments"
 QUARANTINE = "quarantine"
 MOST_RECIPE = 1 << 26  # bytes
+MOST_COPIED = 1 << 20  # characters
 WRITER, READERS, LOAD = LOCKS = ("writer.lock", "readers.lock", "load.lock")
 
 
@@ -98,6 +99,14 @@ def parse_recipe(text: bytes, archive: Path) -> dict[str, Any]:
 def dump(value: Any) -> str:
     """Compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def copy_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe as the header of each segment carries it, so that the segments alone suffice.
+
+    Nothing where it is so large that headers would be too.
+    """
+    return {"recipe": recipe} if len(dump(recipe)) <= MOST_COPIED else {}
 
 
 def parse_copy(text: str) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Log:
         """Write the next segment: its content, then one block for each of `shapes`."""
         sequence = self.state.sequence + 1
         blocks = lay_out([(CONTENT, np.dtype("u1"), (len(content),)), *shapes])
-        draft = Draft(sequence, kind, blocks, extra)
+        draft = Draft(sequence, kind, blocks, {**extra, **folder.copy_of(self.recipe)})
         with refusals(self.path):
             size, sha256 = write_segment(segment_path(self.path, sequence), draft, sources)
         return LogEntry(sequence, kind, extra.get("name", ""), size, sha256)
@@ -193,6 +193,8 @@ class Log:
         finally:  # a failure after the rename has replaced it all the same
             self.recipe = folder.read_recipe(self.path)
             writer.follow_recipe(folder.dump(self.recipe))
+        content = folder.dump([]).encode()  # a segment that changes nothing, with the recipe's copy
+        self.commit(Change(self.publish("delete", content, [], [[content]])))
 
     def compact(
         self, progress: Progress | None = None, changed: Mapping[str, Record] | None = None
@@ -206,7 +208,7 @@ class Log:
             state = State(state.sequence, {**state.cases, **(changed or {})}, state.segments)
             with refusals(self.path):
                 change = compaction.write_compacted(
-                    self.path, state, state.sequence + 1, self.segment, progress
+                    self.path, state, self.recipe, self.segment, progress
                 )
             self.commit(change)
             self._open.clear()

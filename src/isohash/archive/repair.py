@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from isohash import whole_files
 from isohash.archive import catalogue, compaction, files, folder, sql
@@ -103,17 +104,28 @@ def _restore_recipe(archive: Path) -> list[str]:
         folder.read_recipe(archive)
         return []
     except DamagedArchive as error:
-        try:
-            _, copy = catalogue.load(archive)
-        except DamagedArchive:
+        recipe, source = _recipe_elsewhere(archive)
+        if recipe is None:
             raise InputError(
-                f"{error.path} and its copy in {sql.NAME} are both damaged; "
-                "restore recipe.json from a backup, then repair again"
+                f"{error.path}, its copy in {sql.NAME} and those in the segments are damaged or "
+                "missing; restore recipe.json from a backup, then repair again"
             ) from None
         if os.path.lexists(path):  # a link to nowhere would be written through
             _quarantine(archive, path)
-        folder.write_recipe(archive, folder.parse_copy(copy))
-        return ["recipe.json was damaged; it was restored from the catalogue's copy"]
+        folder.write_recipe(archive, recipe)
+        return [f"recipe.json was damaged; it was restored from {source}"]
+
+
+def _recipe_elsewhere(archive: Path) -> tuple[dict[str, Any] | None, str]:
+    """The catalogue's copy or, where that is lost too, that of the newest segment that has one."""
+    with suppress(DamagedArchive), catalogue.guard(archive):
+        return folder.parse_copy(catalogue.load(archive)[1]), "the catalogue's copy"
+    for path, _ in reversed(segment_files(archive)):
+        with suppress(DamagedArchive):
+            recipe = Segment(path).header.extra.get("recipe")
+            if isinstance(recipe, dict):
+                return recipe, f"the copy in {path.name}, the newest segment that has one"
+    return None, ""
 
 
 def _read_log(archive: Path) -> _Findings:
@@ -240,7 +252,8 @@ def _rewrite(archive: Path, state: State, progress: Progress | None) -> Change:
     numbers = [sequence for _, sequence in segment_files(archive)]
     sequence = max([state.sequence, *numbers]) + 1
     opener = _Opener(archive, state)
-    return compaction.write_compacted(archive, state, sequence, opener, progress)
+    recipe = folder.read_recipe(archive)
+    return compaction.write_compacted(archive, state, recipe, opener, progress, sequence)
 
 
 def _replace_catalogue(archive: Path, state: State) -> None:
