@@ -42,7 +42,7 @@ def propose(
     Example: isohash propose my-archive new-patient/ --out proposal
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from isohash.apps.cli.tables import proposal_table
+    from isohash.apps.cli.plan_tables import proposal_table
     from isohash.apps.proposal_files import check_folder, write_proposal
     from isohash.retrieval.engine import Archive
 
@@ -68,7 +68,7 @@ def check(
     Example: isohash check my-archive finished-plan/
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from isohash.apps.cli.tables import check_table
+    from isohash.apps.cli.plan_tables import check_table
     from isohash.retrieval.engine import Archive
 
     with Archive.open(archive) as opened:

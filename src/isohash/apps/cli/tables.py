@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
     from isohash.archive.verify import Report
     from isohash.retrieval.answer import Answer
     from isohash.retrieval.naming import Unmapped
-    from isohash.retrieval.planning.check import Check
-    from isohash.retrieval.planning.proposal import Proposal
     from isohash.retrieval.settings import IndexReport
     from isohash.sources.phi_scan import Scan
 
@@ -61,7 +59,7 @@ class Plain(Table):
         super().add_row(*plain, **options)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def new_table(title: str, columns: Sequence[str]) -> Table:
     """Of rows whose text is shown as it is: a name may hold what looks like markup."""
     table = Plain(
         title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
@@ -73,7 +71,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def demo_table(result: DemoResult) -> Group:
     """Relatives found per family, the expected number, and what to open."""
-    table = _table(
+    table = new_table(
         f"Relatives among the {result.k} nearest of {result.n_cases} synthetic cases",
         ["family", *result.means],
     )
@@ -176,7 +174,7 @@ def listing(
     """The first rows as a table, and how many more there are."""
     if not rows:
         return None
-    table = _table(title, columns)
+    table = new_table(title, columns)
     for row in rows[:most]:
         table.add_row(*row)
     if (more := len(rows) - most) > 0:
@@ -194,7 +192,7 @@ def answer_table(answer: Answer) -> Group:
     by_code = "by code, " if answer.n_reranked else ""
     near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
-    table = _table(
+    table = new_table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", *sliced, distance_header(answer), *near, *ties, *labels],
     )
@@ -214,7 +212,7 @@ def answer_table(answer: Answer) -> Group:
 
 def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
     """Distance in Gy with the range of true ones, and the structures that differ most."""
-    table = _table(
+    table = new_table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
     )
@@ -231,52 +229,6 @@ def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
     return Group(table, Text(answer.meaning), *(Text(f"note: {one}") for one in answer.warnings))
 
 
-def proposal_table(proposal: Proposal, out: Path) -> Group:
-    """The objectives with their bands, what is doubtful, and what to open."""
-    table = _table(
-        f"The dose that {proposal.query} would get, as {proposal.learned_from} show",
-        ["structure", "metric", "Gy", "68 %", "90 %", "best of similar", "whose"],
-    )
-    for one in proposal.objectives:
-        table.add_row(
-            one.structure,
-            one.metric,
-            f"{one.gy:.1f}",
-            f"{one.low_68:.1f} to {one.high_68:.1f}",
-            f"{one.low_90:.1f} to {one.high_90:.1f}",
-            "" if one.best_gy is None else f"{one.best_gy:.1f}",
-            one.best_case or "",
-        )
-    notes = [f"unlike the archive: {one}" for one in proposal.unlike] + list(proposal.warnings)
-    lines = [f"note: {note}" for note in notes]
-    lines.append(f"Open {out / 'proposal.html'}. Research, not for treatment.")
-    return Group(table, *map(Text, lines))
-
-
-def check_table(check: Check) -> Group:
-    """The objectives, worst first, and how many past plans are as bad."""
-    table = _table(
-        f"The plan of {check.query} against what its anatomy would get",
-        ["structure", "metric", "planned Gy", "foreseen", "90 %", "verdict", "better was"],
-    )
-    for one in check.findings:
-        table.add_row(
-            one.structure,
-            one.metric,
-            f"{one.planned_gy:.1f}",
-            f"{one.foreseen_gy:.1f}",
-            f"{one.low_90:.1f} to {one.high_90:.1f}",
-            one.verdict,
-            ", ".join(f"{name} {gy:.1f}" for name, gy in one.shown_by),
-        )
-    told = "ALARM: " if check.alarm else ""
-    line = (
-        f"{told}{100 * check.share_as_bad:.0f} % of {check.compared_with} past plans have an "
-        "objective as far beyond what was foreseen. Research, not for treatment."
-    )
-    return Group(table, *(Text(f"note: {one}") for one in check.warnings), Text(line))
-
-
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
     """What a repair did, if there was one; then every problem, or that there is none."""
     checked = f"{report.n_bytes_checked / 1e6:.1f} MB checked"
@@ -284,7 +236,7 @@ def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
     notes = [Text(f"note: {note}") for note in report.notes]
     if not report.problems:
         return Group(*before, Text(f"{archive}: no damage found, {checked}."), *notes)
-    table = _table(f"{archive}: damaged, {checked}", ["where", "what"])
+    table = new_table(f"{archive}: damaged, {checked}", ["where", "what"])
     for problem in report.problems:
         table.add_row(problem.segment, problem.what)
     return Group(*before, table, *notes)
@@ -313,7 +265,7 @@ def scan_table(scan: Scan, archive: Path) -> Group:
 
 def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
     """What an archive holds, how it was made and what may be asked of it; --json tells the rest."""
-    table = _table(str(archive), ["", ""])
+    table = new_table(str(archive), ["", ""])
     for name, value in _about(facts):
         table.add_row(name, value)
     return Group(
@@ -352,7 +304,7 @@ def _about(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def doctor_table(facts: Mapping[str, Any]) -> Group:
     """The machine, the search engine and the optional parts."""
-    table = _table(f"isohash {facts['isohash']}", ["", ""])
+    table = new_table(f"isohash {facts['isohash']}", ["", ""])
     for name in ("python", "machine", "sqlite"):
         table.add_row(name, str(facts[name]))
     for name, value in facts["search"].items():
@@ -368,7 +320,7 @@ def doctor_table(facts: Mapping[str, Any]) -> Group:
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Group:
     """The rows of an evaluation, with its columns."""
-    table = _table(title, list(rows[0]) if rows else [])
+    table = new_table(title, list(rows[0]) if rows else [])
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     return Group(table)
