@@ -105,6 +105,7 @@ def with_names(dataset, names):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_no_spelling_of_a_person_leaves_the_readers(source, tmp_path, isohash):
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,14 +27,17 @@ def slow_path() -> Path:
     return key_path().with_name("slow.json")
 
 
-def digest_of(files: Iterable[Path], seconds: float) -> str:
-    """Stands for these files as they are now, and the time that they were given."""
-    lines = [f"{seconds:g}"]
-    for file in files:
-        with suppress(OSError):
-            status = file.stat()
-            lines.append(f"{os.path.realpath(file)}\0{status.st_size}\0{status.st_mtime_ns}")
-    return pseudonym(load_key(), "slow", *sorted(lines))
+def digest_of(state: str, seconds: float) -> str:
+    """Stands for files in this state, and the time that they were given."""
+    return pseudonym(load_key(), "slow", state, f"{seconds:g}")
+
+
+def state_of(file: Path) -> str:
+    """Where a file of which nothing else is known lies, its size and time."""
+    with suppress(OSError):
+        status = file.stat()
+        return f"{os.path.realpath(file)}\0{status.st_size}\0{status.st_mtime_ns}"
+    return str(file)
 
 
 def known() -> frozenset[str]:

@@ -32,7 +32,7 @@ from isohash.sources.dicom.wire import (
 from isohash.sources.found import Found, Skipped
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
-from isohash.sources.slow import AGAIN, digest_of, known, remember
+from isohash.sources.slow import AGAIN, digest_of, known, remember, state_of
 
 BATCH = 64  # files per request to a child
 # Processor time, see sandbox.
@@ -115,7 +115,9 @@ def _slow(files: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """The files of which an earlier run found that they take too long, with the error to tell."""
     noted = known()
     told = {"error": f"takes longer than {FILE_SECONDS:g} s of processor time to read, {AGAIN}"}
-    return {file: told for file in files if noted and digest_of([file], FILE_SECONDS) in noted}
+    return {
+        file: told for file in files if noted and digest_of(state_of(file), FILE_SECONDS) in noted
+    }
 
 
 def _tried(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[str, Any]]:
@@ -131,7 +133,7 @@ def _tried(task: str, files: Sequence[Path], more: dict[str, str]) -> list[dict[
         if len(files) > 1:
             return [one for file in files for one in _tried(task, [file], more)]
         if isinstance(error, TooSlow):
-            remember(digest_of(files, FILE_SECONDS))
+            remember(digest_of(state_of(files[0]), FILE_SECONDS))
         return [{"error": str(error)}]
 
 
@@ -151,7 +153,7 @@ def _read(name: str, files: CaseFiles, naming: Naming) -> Case:
     request["aliases"] = dict(naming.aliases.table)
     request["key"] = naming.aliases.key.hex()
     seconds = CASE_SECONDS + 0.5 * len(files.files)
-    digest = digest_of((file.path for file in files.files), seconds)
+    digest = digest_of(_state(files.files), seconds)
     if digest in known():
         raise InputError(
             f"{where}: this case takes longer than {seconds:g} s of processor time to read, {AGAIN}"
