@@ -34,7 +34,8 @@ def names(
 
     Example: isohash names /path/to/plans --add-to our-names.json
     """
-    from isohash.apps.cli.tables import show, unknown_names_table
+    from isohash.apps.cli.console import show
+    from isohash.apps.cli.tables import unknown_names_table
     from isohash.dosimetry.names import load_aliases
     from isohash.retrieval.naming import unmapped
     from isohash.sources.typed_names import unknown_names

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.segment import Segment
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from isohash.retrieval.answer import distance_header, distance_text, shares_text, tie_text
-from isohash.visible import visible
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.demo import DemoResult
@@ -26,28 +23,6 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
 
 LINES_SHOWN = 20
 SHARES_SHOWN = 3
-PIPED_WIDTH = 160
-
-
-class Shown(Console):
-    """A console on which text cannot steer the terminal or begin a line of its own."""
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
-        """The pieces to print; every text of tables and lines passes here."""
-        if isinstance(renderable, str):
-            renderable = Text(renderable)
-        if isinstance(renderable, Text):
-            renderable = renderable.copy()
-            renderable.plain = visible(renderable.plain)
-        return super().render(renderable, options)
-
-
-def show(content: RenderableType) -> None:
-    """Print to stdout; without a terminal, plain and wide enough not to fold."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    Shown(width=width, highlight=False).print(content)
 
 
 class Plain(Table):
