@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import SLAB
 from isohash.dosimetry.dvh import DVH
 from isohash.errors import InputError
 from isohash.records import Volume
@@ -88,9 +89,7 @@ def conformity_index(dose: Volume, target: Volume, prescription_gy: float) -> fl
         >>> conformity_index(dose, half, 60.0)
         0.5
     """
-    treated = _treated(dose, target, prescription_gy)
-    overlap = float((treated & _mask(target)).sum())
-    piv, tv = float(treated.sum()), float(_mask(target).sum())
+    piv, overlap, tv = _voxels(dose, target, prescription_gy)
     return overlap**2 / (tv * piv) if piv > 0 else 0.0
 
 
@@ -106,8 +105,8 @@ def gradient_index(dose: Volume, target: Volume, prescription_gy: float) -> floa
         >>> gradient_index(dose, half, 60.0)
         2.0
     """
-    half = _treated(dose, target, 0.5 * _positive(prescription_gy, "prescription_gy"))
-    return float(half.sum()) / float(_mask(target).sum())
+    half, _, tv = _voxels(dose, target, 0.5 * _positive(prescription_gy, "prescription_gy"))
+    return half / tv
 
 
 def eqd2(
@@ -129,18 +128,20 @@ def eqd2(
     return total * (total / n_fractions + ratio) / (2.0 + ratio)
 
 
-def _treated(dose: Volume, target: Volume, level_gy: float) -> NDArray[np.bool_]:
-    same = dose.array.shape == target.array.shape
+def _voxels(dose: Volume, target: Volume, level_gy: float) -> tuple[float, float, float]:
+    """How many voxels get the level: all, those of the target; and how many the target has."""
+    same = dose.grid_shape == target.grid_shape
     if not same or not np.allclose(dose.affine, target.affine, atol=1e-3):
         raise InputError("dose and target must lie on one grid; resample the dose first")
-    if not _mask(target).any():
+    mask, level_gy = target.array >= 0.5, _positive(level_gy, "prescription_gy")
+    if not mask.any():
         raise InputError("the target is empty")
-    treated: NDArray[np.bool_] = dose.array >= _positive(level_gy, "prescription_gy")
-    return treated
-
-
-def _mask(target: Volume) -> NDArray[np.bool_]:
-    return target.array >= 0.5
+    all_of_it = within = 0
+    for first in range(0, len(mask), SLAB):
+        treated = dose.slab(first, first + SLAB) >= level_gy
+        all_of_it += np.count_nonzero(treated)
+        within += np.count_nonzero(treated & mask[first : first + SLAB])
+    return float(all_of_it), float(within), float(np.count_nonzero(mask))
 
 
 def _positive(number: float, name: str) -> float:
