@@ -139,8 +139,8 @@ def _voxels(dose: Volume, target: Volume, level_gy: float) -> tuple[float, float
     all_of_it = within = 0
     for first in range(0, len(mask), SLAB):
         treated = dose.slab(first, first + SLAB) >= level_gy
-        all_of_it += np.count_nonzero(treated)
-        within += np.count_nonzero(treated & mask[first : first + SLAB])
+        all_of_it += int(np.count_nonzero(treated))
+        within += int(np.count_nonzero(treated & mask[first : first + SLAB]))
     return float(all_of_it), float(within), float(np.count_nonzero(mask))
 
 
