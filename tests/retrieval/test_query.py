@@ -81,6 +81,13 @@ def test_a_slice_finds_itself_first(archive: Archive) -> None:
     assert first.pairs[0].query_slice == first.pairs[0].slice
 
 
+def test_the_answer_says_how_it_was_compared(archive: Archive) -> None:
+    both = archive.query("phantom-00-00", by="joint", alpha=0.25)
+    assert both.summary.endswith("CT and dose (alpha 0.25), compared as whole cases, 1 left out")
+    single = archive.query("phantom-00-00", by="ct", level="slice")
+    assert single.summary.endswith("CT, compared slice by slice, 1 left out")
+
+
 def test_filters_come_before_the_search(archive: Archive) -> None:
     answer = archive.query("phantom-00-00", k=4, where="label == 'family-02'")
     assert {match.facts["label"] for match in answer} == {"family-02"}
