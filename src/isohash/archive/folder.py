@@ -30,6 +30,7 @@ KIND = "isohash archive"
 FORMAT = 1
 RECIPE = "recipe.json"
 CREATING = "creating"
+BACKUP = "backup.json"  # in a copy that `backup` keeps up to date
 SEGMENTS = "segments"
 QUARANTINE = "quarantine"
 MOST_RECIPE = 1 << 26  # bytes

@@ -89,7 +89,7 @@ def _repair(archive: Path, progress: Progress | None) -> Repair:
     if found.bad:
         _drop_lost(archive, found)
         state.apply(_rewrite(archive, state, progress))
-    _replace_catalogue(archive, state)
+    replace_catalogue(archive, state)
     moved = [_quarantine(archive, path) for path in found.bad if path.exists()]
     compaction.remove_replaced(archive, state)
     return Repair(
@@ -256,7 +256,7 @@ def _rewrite(archive: Path, state: State, progress: Progress | None) -> Change:
     return compaction.write_compacted(archive, state, recipe, opener, progress, sequence)
 
 
-def _replace_catalogue(archive: Path, state: State) -> None:
+def replace_catalogue(archive: Path, state: State) -> None:
     """Build the catalogue anew beside the old one and put it in its place at once."""
     workplace = archive / (files.TEMPORARY + "repair")
     whole_files.make_folder(workplace)

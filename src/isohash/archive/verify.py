@@ -22,7 +22,7 @@ from isohash.archive.state import (
 )
 from isohash.progress import Progress, tell
 
-_FILES = {folder.RECIPE, catalogue.SEAL, *folder.LOCKS}
+_FILES = {folder.RECIPE, folder.BACKUP, catalogue.SEAL, *folder.LOCKS}
 _FILES |= {sql.NAME + suffix for suffix in ("", "-wal", "-shm")}
 
 

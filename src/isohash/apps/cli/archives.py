@@ -172,3 +172,26 @@ def resolve(
     with progress_bar(as_json) as progress:
         found = look_up(source, names or (), progress)
     print_facts([asdict(one) for one in found], resolved_table(found, source), as_json)
+
+
+def backup(
+    archive: ArchivePath,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="The backup's folder.")],
+    as_json: Json = False,
+) -> None:
+    """Bring the backup DEST of ARCHIVE up to date, or make it; ARCHIVE may be written meanwhile.
+
+    The backup is an archive of its own: the state of the moment at which the command began. Only
+    segments that it lacks are copied, and then every byte of it is checked.
+
+    Example: isohash backup my-archive /mnt/backup/my-archive
+    """
+    from isohash.archive.backup import backup as copy
+
+    with progress_bar(as_json) as progress:
+        done = copy(archive, destination, progress)
+    told = (
+        f"{destination}: {done.n_cases} cases in {done.n_segments} segments, {done.n_copied} of "
+        f"them copied ({done.n_bytes_copied / 1e6:.1f} MB); every byte was checked"
+    )
+    print_facts(asdict(done), told, as_json)

@@ -53,7 +53,7 @@ app.command(name="plan-bits")(plan_bits)
 app.command(name="list")(archives.list_)
 for command in (
     archives.show, archives.facts, archives.remove, archives.merge, archives.export,
-    archives.resolve,
+    archives.resolve, archives.backup,
 ):  # fmt: skip
     app.command()(command)
 
