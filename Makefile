@@ -114,6 +114,17 @@ figures-validity: $(VENV)/.all
 	cp $(FIGURES)/validity/*.png $(FIGURES)/validity/*.csv $(FIGURES)/validity/*.json docs/figures/validity
 	$(BIN)/python benchmarks/validity_tables.py
 
+# The same of docs/planning.md (15 minutes): all training plans, and 20 of them.
+figures-planning: $(VENV)/.all
+	$(BIN)/isohash index $(DATA)/train $(FIGURES)/planning-archive
+	$(BIN)/isohash evaluate planning $(FIGURES)/planning-archive $(DATA)/validation --out docs/figures/planning
+	mkdir -p $(FIGURES)/twenty
+	ls $(DATA)/train/pt_*.npz | sort | shuf -n 20 --random-source=/dev/zero | xargs -I{} cp {} $(FIGURES)/twenty
+	$(BIN)/isohash index $(FIGURES)/twenty $(FIGURES)/planning-twenty
+	$(BIN)/isohash evaluate planning $(FIGURES)/planning-twenty $(DATA)/validation --out docs/figures/planning/twenty
+	rm docs/figures/planning/twenty/*.png
+	$(BIN)/python benchmarks/planning_tables.py
+
 # Train and compare encoders for docs/encoders.md and the model card (half an hour of one core).
 ENCODERS := docs/figures/encoders
 figures-encoders: $(VENV)/.all
