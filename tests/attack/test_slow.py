@@ -1,6 +1,8 @@
 """What took too long is not tried again and again, and leaves no trace of what it is."""
 
 import os
+import sys
+from functools import cache
 
 import pytest
 
@@ -142,3 +144,14 @@ def test_the_command_forgets_on_demand(source, key_folder, asked, tmp_path, isoh
     outcome = isohash("index", source, tmp_path / "A", "--retry", "--encoder", "pca", "--bits", 64)
     assert slow.AGAIN not in outcome.out + outcome.err
     assert not slow.known()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processor time is told by Linux only")
+def test_a_child_that_really_takes_too_long_is_remembered(source, key_folder, monkeypatch):
+    found = find(source).found[0]
+    n_files = len(list(source.iterdir()))
+    monkeypatch.setattr(dicom, "_pool", cache(lambda: Pool("isohash.sources.dicom.worker")))
+    monkeypatch.setattr(dicom, "CASE_SECONDS", 0.05 - 0.5 * n_files)  # less than a child's start
+    with pytest.raises(InputError, match=r"longer than 0\.05 s of processor time"):
+        found.read()
+    assert len(slow.known()) == 1

@@ -100,13 +100,16 @@ def test_a_licence_that_does_not_bind_passes(text):
 @pytest.mark.timeout(1800)
 def test_wheels_built_twice_are_equal(tmp_path):
     """As by `make wheel`: in other folders, with other times of files and another umask."""
-    made = [build(tmp_path / name, umask) for name, umask in (("a", 0o022), ("other/b", 0o077))]
+    folders = {tmp_path / "a": 0o022, tmp_path / "other" / "b": 0o077}
+    for folder in folders:
+        copied(folder)
+    made = [build(folder, umask) for folder, umask in folders.items()]
     assert made[0].name == made[1].name
     first, second = (hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in made)
     assert first == second
 
 
-def build(folder, umask):
+def copied(folder):
     shutil.copytree(
         ROOT,
         folder,
@@ -114,6 +117,9 @@ def build(folder, umask):
             ".git", ".venv*", "build", "*.so", "out", "*.egg-info", "docs"
         ),
     )
+
+
+def build(folder, umask):
     for file in folder.rglob("*"):
         os.utime(file, (umask * 10**6, umask * 10**6))
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
