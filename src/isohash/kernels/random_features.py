@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,14 +136,36 @@ def _dense(
     estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None, reset: bool
 ) -> tuple[NDArray[np.float64], Any]:
     """X as finite doubles and y checked, by scikit-learn's rules."""
+    if y is None:
+        return dense_rows(estimator, X, reset=reset), None
+    with _explained(X):
+        return validate_data(estimator, X, y, reset=reset, dtype=np.float64)
+
+
+def dense_rows(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    reset: bool,
+    dtype: Any = np.float64,
+    fewest: int = 1,
+) -> NDArray[Any]:
+    """X (n, d) as finite real numbers, n >= fewest, by scikit-learn's rules."""
+    with _explained(X):
+        return validate_data(estimator, X, reset=reset, dtype=dtype, ensure_min_samples=fewest)
+
+
+@contextmanager
+def _explained(X: ArrayLike) -> Iterator[None]:
+    """What scikit-learn refuses as one line."""
     if issparse(X):
         raise InputError("X is a sparse matrix, and random features are dense: call X.toarray()")
     try:
-        if y is None:
-            return validate_data(estimator, X, reset=reset, dtype=np.float64), None
-        return validate_data(estimator, X, y, reset=reset, dtype=np.float64)
+        yield
     except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from error
+        told = str(error)
+        if " contains NaN" in told or " contains infinity" in told:  # the rest advises others
+            told = f"{told.splitlines()[0]} Remove or impute those rows."
+        raise InputError(" ".join(told.split())) from error
 
 
 def _refuse_beyond_memory(n_points: int, n_features: int | None) -> None:

@@ -318,7 +318,7 @@ def test_bad_settings_are_named(two_classes, settings, message):
     [
         (np.zeros((10, 2)), None, "clusters empty"),
         (np.zeros((10, 2)), np.arange(10) % 2, "duplicates"),
-        (np.full((10, 2), np.nan), None, "not finite"),
+        (np.full((10, 2), np.nan), None, "contains NaN"),
         (np.eye(10), np.zeros(10), "all labels are equal"),
         (np.eye(10), np.zeros(9), "one label for each"),
         (np.eye(10), np.where(np.arange(10) % 2, np.nan, 1.0), "None or NaN"),

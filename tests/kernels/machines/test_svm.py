@@ -29,6 +29,8 @@ SMALL = {"n_features": 50}
         ImportanceSampledSVM(**SMALL, n_candidates=200),
         ParticleSGDSVM(**SMALL, n_steps=50),
         SelectedFeatureSVM(**SMALL, n_candidates=300, kernel=RadialKernel([0.5])),
+        KernelLearner(n_particles=20, n_steps=20),
+        TunedKernel(n_features=20),
     ]
 )
 def test_scikit_learn_accepts_the_estimators(estimator, check):

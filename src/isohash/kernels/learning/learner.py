@@ -27,6 +27,7 @@ from isohash.kernels.learning.multiplier import smallest_feasible
 from isohash.kernels.learning.particles import History, PairSource, Problem, Run, Schedule, State
 from isohash.kernels.learning.pseudo_labels import ClusterChoice, cluster_labels
 from isohash.kernels.radial import RadialKernel
+from isohash.kernels.random_features import dense_rows
 from isohash.kernels.target_alignment import Alignment, LabelledPairs, Objective, Pairs
 from isohash.progress import Progress, tell
 from isohash.whole_files import digest
@@ -156,7 +157,7 @@ class KernelLearner(BaseEstimator):
         `checkpoint` names a folder, where the run is saved at every record; when it is there, the
         run goes on from it, and ends with the same bytes as one that was never interrupted.
         """
-        points = _checked_points(X)
+        points = dense_rows(self, X, reset=True, dtype=[np.float64, np.float32], fewest=2)
         labels = None if y is None else _checked_labels(y, len(points))
         self._check_settings()
         rng = np.random.default_rng(self.random_state)
@@ -172,7 +173,6 @@ class KernelLearner(BaseEstimator):
             multiplier, final = 0.0, run(0.0)
         else:
             multiplier, final = smallest_feasible(run, _last_distance, self.radius)
-        self.n_features_in_ = points.shape[1]
         self.history_ = final.history
         self.multiplier_ = multiplier
         self.reference_distance_ = reference
@@ -305,19 +305,6 @@ class KernelLearner(BaseEstimator):
 
 def _last_distance(state: State) -> float:
     return float(state.history.wasserstein[-1])
-
-
-def _checked_points(X: ArrayLike) -> NDArray[np.floating]:
-    points = np.asarray(X)
-    if np.iscomplexobj(points):
-        raise InputError("Complex data not supported: pass real rows")
-    if points.ndim != 2 or len(points) < 2 or points.shape[1] < 1:
-        raise InputError(f"X must have shape (n >= 2, d >= 1), got {points.shape}")
-    if not np.issubdtype(points.dtype, np.floating):
-        points = points.astype(np.float64)
-    if not np.isfinite(points).all():
-        raise InputError("X holds values that are not finite: remove or impute those rows")
-    return points
 
 
 def _checked_labels(y: ArrayLike, n: int) -> NDArray[np.int64]:

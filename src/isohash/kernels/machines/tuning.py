@@ -8,6 +8,7 @@ shape, so a Gaussian and a learned mixture are tuned in the same way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from isohash.errors import InputError
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
-from isohash.kernels.random_features import RandomFeatures, median_kernel
+from isohash.kernels.random_features import RandomFeatures, dense_rows, median_kernel
 
 # More features than this change which kernel is best very little, and cost much.
 MOST_FEATURES = 500
@@ -62,7 +63,8 @@ class TunedKernel(BaseEstimator):
         Afterwards `kernel_` is the kernel, `factor_` the chosen factor and `losses_` the mean
         squared hinge loss of every factor on held-out points.
         """
-        points, labels = np.asarray(X, np.float64), np.unique(y, return_inverse=True)[1]
+        points = dense_rows(self, X, reset=True, fewest=2)
+        labels = np.unique(_labels(y, len(points)), return_inverse=True)[1]
         factors = self._checked_factors()
         rng = np.random.default_rng(self.random_state)
         base = chosen_kernel(self.kernel, points, labels, self.n_features, rng)
@@ -71,8 +73,12 @@ class TunedKernel(BaseEstimator):
         self.losses_ = np.array([self._loss(kernel, points, labels, folds) for kernel in kernels])
         best = int(np.argmin(self.losses_))
         self.factor_, self.kernel_ = float(factors[best]), kernels[best]
-        self.n_features_in_ = points.shape[1]
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
 
     def sized(self, n_features: int | None) -> TunedKernel:
         """An unfitted copy that tunes for so many features, unless told otherwise before."""
@@ -99,6 +105,15 @@ class TunedKernel(BaseEstimator):
         features = RandomFeatures.draw(kernel, n, X.shape[1], rng, orthogonal=True)
         z = features(X)
         return float(np.mean([held_out_loss(z, y, fold, self.C) for fold in folds]))
+
+
+def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
+    if y is None:
+        raise InputError("TunedKernel requires y to be passed, but the target y is None")
+    labels = np.asarray(y)
+    if labels.shape != (n,):
+        raise InputError(f"y must hold one class for each of the {n} rows, got {labels.shape}")
+    return labels
 
 
 KernelChoice = RadialKernel | KernelLearner | TunedKernel | None
