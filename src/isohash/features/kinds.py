@@ -70,6 +70,7 @@ class Kind:
         shown: arrays that only a page shows, from the item and its samples.
         picture: one sample's grey picture and its lines' values (or None), from kept arrays and
             facts and the sample's index.
+        profile: an item's samples in a few numbers, by which a stranger shows; None for none.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Kind:
         [Mapping[str, NDArray[Any]], Mapping[str, Any], int],
         tuple[NDArray[np.uint8], NDArray[np.float32] | None],
     ]
+    profile: Callable[[Any], NDArray[np.float32]] | None = None
 
     def check(self, item: Any, what: str) -> None:
         """Refuse what is no item of this kind; `what` names it or where it comes from."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.ranked import DoseShare, Pair
 from isohash.retrieval.request import Level, Weights
 
@@ -63,8 +64,9 @@ class Answer:
     what the distances are, `what` which items were compared and how.
 
     `n_reranked` of the candidates that the codes chose were compared by their embeddings, and
-    these rank the matches; 0 says that codes alone rank them. `linear` says whether the codes
-    estimate distances, which are then told in the same unit.
+    these rank the matches; 0 says that codes alone rank them. `unlike` says that the query
+    is unlike what the archive holds, and how much; None where it is not. `linear` says whether the
+    codes estimate distances, which are then told in the same unit.
     """
 
     query: str
@@ -80,6 +82,7 @@ class Answer:
     meaning: str
     matches: tuple[Match, ...]
     warnings: tuple[str, ...]
+    unlike: Unlike | None = None
 
     def __len__(self) -> int:
         return len(self.matches)

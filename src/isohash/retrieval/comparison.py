@@ -121,6 +121,15 @@ class Comparison:
             bound += np.where(nothing, np.inf, weight * measured)
         return bound * (1.0 - ROUNDING)
 
+    def nearest_case(self, view: str, others: NDArray[np.bool_]) -> float:
+        """How near the nearest of the `others` (n_cases,) can be by one view, per query slice.
+
+        NaN where none compares.
+        """
+        rows = query_rows(self.query, (view,))
+        least = np.where(others, self.bounds({view: 1.0}), np.inf).min(initial=np.inf)
+        return float(least) / len(rows) if np.isfinite(least) else float("nan")
+
     @cached_property
     def _least(self) -> dict[str, NDArray[np.int32]]:
         """The least code distance of each query slice (rows) to any slice of each case."""

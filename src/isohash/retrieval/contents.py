@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.likeness import Usual
 from isohash.retrieval.ways.way import Way
 
 
@@ -41,6 +42,13 @@ class Contents(Protocol):
 
     def ways(self, query: Any) -> tuple[Way, ...]:
         """How such a query can be answered; a request that names none takes the first that can."""
+
+    @property
+    def usual(self) -> Usual | None:
+        """What is usual of them; None where that was not measured."""
+
+    def profile(self, query: Any) -> dict[str, float]:
+        """What of a query tells a stranger whatever it is asked by, by name of the part."""
 
     def own(self, query: Any) -> Mask:
         """Which of them are the query's own patient, or the query itself."""

@@ -23,14 +23,20 @@ from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
+from isohash.retrieval.likeness import Unlike, asked_for
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.plan import Foretold
-from isohash.retrieval.ways.way import Way, choose
+from isohash.retrieval.ways.way import Ranking, Way, choose
 
 if TYPE_CHECKING:
     from isohash.retrieval.planning.check import Check
     from isohash.retrieval.planning.proposal import Proposal
+
+NOT_MEASURED = (
+    "whether the query is unlike this archive is not known: an earlier version made it; index its "
+    "source again"
+)
 
 Item = Case | Entry | str | Path | ArrayLike
 
@@ -66,6 +72,7 @@ class Session:
         allowed = passing if asked.same_patient else passing & ~contents.own(self.query)
         ranking = way.rank(asked, allowed)
         matches = way.match(ranking)
+        unlike = self._unlike(way, ranking)
         return Answer(
             query=ranking.query,
             by=ranking.by,
@@ -84,8 +91,19 @@ class Session:
                 *ranking.notes,
                 *_no_close_match(matches),
                 *self._missed(way, asked),
+                *([] if contents.usual is not None else [NOT_MEASURED]),
             ),
+            unlike=unlike,
         )
+
+    def _unlike(self, way: Way, ranking: Ranking) -> Unlike | None:
+        """Whether the query is unlike all that the archive holds, filters apart."""
+        contents = self.archive.contents
+        if (usual := contents.usual) is None:
+            return None
+        found = way.measures(~contents.own(self.query), ranking)
+        profile = contents.profile(self.query).items()
+        return usual.judge({**found, **{n: v for n, v in profile if asked_for(ranking.by, n)}})
 
     def _missed(self, way: Way, asked: Request) -> list[str]:
         """Why the usual way did not answer, where the request left the choice."""

@@ -6,6 +6,7 @@
 | `slice.row.VIEW` | (n,) | row of the slice's code in that view, -1 for none |
 | `codes.VIEW` | (rows, bytes) | packed codes |
 | `embedding.VIEW` | (rows, d) float16 | what codes are made from, if kept |
+| `likeness.profile` | (1, numbers) | tissues, body, dose, extent (`features.cases.profile`) |
 | `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
 | `dose.*` | | the dose that its anatomy would get (`dose_arrays`) |
@@ -30,6 +31,7 @@ from isohash.features.cases.outlines import outlines_in
 from isohash.features.cases.shown import METRICS, dose_summary
 from isohash.features.kinds import Kind
 from isohash.records import Volume
+from isohash.retrieval.likeness import PROFILE
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.slices import SliceTable
@@ -170,7 +172,7 @@ def entry_of(coded: CodedItem, embeddings: bool = True) -> Entry:
     `embeddings` False leaves out what only re-ranking and learning use.
     """
     arrays = _slices(coded) | _hashed(coded) | (_embedded(coded) if embeddings else {})
-    arrays |= coded.plan | coded.kind.shown(coded.item, coded.samples)
+    arrays |= coded.plan | _profile(coded) | coded.kind.shown(coded.item, coded.samples)
     return Entry(coded.item.id, coded.facts, arrays, coded.kind)
 
 
@@ -190,6 +192,7 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "plan": lambda: coded.plan,
             "dose": lambda: coded.dose,
             "own": lambda: coded.planned,
+            "likeness": lambda: _profile(coded),
         },
     )
     return Entry(coded.item.id, coded.facts, arrays, coded.kind, partial(_foreseen, coded))
@@ -209,6 +212,13 @@ def _slices(coded: CodedItem) -> Arrays:
 def _hashed(coded: CodedItem) -> Arrays:
     generation = coded.pipeline.generation
     return {codes_name(view, generation): codes.packed for view, codes in coded.codes.items()}
+
+
+def _profile(coded: CodedItem) -> Arrays:
+    """By what the item can be told from a stranger; nothing for kinds that have no profile."""
+    if coded.kind.profile is None:
+        return {}
+    return {PROFILE: coded.kind.profile(coded.samples)[None]}
 
 
 def _embedded(coded: CodedItem) -> Arrays:

@@ -21,6 +21,7 @@ from isohash.retrieval.dose_arrays import KeptDose, predicted_histograms
 from isohash.retrieval.entry import Entry, check_facts, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.inventory import fact_names, meant
+from isohash.retrieval.likeness import PROFILE, Usual, usual_of
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.plan_code import predicted_doses
@@ -113,6 +114,18 @@ class Items:
         if prescription_gy is not None and isinstance(read, Case):
             read = replace(read, prescription_gy=_prescribed(prescription_gy))
         return query_entry(self.pipeline.code(read), pictures)
+
+    @cached_property
+    def usual(self) -> Usual | None:
+        """What was measured when the archive was made."""
+        return usual_of(self.store)
+
+    def profile(self, query: Entry) -> dict[str, float]:
+        """How far its tissues, body, dose and extent are from those of the items."""
+        profile = query.arrays.get(PROFILE)
+        if self.usual is None or profile is None:
+            return {}
+        return self.usual.measured(profile[0].astype(np.float64))
 
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""

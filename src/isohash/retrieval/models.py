@@ -60,6 +60,20 @@ class HashModel:
             return np.sqrt(np.asarray(counts, dtype=np.float64)) * (self.hash.unit / self.near)
         return np.asarray(counts, dtype=np.float64) / self.length
 
+    def untold(self, vectors: NDArray[np.floating], codes: Codes) -> NDArray[np.float64] | None:
+        """How far vectors (n, d) lie from the points of their codes, in units of `near`.
+
+        None for codes that stand for no point.
+        """
+        if not isinstance(self.hash, PointHash):
+            return None
+        told = self.hash.project(vectors)
+        x = np.asarray(vectors, dtype=np.float64) - self.hash.center
+        along = x @ self.hash.axes.astype(np.float64)
+        outside = np.maximum((x**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
+        within = ((told - self.hash.reconstruct(codes)) ** 2).sum(axis=1)
+        return np.asarray(np.sqrt(outside + within) / self.near)
+
     def counted(self, distance: float) -> float:
         """The code distance that `measured` turned into this."""
         if isinstance(self.hash, PointHash):

@@ -181,8 +181,14 @@ def answer_table(answer: Answer) -> Group:
             *(tie_text(answer, match) for _ in ties),
             *(str(match.facts.get("label") or "") for _ in labels),
         )
-    notes = [Text(f"note: {warning}") for warning in answer.warnings]
-    return Group(table, Text(answer.meaning), *notes)
+    return _in_full(answer, table)
+
+
+def _in_full(answer: Answer, table: Table) -> Group:
+    """Above all else, that the query is unlike the archive; below, what the numbers mean."""
+    above = [Text(answer.unlike.text, style="bold")] if answer.unlike else []
+    notes = (Text(f"note: {one}") for one in answer.warnings)
+    return Group(*above, table, Text(answer.meaning), *notes)
 
 
 def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
@@ -201,7 +207,7 @@ def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
             shares_text(match.shares[:SHARES_SHOWN]),
             *(str(match.facts.get("label") or "") for _ in labels),
         )
-    return Group(table, Text(answer.meaning), *(Text(f"note: {one}") for one in answer.warnings))
+    return _in_full(answer, table)
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

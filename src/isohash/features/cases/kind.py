@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.features.cases.profile import profile_of
 from isohash.features.cases.shown import facts_of, picture_of, shown_of
 from isohash.features.cases.slices import CaseSlices, case_slices, encoder_input
 from isohash.features.kinds import Kind, Rows, View
@@ -29,5 +30,5 @@ def _dose_images(slices: CaseSlices, rows: Rows) -> NDArray[np.float32]:
 
 CT = View("ct", "CT", "HU", "grey", _ct_rows, _ct_images)
 DOSE = View("dose", "dose", "Gy", "lines", _dose_rows, _dose_images)
-CASES = Kind("cases", Case, (CT, DOSE), case_slices, facts_of, shown_of, picture_of)
+CASES = Kind("cases", Case, (CT, DOSE), case_slices, facts_of, shown_of, picture_of, profile_of)
 VIEWS = tuple(view.name for view in CASES.views)

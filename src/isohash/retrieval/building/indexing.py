@@ -32,6 +32,7 @@ from isohash.retrieval.building.sampling import (
     check_shown,
     item_of,
 )
+from isohash.retrieval.building.usual import keep_usual
 from isohash.retrieval.entry import Entry, entry_of
 from isohash.retrieval.naming import identity_notes, known_as, patient_notes, unmapped
 from isohash.retrieval.pipeline import Pipeline
@@ -172,6 +173,8 @@ def _add(
     if indexed and pipeline.dose is not None:
         recalibrate(store, pipeline.dose)
         recipe = Recipe(store.recipe)
+    if indexed:
+        keep_usual(store)
     if indexed and store.info()["segments"] > MANY_SEGMENTS:
         store.compact(progress)
     return IndexReport(

@@ -25,6 +25,8 @@ from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.calibration import Calibration
 from isohash.kernels.radial import RadialKernel
 from isohash.progress import Progress, tell
+from isohash.retrieval.building.usual import keep_usual, keep_usual_rows
+from isohash.retrieval.likeness import FILE
 from isohash.retrieval.models import HashModel, codes_name, load_model, model_files
 from isohash.retrieval.ways.vectors import VIEW
 
@@ -109,6 +111,9 @@ def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[s
         learned = {view: _kept_kernel(store, view)["kernel"] for view in views}
         now = {**recipe["settings"], "hash": "kernel", "q": 2}
         store.set_recipe(recipe.changed(generation=old + 1, kernel=learned, settings=now))
+        if FILE in store.file_names():  # other codes, other distances
+            measure = keep_usual_rows if recipe["kind"] == "vectors" else keep_usual
+            measure(store, anew=True)
         return [
             {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}
             for view, model in models.items()

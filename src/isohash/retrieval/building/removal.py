@@ -19,8 +19,10 @@ from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.progress import Progress
 from isohash.retrieval.building.dose_keeping import recalibrate
+from isohash.retrieval.building.usual import keep_usual, keep_usual_rows
 from isohash.retrieval.dose_view import FOLDS, DoseView
 from isohash.retrieval.inventory import meant
+from isohash.retrieval.likeness import FILE
 from isohash.retrieval.ways.row_names import NAMES, RowNames
 
 TELLING = 7  # letters from which on a name in 100 MB of numbers is no chance
@@ -94,6 +96,8 @@ def _remove_cases(store: CaseStore, names: Sequence[str]) -> list[str]:
         store.put_file(FOLDS, json.dumps(kept, sort_keys=True).encode())
     if len(store):
         recalibrate(store, DoseView(Recipe(store.recipe).dose, store.read_file))
+    if FILE in store.file_names():
+        keep_usual(store, anew=True)
     left = set(store.column("patient")) if len(store) else set()
     return [*names, *sorted(str(one) for one in patients - left if one and one not in names)]
 
@@ -116,6 +120,8 @@ def _remove_vectors(store: CaseStore, names: Sequence[str], patient: str | None)
             store.delete(entry)
         elif one.ids is not None and any(one.name(row) in names for row in range(one.n)):
             _without(store, entry, [row for row in range(one.n) if one.name(row) not in names])
+    if FILE in store.file_names():
+        keep_usual_rows(store, anew=True)
     return list(dict.fromkeys(names))
 
 

@@ -17,6 +17,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Codes, Vectors
 from isohash.retrieval.building.fitting import fit_model, hash_for
 from isohash.retrieval.building.migration import migrate
+from isohash.retrieval.building.usual import keep_usual_rows
 from isohash.retrieval.models import codes_name, model_files
 from isohash.retrieval.naming import identity_notes, known_as
 from isohash.retrieval.settings import (
@@ -53,18 +54,24 @@ def index_vectors(
     store = existing_store(archive, options)
     if store is not None:
         check_kind(store, findings)
+    unseen = None
     settings = IndexSettings(**options) if store is None else Recipe(store.recipe).settings
     findings, _ = known_as(findings, settings)
     if store is None:
-        store = _new_store(findings, archive, settings)
+        store, unseen = _new_store(findings, archive, settings)
     with store:
         check_key(store, findings)
         notes = migrate(store, progress)
         report = _add(findings, store, progress)
+        if report.indexed:
+            keep_usual_rows(store, unseen)
         return replace(report, notes=(*notes, *report.notes))
 
 
-def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings) -> CaseStore:
+def _new_store(
+    findings: Findings, archive: str | Path, settings: IndexSettings
+) -> tuple[CaseStore, NDArray[np.float32]]:
+    """A store with its hash, and rows that this was not fitted to."""
     rows = read_vectors(findings.found[0]).array
     rng = np.random.default_rng(settings.seed)
     sample = rows[rng.permutation(len(rows))[:FIT_ROWS]]
@@ -84,7 +91,7 @@ def _new_store(findings: Findings, archive: str | Path, settings: IndexSettings)
         "digests": {},
         "versions": versions(),
     }
-    return CaseStore.create(archive, recipe, model_files("vector", model))
+    return CaseStore.create(archive, recipe, model_files("vector", model)), sample[:held_out]
 
 
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:

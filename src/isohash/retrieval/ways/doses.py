@@ -124,6 +124,10 @@ class DoseMapWay:
         why = self.why_not()
         return None if why is None else f"{why}; use another --by"
 
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """Nothing beyond the query's profile: to lay every dose would take too long."""
+        return {}
+
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """The cases whose doses are nearest, in Gy."""
         column = self.column

@@ -43,6 +43,10 @@ class ForeseenWay:
             return "a predicted dose must be asked for: --by dose or joint"
         return self.images if isinstance(self.images, str) else self.images.refusal(request)
 
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """Nothing beyond the query's profile: its foreseen dose is not its own."""
+        return {}
+
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By the images, and said to be of a predicted dose."""
         assert not isinstance(self.images, str)  # as `refusal` has made sure

@@ -91,6 +91,11 @@ class ImagesWay:
             given = {by: 1.0}
         return {view: float(weight) for view, weight in given.items() if weight > 0}
 
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """By view, how near the nearest case can be."""
+        views = [v for v in self.own if v in self.models] if ranking is None else ranking.weights
+        return {f"nearest {v}": self.comparison.nearest_case(v, others) for v in views}
+
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By code alone, or with candidates re-ranked by their embeddings."""
         weights, level = self.weights(request), _level(request)

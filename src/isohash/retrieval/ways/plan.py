@@ -123,6 +123,11 @@ class PlanComparison:
         shared: NDArray[np.float64] = total / np.maximum(1, self.known.sum(axis=0))
         return shared
 
+    def nearest_gy(self, allowed: NDArray[np.bool_]) -> float:
+        """The distance of the nearest of the allowed cases; NaN if none compares."""
+        usable = allowed[self.case] & self.known.any(axis=0)
+        return float(self.mean_gy[usable].min()) if usable.any() else float("nan")
+
     def rank(self, k: int, allowed: NDArray[np.bool_], absent: str | None = None) -> list[Ranked]:
         """The k nearest of the allowed cases that share a structure with the query."""
         filled = self.shares_gy
@@ -219,6 +224,12 @@ class PlanWay:
     @property
     def _shared_is_known(self) -> bool:
         return isinstance(self.foretold, Foretold) and self.foretold.expected_shared is not None
+
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """In Gy, how far the nearest plan is."""
+        plans = self.comparison
+        assert plans is not None  # as `refusal` has made sure
+        return {"nearest plan": plans.nearest_gy(others)}
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """The cases whose plans are nearest, in Gy."""

@@ -24,6 +24,7 @@ from isohash.records import Codes, Vectors
 from isohash.retrieval.answer import Match
 from isohash.retrieval.evidence import matches_of
 from isohash.retrieval.facts import FactTable, Mask
+from isohash.retrieval.likeness import Usual, usual_of
 from isohash.retrieval.models import HashModel, codes_name, load_model
 from isohash.retrieval.naming import naming_of
 from isohash.retrieval.ranked import Pair, Ranked
@@ -139,6 +140,15 @@ class VectorRows:
             array = np.empty((0, 0), dtype=np.float32)
         return self._checked(VectorQuery("query", array), f"a {type(item).__name__}")
 
+    @cached_property
+    def usual(self) -> Usual | None:
+        """What was measured when the archive was made."""
+        return usual_of(self.store)
+
+    def profile(self, query: VectorQuery) -> dict[str, float]:
+        """Vectors have none."""
+        return {}
+
     def own(self, query: VectorQuery) -> Mask:
         """The row itself."""
         own = np.zeros(len(self), dtype=bool)
@@ -228,6 +238,28 @@ class VectorsWay:
             return f"--slice {request.slice}: {self.query.name} has rows 0 to {n - 1}"
         return None
 
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """How far the nearest code is, and how much of the vector its code does not tell."""
+        return self.measured(0 if ranking is None else ranking.asked, others)
+
+    def measured(self, at: int, others: Mask) -> dict[str, float]:
+        """The same of row `at` of a file of vectors."""
+        vector, codes = self._asked(at)
+        hits = self.rows.index.search(codes, 1, others).distances[0]
+        near = self.rows.model.measured(hits)
+        beside = self.rows.model.untold(vector, codes) if len(vector) else None
+        return {
+            "nearest": float(near[0]) if len(near) else float("nan"),
+            "not told by its code": float("nan") if beside is None else float(beside[0]),
+        }
+
+    def _asked(self, at: int) -> tuple[NDArray[np.float32], Codes]:
+        """The vector (1, d), or none of a row whose code alone is kept, and its code."""
+        vector = self.query.vectors[at : at + 1]
+        if self.query.position is None:
+            return vector, self.rows.model.hash.encode(vector)
+        return vector, self.rows.codes[np.array([self.query.position])]
+
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By code alone, or with candidates ordered anew by exact distance."""
         n = n_candidates(request.rerank, request.k, self.rows.keeps_vectors, CANDIDATES)
@@ -263,12 +295,8 @@ class VectorsWay:
         return matches_of(ranking.found, self.rows.known, ranking.weights, models, exact)
 
     def _found(self, request: Request, n: int, allowed: Mask) -> list[Ranked]:
-        rows, model, at = self.rows, self.rows.model, request.slice or 0
-        vector = self.query.vectors[at : at + 1]
-        if self.query.position is None:
-            codes = model.hash.encode(vector)
-        else:
-            codes = rows.codes[np.array([self.query.position])]
+        rows, model = self.rows, self.rows.model
+        vector, codes = self._asked(request.slice or 0)
         if not n:
             hits = rows.index.search(codes, request.k, allowed)
             counts = hits.distances[0]

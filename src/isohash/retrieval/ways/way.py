@@ -37,6 +37,7 @@ class Ranking:
     what: str
     meaning: str
     notes: tuple[str, ...] = ()
+    asked: int = 0  # the row of a file of vectors
 
 
 class Way(Protocol):
@@ -54,6 +55,12 @@ class Way(Protocol):
 
     def refusal(self, request: Request) -> str | None:
         """Why a request, whose `by` this way has or which has none, is refused; None if not."""
+
+    def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
+        """What tells a stranger: how far the nearest of the `others` are, by name of the part.
+
+        By what a ranking looked at, or by all that this way can.
+        """
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """The nearest of the `allowed` (n,) items, by their positions in the archive."""

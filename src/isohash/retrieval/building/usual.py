@@ -1,0 +1,92 @@
+"""Measuring what is usual of an archive's members: each is left out in turn, and asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isohash.archive.store import CaseStore
+from isohash.features.cases.profile import SIZE
+from isohash.retrieval.items import Items
+from isohash.retrieval.likeness import FILE, PROFILE, Usual, usual_of
+from isohash.retrieval.ways.vectors import VectorQuery, VectorRows, VectorsWay
+
+MEMBERS = 200  # cases that are left out, at most: a p-value of .05 is known to .015
+ROWS = 400  # rows of an archive of vectors
+GROWN = 1.1  # times as many members as measured before: measured anew
+SEED = 0
+
+
+def keep_usual(store: CaseStore, anew: bool = False) -> None:
+    """Measure the members of an archive of cases, if it has grown since, or `anew`."""
+    if not anew and _still_right(store, len(store), MEMBERS):
+        return
+    items = Items(store)
+    at = np.random.default_rng(SEED).permutation(len(store))[:MEMBERS]
+    measured = [_measured(items, items.ids[i]) for i in np.sort(at).tolist()]
+    names = sorted({name for one, _, _ in measured for name in one})
+    nearest = {n: np.array([one.get(n, np.nan) for one, _, _ in measured]) for n in names}
+    nothing = np.full(SIZE, np.nan)
+    profiles = np.array([nothing if p is None else p for _, p, _ in measured], dtype=np.float64)
+    groups = [patient for _, _, patient in measured]
+    _keep(store, Usual.measure(profiles.reshape(-1, SIZE), groups, nearest, len(store)))
+
+
+def keep_usual_rows(
+    store: CaseStore, unseen: NDArray[np.float32] | None = None, anew: bool = False
+) -> None:
+    """The same of an archive of vectors.
+
+    `unseen` are rows of it that its hash was not fitted to: a fitted row lies nearer to its code.
+    """
+    rows = VectorRows(store)
+    if not anew and _still_right(store, len(rows), 0):
+        return
+    measured = [_measured_row(rows, one) for one in _some_rows(rows, unseen)]
+    names = measured[0] if measured else {}
+    nearest = {name: np.array([one[name] for one in measured]) for name in names}
+    nothing = np.empty((len(measured), 0))
+    _keep(store, Usual.measure(nothing, range(len(measured)), nearest, len(rows)))
+
+
+def _still_right(store: CaseStore, n: int, fewest: int) -> bool:
+    usual = usual_of(store)
+    return usual is not None and usual.of >= fewest and usual.of <= n < GROWN * usual.of
+
+
+def _keep(store: CaseStore, usual: Usual) -> None:
+    store.put_file(FILE, usual.to_bytes())
+
+
+def _measured(items: Items, name: str) -> tuple[dict[str, float], NDArray[Any] | None, str]:
+    """What is measured of a member that is left out: by every way, its profile, its patient."""
+    query = items.entry(name)
+    others = ~items.own(query)
+    found: dict[str, float] = {}
+    for way in items.ways(query):
+        if way.why_not() is None:
+            found |= way.measures(others)
+    profile = query.arrays.get(PROFILE)
+    return found, None if profile is None else profile[0], query.patient
+
+
+def _some_rows(rows: VectorRows, unseen: NDArray[np.float32] | None) -> list[VectorQuery]:
+    rng = np.random.default_rng(SEED)
+    if unseen is not None:
+        some = unseen[rng.permutation(len(unseen))[:ROWS]]
+        return [VectorQuery("", vector[None]) for vector in some]
+    at = np.sort(rng.permutation(len(rows))[:ROWS])
+    kept = rows.keeps_vectors
+    vectors = rows.vectors(at) if kept else np.empty((len(at), 0), np.float32)
+    return [VectorQuery("", v[None][:kept], i) for v, i in zip(vectors, at.tolist(), strict=True)]
+
+
+def _measured_row(rows: VectorRows, query: VectorQuery) -> dict[str, float]:
+    """Of a row, which is not its own neighbour."""
+    others = ~rows.own(query)
+    if query.position is None:  # it is in the archive: the one that is nearest is itself
+        hits = rows.index.search(rows.model.hash.encode(query.vectors), 1)
+        others[hits.ids[0, :1]] = False
+    return VectorsWay(rows, query).measures(others)
