@@ -83,3 +83,12 @@ def test_a_truncated_npy_is_refused(tmp_path):
     (tmp_path / "t.npy").write_bytes((tmp_path / "t.npy").read_bytes()[:500])
     with pytest.raises(InputError, match="truncated"):
         read_vectors(tmp_path / "t.npy")
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 4, 5, 3)])
+def test_a_stack_of_images_is_told_what_to_do(tmp_path, shape) -> None:
+    np.save(tmp_path / "stack.npy", np.ones(shape))
+    np.savez(tmp_path / "stack.npz", x_train=np.ones(shape), names=np.arange(3))
+    for name, array in (("stack.npy", "X"), ("stack.npz", "x_train")):
+        with pytest.raises(InputError, match=rf"{array}\.reshape\(len\({array}\), -1\)"):
+            read_vectors(tmp_path / name)

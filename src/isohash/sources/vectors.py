@@ -39,16 +39,29 @@ def _table_name(headers: Mapping[str, Header], path: Path) -> str:
         return "X"
     tables = [name for name, header in headers.items() if len(header.shape) == 2]
     if len(tables) != 1:
+        stacks = [name for name, header in headers.items() if len(header.shape) > 2]
+        step = f"; {_flatten(stacks[0])}" if stacks and not tables else "; name the vectors 'X'"
         raise InputError(
             f"{path}: holds {len(tables)} two-dimensional arrays "
-            f"({listed(headers) or 'no arrays at all'}); name the vectors 'X'"
+            f"({listed(headers) or 'no arrays at all'}){step}"
         )
     return tables[0]
 
 
+def _flatten(name: str) -> str:
+    """What to do with a stack of images."""
+    return (
+        f"of a stack of images save the pixels as rows, {name}.reshape(len({name}), -1), or better "
+        "the embeddings of a network"
+    )
+
+
 def _checked(array: NDArray[Any], path: Path) -> NDArray[np.float32]:
     if array.ndim != 2 or 0 in array.shape:
-        raise InputError(f"{path}: vectors have shape (n, d) with n, d > 0, got {array.shape}")
+        step = f"; {_flatten('X')}" if array.ndim > 2 and 0 not in array.shape else ""
+        raise InputError(
+            f"{path}: vectors have shape (n, d) with n, d > 0, got {array.shape}{step}"
+        )
     if array.dtype.kind not in "fiub":
         raise InputError(f"{path}: vectors must be real numbers, got {array.dtype}")
     with np.errstate(over="ignore"):
