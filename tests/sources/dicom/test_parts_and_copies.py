@@ -273,6 +273,16 @@ def test_every_slice_twice_counts_once(tmp_path):
     assert told(case, "20 image(s)", "equal pixels")
 
 
+def test_copies_of_slices_may_be_rounded_otherwise(tmp_path):
+    made = rt.write_study(tmp_path, keep=("CT",))
+    for k, one in enumerate(made["CT"]):
+        for name, off in ((f"CT{k:02d}", 0.004), (f"copy{k:02d}", 0.006)):
+            one.SOPInstanceUID = rt.uid(name)
+            one.ImagePositionPatient = [rt.X0, rt.Y0, rt.Z0 + rt.DZ * k + off]
+            rt.save(one, tmp_path / f"{name}.dcm")
+    assert read_case(tmp_path).ct.array.shape == (20, 64, 64)
+
+
 def test_a_ct_exported_twice_as_two_series_is_one(tmp_path):
     made = rt.write_study(tmp_path, keep=("CT", "RP", "RD"))
     for k, one in enumerate(made["CT"]):

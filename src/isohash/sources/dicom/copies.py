@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from isohash.sources.dicom.geometry import SAME_POSITION_MM
 from isohash.sources.dicom.scan import Instance
 from isohash.sources.dicom.whole import is_beginning
 from isohash.sources.found import Skipped
@@ -79,12 +80,19 @@ def slices_once(
 
     Of equal slices the one stays that structures were drawn on, else the first.
     """
-    by_place: dict[tuple[float, ...], list[Instance]] = defaultdict(list)
-    for one in sorted(slices, key=lambda one: one.sop_uid not in drawn_on):
-        by_place[tuple(round(mm, 2) for plane in one.planes for mm in plane.position)].append(one)
+
+    def drawn_first(one: Instance) -> bool:
+        return one.sop_uid not in drawn_on
+
+    groups: list[list[Instance]] = []
+    for one in sorted(slices, key=_along):
+        if groups and abs(_along(one) - _along(groups[-1][0])) < SAME_POSITION_MM:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
     copies = {
         other.sop_uid
-        for first, *others in by_place.values()
+        for first, *others in (sorted(group, key=drawn_first) for group in groups)
         for other in others
         if alike(first, other)
     }
@@ -92,6 +100,11 @@ def slices_once(
         [one for one in slices if one.sop_uid not in copies],
         [one for one in slices if one.sop_uid in copies],
     )
+
+
+def _along(one: Instance) -> float:
+    """Where the first plane of a file lies along its normal, in mm."""
+    return float(one.planes[0].normal @ one.planes[0].position)
 
 
 def same_series(a: Sequence[Instance], b: Sequence[Instance], alike: Alike) -> bool:
