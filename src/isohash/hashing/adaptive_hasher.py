@@ -66,5 +66,14 @@ class AdaptiveHasher(HasherEstimator):
 def make_hasher(
     stored_bits: int = 1024, random_state: Any = 0, against: Against = "codes"
 ) -> AdaptiveHasher:
-    """The best hasher for that many stored bits per item; its codes carry their metric."""
+    """The best hasher for that many stored bits per item; its codes carry their metric.
+
+    Example:
+        >>> import numpy as np, isohash
+        >>> X = np.random.default_rng(0).standard_normal((300, 16))
+        >>> codes = isohash.make_hasher(64).fit(X).transform(X)
+        >>> D, I = isohash.FlatIndex.of(codes).search(codes[:2], k=1)
+        >>> codes.packed.shape, I.ravel().tolist()
+        ((300, 8), [0, 1])
+    """
     return AdaptiveHasher(stored_bits, random_state, against)

@@ -33,7 +33,16 @@ _FAMILIES: dict[str, Any] = {
 
 
 def load_hash(source: str | Path | bytes) -> DrawnHash:
-    """Read a hash of any family from the file (or the bytes) that its `save` wrote."""
+    """Read a hash of any family from the file (or the bytes) that its `save` wrote.
+
+    Example:
+        >>> import numpy as np, isohash
+        >>> X = np.random.default_rng(0).standard_normal((200, 8))
+        >>> hasher = isohash.KernelHasher(64).fit(X)
+        >>> again = isohash.load_hash(hasher.hash_.to_bytes())
+        >>> bool((again.encode(X).packed == hasher.transform(X).packed).all())
+        True
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         return from_bytes(bytes(source))
     try:

@@ -44,6 +44,13 @@ class LeeHasher(HasherEstimator):
 
     Attributes:
         hash_: the drawn `LeeHash`; save it to compare codes later. `hash_.scale` is s.
+
+    Example:
+        >>> import numpy as np, isohash
+        >>> X = np.random.default_rng(0).standard_normal((200, 16))
+        >>> codes = isohash.LeeHasher(n_symbols=64, q=10).fit(X).transform(X)
+        >>> codes.shape, codes.q, codes.metric
+        ((200, 64), 10, 'lee')
     """
 
     families = (LeeHash.family,)

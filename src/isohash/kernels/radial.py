@@ -24,7 +24,14 @@ FORMAT = "isohash radial kernel 1"
 
 @dataclass(frozen=True, eq=False)
 class RadialKernel:
-    """K(x, y) = mean_i exp(-xi_i |x - y|^2) over the `particles` xi_i, shape (N,), xi_i >= 0."""
+    """K(x, y) = mean_i exp(-xi_i |x - y|^2) over the `particles` xi_i, shape (N,), xi_i >= 0.
+
+    Example:
+        >>> import isohash
+        >>> kernel = isohash.RadialKernel([0.5, 2.0])
+        >>> kernel([[0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]).round(3).tolist()
+        [[1.0, 0.371]]
+    """
 
     particles: NDArray[np.float64]
 

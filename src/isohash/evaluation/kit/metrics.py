@@ -25,6 +25,11 @@ def dice(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64] | float:
     """2 |A and B| / (|A| + |B|) of two sets of ids; row by row where both are 2-D.
 
     Two empty sets agree: 1.
+
+    Example:
+        >>> import isohash
+        >>> isohash.dice([3, 1], [1, 7])
+        0.5
     """
     return _by_rows(a, b, lambda both, n_a, n_b: 2.0 * both / (n_a + n_b))
 
@@ -33,6 +38,11 @@ def jaccard(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64] | float:
     """|A and B| / |A or B| of two sets of ids; row by row where both are 2-D.
 
     Two empty sets agree: 1.
+
+    Example:
+        >>> import isohash
+        >>> isohash.jaccard([3, 1], [1, 7])
+        0.3333333333333333
     """
     return _by_rows(a, b, lambda both, n_a, n_b: both / (n_a + n_b - both))
 
