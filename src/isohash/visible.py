@@ -22,6 +22,11 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(letter if letter in keep else _shown(letter) for letter in text)
 
 
+def as_text(name: str) -> str:
+    """The name of a file as text that can be kept: each byte that is no UTF-8 becomes a mark."""
+    return "".join(UNSHOWN if "\ud800" <= letter <= "\udfff" else letter for letter in name)
+
+
 def _shown(letter: str) -> str:
     if letter < " ":
         return chr(PICTURES + ord(letter))

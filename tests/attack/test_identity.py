@@ -24,7 +24,7 @@ PATIENTS = [  # family, given, number, birth; the last is only in the headers of
     ("Müller", "Jörg", "77-12-3", "19480215"),
     ("Ng", "Bo", "MRN5550123", "19500103"),
     ("Lee", "Amy", "4711", "19631130"),
-    ("Heart", "Lens", "0815", "20010709"),  # a person's words may be anatomy's
+    ("Kapoor", "Devi", "0815", "20010709"),
     ("Nguyễn", "Thị Ánh", "H/00923-B", "19381224"),
     ("Zielińska", "Ewa", "8801", "19720508"),
 ]

@@ -124,3 +124,23 @@ def test_a_pipe_or_a_device_is_no_source(tmp_path):
     for path in (tmp_path / "pipe.npy", "/dev/null"):
         with pytest.raises(InputError, match="neither a regular file nor a folder"):
             find(path)
+
+
+@pytest.mark.parametrize("kind", ["dicom", "openkbp", "openkbp-csv", "vectors"])
+def test_files_whose_names_are_no_utf8_are_read(tmp_path, kind, isohash):
+    """Names in Latin-1 are common on older shares."""
+    inside, _ = sources(tmp_path, kind)
+    odd = os.fsdecode(b"M\xfcller")
+    if kind in ("dicom", "openkbp-csv"):
+        inside = inside.rename(inside.with_name(odd))
+    else:
+        (file,) = inside.iterdir()
+        file.rename(file.with_name(odd + file.suffix))
+    (found,) = find(tmp_path / "source").found
+    found.read()
+    assert found.key.encode()
+    assert found.fingerprint
+    assert found.content is not None
+    if kind != "dicom":
+        assert found.key == "M\ufffdller"
+    assert isohash("index", tmp_path / "source", tmp_path / "A", "--json").err == ""

@@ -152,7 +152,9 @@ def state_of(files: Iterable[Path]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for file in sorted(files):
         status = file.stat()
-        digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogatepass")
+        )
     return digest.hexdigest()
 
 

@@ -25,6 +25,7 @@ from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.arrays import listed, npz_headers, read_npz
 from isohash.sources.walk import walk
+from isohash.visible import as_text
 
 MASK_BITS = (
     "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible",
@@ -109,7 +110,7 @@ def read_csv_case(folder: str | Path, files: Iterable[Path] | None = None) -> Ca
     named = {file.name: file for file in (csv_files(folder) if files is None else files)}
     if "voxel_dimensions.csv" not in named:
         raise InputError(f"{folder}: has no voxel_dimensions.csv, so sizes in mm are unknown")
-    masks = {file.stem: file for name, file in sorted(named.items()) if is_mask(name)}
+    masks = {as_text(file.stem): file for name, file in sorted(named.items()) if is_mask(name)}
     if len(masks) > MAX_CSV_STRUCTURES:
         raise InputError(
             f"{folder}: {len(masks)} structures, above the {MAX_CSV_STRUCTURES} that are read"
@@ -139,7 +140,7 @@ def _case(
     levels = [int(found[1]) for name in structures if (found := re.fullmatch(r"PTV(\d+)", name))]
     parts = (("CT", ct), ("dose", dose), ("structures", structures or None))
     return Case(
-        id=path.stem if path.suffix == ".npz" else path.name,
+        id=as_text(path.stem if path.suffix == ".npz" else path.name),
         ct=None if ct is None else Volume(_checked_ct(ct, path), affine),
         dose=None if dose is None else Volume(_checked_dose(dose, path), affine),
         structures=structures,

@@ -31,7 +31,7 @@ from isohash.sources.openkbp import (
 from isohash.sources.packed import as_packed, errors_of, is_packed, kind_of, unpacked
 from isohash.sources.vectors import read_vectors
 from isohash.sources.walk import walk
-from isohash.visible import visible
+from isohash.visible import as_text, visible
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
 
@@ -216,7 +216,7 @@ def _found(
 
 def _of_files(kind: str, path: Path, files: Sequence[Path], naming: Naming) -> Found:
     """One item; what it holds is read when it is wanted."""
-    key = path.name if path.is_dir() else path.stem
+    key = as_text(path.name if path.is_dir() else path.stem)
     origin = Origin(key, str(path.resolve()), partial(content_of, files))
     reader = partial(_read, kind, path, tuple(files))
     return Found(key, state_of(files), str(path), reader, naming, origin, files=tuple(files))

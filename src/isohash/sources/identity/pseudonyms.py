@@ -64,7 +64,7 @@ def pseudonym(key: bytes, kind: str, *identity: str) -> str:
     """A name such as `patient-k5xw...`: the same for the same identity, meaningless without key."""
     if kind not in KINDS:
         raise ValueError(f"no kind of pseudonym: {kind}")
-    message = "\0".join((kind, *identity)).encode()
+    message = "\0".join((kind, *identity)).encode(errors="surrogatepass")  # names of files
     digest = hmac.new(key, message, hashlib.sha256).digest()[:NAME_BYTES]
     return f"{kind}-{base64.b32encode(digest).decode().lower()}"
 
