@@ -32,7 +32,7 @@ from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.ways.doses import EXPECTED, DoseColumn
 from isohash.sources.found import Found
 
-SPREAD_CASES = 40  # by which the interval of dose-map distances is learned
+SPREAD_CASES, NEAR = 40, 40  # cases, and each one's nearest, by which intervals of maps are learned
 
 
 def dose_to_keep(found: Found, item: Any, pipeline: Pipeline, features: FeatureFolder) -> Arrays:
@@ -92,6 +92,8 @@ def _map_spread(store: CaseStore) -> list[list[float]] | None:
             if dose is not None:
                 asked = Asked.of(kept, dose, POINT_MM)
                 found[row, others] = column.coarse(asked, others)
+    beyond = np.argsort(np.argsort(np.where(np.isnan(told), np.inf, told), axis=1), axis=1) >= NEAR
+    told[beyond] = np.nan  # an answer shows the nearest: by them its intervals are learned
     return spread_of(told, true).tolist() if len(names) >= FEWEST_CASES else None
 
 
