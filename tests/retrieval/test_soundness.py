@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isohash.archive import catalogue
+from isohash.archive import sql
 from isohash.retrieval.building.indexing import build_archive, index_found
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.soundness import repair, verify
@@ -62,11 +62,11 @@ def test_damage_is_listed_once_and_a_repair_is_called_one(
     isohash, archive_path: Path, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(archive_path, tmp_path / "A"))
-    path = copy / catalogue.NAME
+    path = copy / sql.NAME
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:100])
     (problem,) = verify(copy).problems
-    assert problem.segment == catalogue.NAME
+    assert problem.segment == sql.NAME
     out = isohash("verify", copy, "--repair").out
     assert "rebuilt" in out
     assert "nothing to repair" not in out
