@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.retrieval.engine import Archive
+from isohash.retrieval.answer import covered_text
+from isohash.retrieval.engine import Archive, _collapsed
 from small_cases import FAMILIES, MEMBERS
 
 
@@ -140,3 +141,19 @@ def test_bad_questions_are_refused_by_name(archive: Archive, options, message) -
 def test_an_unknown_case_is_refused_by_name(archive: Archive) -> None:
     with pytest.raises(InputError, match="neither a path nor the id"):
         archive.query("nobody")
+
+
+def test_a_match_says_how_much_of_the_query_its_slices_span(archive: Archive) -> None:
+    answer = archive.query("phantom-00-03", k=4, by="ct")
+    for match, told in zip(answer, answer.to_json()["matches"], strict=True):
+        query = [pair.query_z_mm for pair in match.pairs]
+        stored = [pair.z_mm for pair in match.pairs]
+        spans = (max(stored) - min(stored)) / (max(query) - min(query))
+        assert match.covered == told["covered"] == pytest.approx(min(1.0, spans))
+    first = answer.matches[0]
+    one = tuple(replace(pair, z_mm=7.0, slice=3) for pair in first.pairs)
+    collapsed = replace(first, pairs=one)
+    assert collapsed.covered == 0.0
+    assert covered_text(collapsed) == f"1 of {len(one)}, 0% of the length"
+    assert "span less than half" in _collapsed((collapsed,))[0]
+    assert _collapsed((replace(first, pairs=first.pairs[:1]),)) == []

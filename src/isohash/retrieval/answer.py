@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.ranked import DoseShare, Pair
 from isohash.retrieval.request import Level, Weights
@@ -53,6 +55,18 @@ class Match:
     pairs: tuple[Pair, ...]
     facts: Mapping[str, Any]
     shares: tuple[DoseShare, ...] = ()
+
+    @property
+    def covered(self) -> float | None:
+        """How much of the query's length (mm) its matched slices span, 0..1.
+
+        0 says that many slices were matched with one and the same; None for single slices.
+        """
+        asked, found = (
+            np.ptp([getattr(pair, name) for pair in self.pairs]) if self.pairs else 0.0
+            for name in ("query_z_mm", "z_mm")
+        )
+        return min(1.0, float(found / asked)) if asked > 0 else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,16 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return {**asdict(self), "ranked_by": self.ranked_by}
+        plain = asdict(self)
+        for told, match in zip(plain["matches"], self.matches, strict=True):
+            told["covered"] = match.covered
+        return {**plain, "ranked_by": self.ranked_by}
+
+
+def covered_text(match: Match) -> str:
+    """How many slices are matched, and how much of the query's length they span."""
+    spans = "" if match.covered is None else f", {match.covered:.0%} of the length"
+    return f"{len({pair.slice for pair in match.pairs})} of {len(match.pairs)}{spans}"
 
 
 def distance_text(answer: Answer, match: Match) -> str:

@@ -22,8 +22,10 @@ from isohash.errors import InputError
 from isohash.features.encoders.shipped import shipped_by_digest
 from isohash.progress import Progress
 from isohash.retrieval.building.dose_keeping import recalibrate
+from isohash.retrieval.building.usual import keep_usual, keep_usual_rows
 from isohash.retrieval.dose_view import CALIBRATION, FOLDS, MODEL, DoseView
 from isohash.retrieval.held import contents_of
+from isohash.retrieval.likeness import FILE
 from isohash.retrieval.models import model_names
 from isohash.retrieval.pipeline import PLAN_FILE
 from isohash.retrieval.strangers import understanding
@@ -81,10 +83,12 @@ def _needed(recipe: Recipe) -> Iterator[str]:
         yield from (MODEL, FOLDS)
     if "calibrated_on" in recipe.dose:
         yield CALIBRATION
+    if "likeness" in recipe:
+        yield FILE
 
 
 def _known_elsewhere(store: CaseStore, name: str) -> bool:
-    return name == CALIBRATION or _shipped(store, name) is not None
+    return name in (CALIBRATION, FILE) or _shipped(store, name) is not None
 
 
 def _shipped(store: CaseStore, name: str) -> bytes | None:
@@ -99,6 +103,10 @@ def _put_back(path: Path) -> Iterator[str]:
             content = _shipped(store, name)
             if content is not None:
                 store.put_file(name, content)
+                yield name
+            elif name == FILE:
+                keep = keep_usual_rows if Recipe(store.recipe).kind == "vectors" else keep_usual
+                keep(store, anew=True)
                 yield name
             elif name == CALIBRATION:
                 recalibrate(store, DoseView(Recipe(store.recipe).dose, store.read_file))

@@ -10,7 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isohash.retrieval.answer import distance_header, distance_text, shares_text, tie_text
+from isohash.retrieval.answer import (
+    covered_text,
+    distance_header,
+    distance_text,
+    shares_text,
+    tie_text,
+)
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.demo import DemoResult
@@ -167,9 +173,10 @@ def answer_table(answer: Answer) -> Group:
     by_code = "by code, " if answer.n_reranked else ""
     near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
+    covers = ["slices of its own"] if answer.level == "case" else []
     table = new_table(
         f"{answer.query}: {answer.summary}",
-        ["rank", "id", *sliced, distance_header(answer), *near, *ties, *labels],
+        ["rank", "id", *sliced, distance_header(answer), *near, *ties, *covers, *labels],
     )
     for match in answer.matches:
         table.add_row(
@@ -179,6 +186,7 @@ def answer_table(answer: Answer) -> Group:
             distance_text(answer, match),
             *(match.near[view].text for view in views),
             *(tie_text(answer, match) for _ in ties),
+            *(covered_text(match) for _ in covers),
             *(str(match.facts.get("label") or "") for _ in labels),
         )
     return _in_full(answer, table)

@@ -33,6 +33,7 @@ from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.retrieval.answer import (
     Answer,
     Match,
+    covered_text,
     distance_header,
     distance_text,
     shares_text,
@@ -113,6 +114,7 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
         colour=series_colour,
         tie_text=tie_text,
         distance_text=distance_text,
+        covered_text=covered_text,
         distance_header=distance_header,
         shares_text=shares_text,
         plan_text=plan_text,

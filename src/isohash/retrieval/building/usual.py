@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.features.cases.profile import SIZE
 from isohash.retrieval.items import Items
@@ -58,6 +59,7 @@ def _still_right(store: CaseStore, n: int, fewest: int) -> bool:
 
 def _keep(store: CaseStore, usual: Usual) -> None:
     store.put_file(FILE, usual.to_bytes())
+    store.set_recipe(Recipe(store.recipe).changed(likeness=usual.of))
 
 
 def _measured(items: Items, name: str) -> tuple[dict[str, float], NDArray[Any] | None, str]:
