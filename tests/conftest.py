@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _own_key(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Never touch the user's own key of pseudonyms."""
     os.environ["ISOHASH_KEY_FILE"] = str(tmp_path_factory.mktemp("key") / "pseudonym.key")
+
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says what a long test has counted; told at the end of a run in which all is well, too."""
+    return request.config.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = terminalreporter.config.stash.get(FIGURES, [])
+    if told:
+        terminalreporter.section("figures")
+        terminalreporter.write("".join(f"{line}\n" for line in told))
 
 
 @pytest.fixture

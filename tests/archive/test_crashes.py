@@ -79,7 +79,7 @@ def survive(archive: Path, model: Model, events: list) -> Model:
     return found
 
 
-def kill_at_random(host: Host, archive: Path, rng, rounds: int) -> None:
+def kill_at_random(host: Host, archive: Path, rng, figures, rounds: int) -> None:
     model, n_done, n_interrupted = Model(), 0, 0
     for _ in range(rounds):
         events = host.round("random", int(rng.integers(0, 12)), rng.uniform(0, 8))
@@ -91,25 +91,31 @@ def kill_at_random(host: Host, archive: Path, rng, rounds: int) -> None:
     with CaseStore.open(archive, writable=True) as store:
         assert_equal(store, model)
     assert verify(archive).notes == ()
+    figures(f"kill -9 at random: {rounds} tries, {n_interrupted} within a write, {rounds} held")
 
 
-def test_kill_at_random_moments_loses_nothing_acknowledged(host, archive, rng):
-    kill_at_random(host, archive, rng, rounds=40)
+def test_kill_at_random_moments_loses_nothing_acknowledged(host, archive, rng, figures):
+    kill_at_random(host, archive, rng, figures, rounds=40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_four_hundred_kills_at_random_moments_lose_nothing_acknowledged(host, archive, rng):
-    kill_at_random(host, archive, rng, rounds=400)
+def test_four_hundred_kills_at_random_moments_lose_nothing_acknowledged(
+    host, archive, rng, figures
+):
+    kill_at_random(host, archive, rng, figures, rounds=400)
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("steps", [45, pytest.param(600, marks=pytest.mark.slow)])
-def test_kill_before_every_step_on_the_disk_loses_nothing_acknowledged(host, archive, steps):
+def test_kill_before_every_step_on_the_disk_loses_nothing_acknowledged(
+    host, archive, figures, steps
+):
     model = Model()
     for k in range(steps):
         events = host.round("step", k % 150)
         model = survive(archive, model, events)
+    figures(f"kill -9 before a step on the disk: {steps} tries, {steps} held")
 
 
 def test_a_creation_killed_at_any_step_is_no_archive_or_a_whole_one(host, quick_tmp):

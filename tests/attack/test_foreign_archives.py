@@ -315,9 +315,9 @@ def ask_everything(archive: Path) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("n", MUTATIONS)
 def test_a_recipe_or_metadata_with_any_wrong_value_is_one_line(
-    whole: Path, tmp_path: Path, n: int
+    whole: Path, tmp_path: Path, figures: Callable[[str], None], n: int
 ) -> None:
-    chance, refused = random.Random(13), 0
+    chance, refused = random.Random(121), 0
     for number in range(n):
         archive = tmp_path / "a"
         shutil.copytree(whole, archive)
@@ -335,7 +335,7 @@ def test_a_recipe_or_metadata_with_any_wrong_value_is_one_line(
             assert "\n" not in str(error)  # noqa: PT017 - many changes are harmless
             refused += 1
         shutil.rmtree(archive)
-    print(f"{n} archives with a wrong value: {refused} refused in one line, the others answered")
+    figures(f"forged archives: {n} tries, {refused} refused, the others answered")
     assert refused > n / 10
 
 
@@ -349,7 +349,8 @@ def damaged(arrays: dict[str, np.ndarray], chance: random.Random) -> dict[str, n
         case 1:
             changed = array[: len(array) // 2]
         case 2:
-            changed = array.astype(chance.choice(["f4", "i2", "u1"]))
+            with np.errstate(all="ignore"):  # what becomes of numbers that do not fit is no matter
+                changed = array.astype(chance.choice(["f4", "i2", "u1"]))
         case 3:
             changed = array[:, None]
         case 4:
@@ -361,8 +362,10 @@ def damaged(arrays: dict[str, np.ndarray], chance: random.Random) -> dict[str, n
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("n", MUTATIONS)
-def test_a_case_with_any_wrong_array_is_one_line(whole: Path, tmp_path: Path, n: int) -> None:
-    chance, refused = random.Random(23), 0
+def test_a_case_with_any_wrong_array_is_one_line(
+    whole: Path, tmp_path: Path, figures: Callable[[str], None], n: int
+) -> None:
+    chance, refused = random.Random(221), 0
     for _ in range(n):
         archive = tmp_path / "a"
         shutil.copytree(whole, archive)
@@ -376,7 +379,7 @@ def test_a_case_with_any_wrong_array_is_one_line(whole: Path, tmp_path: Path, n:
             assert "\n" not in str(error)  # noqa: PT017 - many changes are harmless
             refused += 1
         shutil.rmtree(archive)
-    print(f"{n} archives with a wrong value: {refused} refused in one line, the others answered")
+    figures(f"forged archives: {n} tries, {refused} refused, the others answered")
     assert refused > n / 10
 
 

@@ -118,14 +118,16 @@ class Items:
     @cached_property
     def usual(self) -> Usual | None:
         """What was measured when the archive was made."""
-        return usual_of(self.store)
+        with understanding(self.store.path, "what it holds usually"):
+            return usual_of(self.store)
 
     def profile(self, query: Entry) -> dict[str, float]:
         """How far its tissues, body, dose and extent are from those of the items."""
         profile = query.arrays.get(PROFILE)
         if self.usual is None or profile is None:
             return {}
-        return self.usual.measured(profile[0].astype(np.float64))
+        with understanding(self.store.path, f"the profile of case {query.id}"):
+            return self.usual.measured(profile[0].astype(np.float64))
 
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""

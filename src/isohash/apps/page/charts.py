@@ -17,6 +17,7 @@ from PIL import Image
 
 from isohash.dosimetry.isodose import isodose_lines
 from isohash.dosimetry.names import is_target
+from isohash.visible import visible
 
 # Paul Tol's muted colours, told apart by the colour-blind. None is near an isodose line's colour
 # (`dosimetry.isodose.PALETTE`): on one page a colour means one thing.
@@ -100,7 +101,7 @@ def pane_svg(pane: Pane, colours: Mapping[float, str]) -> Markup:
     unit = width / 128  # of strokes and letters, whatever is cropped
     return Markup(
         f'<svg class="pane" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(pane.title)}">'
+        f'aria-label="{escape(visible(pane.title))}">'
         f'<image width="{width}" height="{height}" href="{_png(pane.grey)}"/>'
         f'<g fill="none" stroke="{OUTLINE}" stroke-width="{0.45 * unit:.2f}">{_drawn(pane)}</g>'
         f'<g fill="none" stroke-width="{0.8 * unit:.2f}">{paths}</g>{_marks(pane, unit)}</svg>'
@@ -111,7 +112,7 @@ def _drawn(pane: Pane) -> str:
     """Outlines of structures, each with its name for whoever points at it."""
     return "".join(
         f'<path d="{"".join(map(_path, lines))}"{"" if is_target(name) else DASHES}>'
-        f"<title>{escape(name)}</title></path>"
+        f"<title>{escape(visible(name))}</title></path>"
         for name, lines in pane.outlines.items()
     )
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import isohash
 from isohash.apps.page.charts import Band, Curve, Pane, chart_svg, common_crop, cropped, pane_svg
+from isohash.apps.page.pages import templates
 from isohash.apps.page.report import plan_text
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.retrieval.planning.proposal import USE, Proposal
@@ -22,20 +22,21 @@ SLICES_SHOWN = 5
 
 def render(proposal: Proposal) -> str:
     """The page as text; everything is inside it, and no script runs in it."""
-    environment = Environment(
-        loader=PackageLoader("isohash.apps.page"), autoescape=True, undefined=StrictUndefined
-    )
     colours = level_colours(default_levels(proposal.prescription_gy))
     panes = _panes(proposal)
     crop = common_crop(panes) if panes else None
-    return environment.get_template("proposal.html").render(
-        p=proposal,
-        use=USE,
-        panes=[(pane.title, pane_svg(cropped(pane, crop), colours)) for pane in panes if crop],
-        levels=colours if panes else {},
-        charts={name: dvh_chart(band) for name, band in proposal.bands.items()},
-        plan_text=plan_text,
-        version=isohash.__version__,
+    return (
+        templates()
+        .get_template("proposal.html")
+        .render(
+            p=proposal,
+            use=USE,
+            panes=[(pane.title, pane_svg(cropped(pane, crop), colours)) for pane in panes if crop],
+            levels=colours if panes else {},
+            charts={name: dvh_chart(band) for name, band in proposal.bands.items()},
+            plan_text=plan_text,
+            version=isohash.__version__,
+        )
     )
 
 

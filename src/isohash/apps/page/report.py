@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import UndefinedError
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -26,6 +26,7 @@ from isohash.apps.page.charts import (
     pane_svg,
     series_colour,
 )
+from isohash.apps.page.pages import templates
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.dosimetry.names import is_target
 from isohash.errors import InputError
@@ -44,7 +45,6 @@ from isohash.retrieval.entry import Entry
 from isohash.retrieval.ranked import Pair
 from isohash.retrieval.strangers import understanding
 from isohash.sources.identity.naming import is_unnamed
-from isohash.visible import visible
 from isohash.whole_files import OWNER_ONLY, write_whole
 
 PAIRS_SHOWN = 3
@@ -85,12 +85,6 @@ def render(session: Session, answer: Answer, made_on: str = "") -> str:
 
 
 def _render(session: Session, answer: Answer, made_on: str) -> str:
-    environment = Environment(
-        loader=PackageLoader("isohash.apps.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-    )
     archive, query = session.archive, session.query
     if not answer.matches:
         raise InputError("there is no result to report on; loosen --where or ask for more cases")
@@ -98,35 +92,34 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
     strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
     shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
     colours, foreseen = isodose_colours(query), _foreseen(session)
-    return environment.get_template("report.html").render(
-        answer=answer,
-        strips=strips,
-        dvhs=_dvh_charts(query, entries, foreseen),
-        has_foreseen=bool(foreseen),
-        levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
-        fitted=_fitted,
-        pane=lambda pane: pane_svg(pane, colours),
-        query_plan=plan_text(query.facts),
-        table=dose_rows(query, entries),
-        asked=asked_text(answer),
-        made_on=made_on,
-        by_slice=answer.level == "slice",
-        colour=series_colour,
-        tie_text=tie_text,
-        distance_text=distance_text,
-        covered_text=covered_text,
-        distance_header=distance_header,
-        shares_text=shares_text,
-        plan_text=plan_text,
-        has_labels=any(match.facts["label"] for match in answer.matches),
-        version=isohash.__version__,
-        provenance=_provenance(archive),
+    return (
+        templates()
+        .get_template("report.html")
+        .render(
+            answer=answer,
+            strips=strips,
+            dvhs=_dvh_charts(query, entries, foreseen),
+            has_foreseen=bool(foreseen),
+            levels=colours if any(pane.dose_gy is not None for pane in shown) else {},
+            fitted=_fitted,
+            pane=lambda pane: pane_svg(pane, colours),
+            query_plan=plan_text(query.facts),
+            table=dose_rows(query, entries),
+            asked=asked_text(answer),
+            made_on=made_on,
+            by_slice=answer.level == "slice",
+            colour=series_colour,
+            tie_text=tie_text,
+            distance_text=distance_text,
+            covered_text=covered_text,
+            distance_header=distance_header,
+            shares_text=shares_text,
+            plan_text=plan_text,
+            has_labels=any(match.facts["label"] for match in answer.matches),
+            version=isohash.__version__,
+            provenance=_provenance(archive),
+        )
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Text of others without marks that turn the order of letters; our own markup as it is."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def asked_text(answer: Answer) -> str:
