@@ -172,13 +172,13 @@ def test_the_engine_says_what_it_uses(level: str) -> None:
 def test_a_wrong_level_is_not_used_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     status = dict.fromkeys(native.LEVELS, native.ABSENT) | {"scalar": native.READY}
     status["avx2"] = native.WRONG
-    monkeypatch.setattr(native, "level_status", lambda: status)
+    monkeypatch.setattr(native, "status_of", status.__getitem__)
     dispatch.available_levels.cache_clear()
     try:
         info = dispatch.engine_info()
     finally:
         dispatch.available_levels.cache_clear()
-    assert info.available == ("numpy", "scalar")
+    assert (info.level, info.available) == ("scalar", ("numpy", "scalar"))
     assert any("avx2 kernels disagree" in warning for warning in info.warnings)
 
 

@@ -43,8 +43,8 @@ def engine_info() -> EngineInfo:
     """The level in use, the levels this machine offers, and the default number of threads."""
     warnings = [
         f"{name} kernels disagree with the scalar ones on this machine and are not used"
-        for name, status in native.level_status().items()
-        if status == native.WRONG
+        for name in native.LEVELS
+        if native.status_of(name) == native.WRONG
     ]
     if not native.available():
         warnings.append(
@@ -63,21 +63,26 @@ def engine_info() -> EngineInfo:
 @lru_cache(maxsize=1)
 def available_levels() -> tuple[str, ...]:
     """The levels that can run here, slowest first."""
-    status = native.level_status()
-    return ("numpy", *(name for name in native.LEVELS if status[name] == native.READY))
+    return ("numpy", *(name for name in native.LEVELS if native.status_of(name) == native.READY))
 
 
 def current_level() -> str:
     """The level that answers now: the one forced by ISOHASH_ISA, else the fastest."""
     forced = os.environ.get("ISOHASH_ISA", "")
     if not forced:
-        return available_levels()[-1]
+        return _fastest()
     if forced not in LEVELS:
         raise InputError(f"ISOHASH_ISA must be one of {', '.join(LEVELS)}, got {forced!r}")
     if forced not in available_levels():
         offered = ", ".join(available_levels())
         raise InputError(f"ISOHASH_ISA={forced} cannot run here; this machine offers {offered}")
     return forced
+
+
+def _fastest() -> str:
+    """The fastest level that can run here; slower ones are not checked for it."""
+    ready = (name for name in reversed(native.LEVELS) if native.status_of(name) == native.READY)
+    return next(ready, "numpy")
 
 
 def checked_threads(threads: int | None) -> int:

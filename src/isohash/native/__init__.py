@@ -30,7 +30,7 @@ from isohash.native.extension import (
     WRONG,
     available,
     default_threads,
-    level_status,
+    status_of,
 )
 from isohash.native.search import Scan, Tables, least, matrix, topk, within
 
@@ -56,10 +56,10 @@ __all__ = [
     "distances",
     "dots",
     "least",
-    "level_status",
     "matrix",
     "pack",
     "quantise",
+    "status_of",
     "sum_trees",
     "symbols",
     "threshold_turns",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from functools import cache
 
 try:
     from isohash import _native
@@ -46,9 +46,7 @@ def available() -> bool:
     return _native is not None
 
 
-@lru_cache(maxsize=1)
-def level_status() -> dict[str, int]:
-    """ABSENT, READY or WRONG for each level; the first call checks each against the scalar one."""
-    if _native is None:
-        return dict.fromkeys(LEVELS, ABSENT)
-    return {name: _native.level_status(number) for name, number in LEVELS.items()}
+@cache
+def status_of(level: str) -> int:
+    """ABSENT, READY or WRONG; the first call checks the level against the scalar one (10 ms)."""
+    return ABSENT if _native is None else int(_native.level_status(LEVELS[level]))

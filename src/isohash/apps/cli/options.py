@@ -31,11 +31,11 @@ DataSets = Annotated[Path, typer.Argument(help="Folder of the data sets.", show_
 
 def print_facts(facts: Any, table: Any, as_json: bool) -> None:
     """Print facts as one JSON object, or the table of them."""
-    from isohash.apps.cli.console import show
-
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
+        from isohash.apps.cli.console import show
+
         show(table)
 
 
