@@ -263,10 +263,31 @@ def test_vectors_do_not_go_into_an_archive_of_cases(isohash, copy: Path, tmp_pat
     assert "lonely.npy" in one_line(isohash("index", tmp_path / "lonely.npy", tmp_path / "N"))
 
 
-def test_the_row_that_was_asked_is_told(isohash, marked: Path, tmp_path: Path) -> None:
+def test_every_row_of_a_file_is_answered(isohash, marked: Path, tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).standard_normal((23, 8))
+    rows[4] *= 100
+    np.save(tmp_path / "q.npy", rows)
+    told = json.loads(isohash("query", marked, tmp_path / "q.npy", "-k", 3, "--json").out)
+    with Archive.open(marked) as archive:
+        alone = [archive.query(row, k=3) for row in rows.astype(np.float32)]
+        assert "row 0 of 23" in archive.query(tmp_path / "q.npy").warnings[0]
+    assert [[m["id"] for m in one["matches"]] for one in told["answers"]] == [a.ids for a in alone]
+    strange = [one["unlike"] is not None for one in told["answers"]]
+    assert strange == [a.unlike is not None for a in alone]
+    assert strange[4]
+    shown = isohash("query", marked, tmp_path / "q.npy", "-k", 3).out
+    assert f"{sum(strange)} of 23 rows are unlike" in shown
+    assert "3 rows more" in shown
+    assert isohash("export", marked, tmp_path / "q.npy", "--out", tmp_path / "a.csv").status == 0
+    with (tmp_path / "a.csv").open() as file:
+        assert len({row["query"] for row in csv.DictReader(file)}) == 23
+
+
+def test_one_row_of_a_file_is_asked_in_full(isohash, marked: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "q.npy", np.eye(3, 8))
-    assert "row 0 of 3" in isohash("query", marked, tmp_path / "q.npy").out
-    assert "row 0" not in isohash("query", marked, tmp_path / "q.npy", "--slice", 1).out
+    shown = isohash("query", marked, tmp_path / "q.npy", "--slice", 1, "--json").out
+    assert json.loads(shown)["query"].endswith(":1")
+    assert "rows 0 to 2" in one_line(isohash("query", marked, tmp_path / "q.npy", "--slice", 3))
     assert "must be vector" in one_line(isohash("query", marked, tmp_path / "q.npy", "--by", "ct"))
 
 

@@ -40,6 +40,9 @@ class Contents(Protocol):
     def query(self, item: Any, pictures: bool) -> Query:
         """What to ask with: one of them by name, a path or a record; InputError if it is none."""
 
+    def rows_of(self, query: Any) -> int:
+        """How many things a query asks with, each of which `Request.slice` can choose."""
+
     def ways(self, query: Any) -> tuple[Way, ...]:
         """How such a query can be answered; a request that names none takes the first that can."""
 

@@ -7,7 +7,7 @@ the nearest of the stored codes (index, archive) -> ranked matches with their ev
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -18,6 +18,7 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import Report
 from isohash.errors import InputError
+from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.entry import Entry
@@ -97,6 +98,27 @@ class Session:
             ),
             unlike=unlike,
         )
+
+    def each(
+        self,
+        request: Request | int | None = None,
+        progress: Progress | None = None,
+        **options: Unpack[Options],
+    ) -> Iterator[Answer]:
+        """An answer for every row of a file of vectors, in order; of all else, and of one row, one.
+
+        Example:
+            for answer in archive.session("new-vectors.npy").each(k=5):
+                print(answer.query, answer.ids)
+        """
+        asked = Request.of(request, options)
+        rows = self.archive.contents.rows_of(self.query)
+        if asked.slice is not None or rows == 1:
+            yield self.ask(asked)
+            return
+        for row in range(rows):
+            tell(progress, row, rows, f"asking row {row}")
+            yield self.ask(replace(asked, slice=row))
 
     def _unlike(self, way: Way, ranking: Ranking) -> Unlike | None:
         """Whether the query is unlike all that the archive holds, filters apart."""

@@ -16,13 +16,17 @@ from isohash.retrieval.request import Request
 def answers(
     archive: Archive, items: Sequence[Any], request: Request, progress: Progress | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """One row for each result of each query; and the queries that could not be asked, with why."""
+    """One row for each result of each query; and the queries that could not be asked, with why.
+
+    A file of vectors is asked with every row of it.
+    """
     rows: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
     for done, item in enumerate(items):
         tell(progress, done, len(items), f"asking {item}")
         try:
-            rows += rows_of_answer(archive.query(item, request))
+            for answer in archive.session(item).each(request):
+                rows += rows_of_answer(answer)
         except InputError as error:
             failed[str(item)] = str(error)
     return rows, failed

@@ -133,6 +133,10 @@ class Items:
         """The items of the query's own patient."""
         return self.facts.equal("patient", query.facts["patient"])
 
+    def rows_of(self, query: Entry) -> int:
+        """A query is one item."""
+        return 1
+
     def ways(self, query: Entry) -> tuple[Way, ...]:
         """By plan, and by images."""
         images = self._images_way(query)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from isohash.apps.cli.options import ArchivePath, Json, check_place, print_facts
+from isohash.apps.cli.progress import progress_bar
 
 
 def query(
@@ -29,7 +31,7 @@ def query(
         int | None,
         typer.Option(
             "--slice",
-            help="The query's slice for --level slice [middle]; the row of a file of vectors [0].",
+            help="The query's slice for --level slice [middle]; the row of a file [all].",
         ),
     ] = None,
     where: Annotated[
@@ -62,7 +64,8 @@ def query(
 
     --by plan needs CT structures, not a dose: cases are ranked by how far their dose-volume
     histograms lie from those that the anatomy of CASE would get. --by map compares whole doses.
-    By dose or joint, a case without a dose is asked with the one that it would get.
+    By dose or joint, a case without a dose is asked with the one that it would get. A file of
+    several vectors is answered row by row (with --json as a list, "answers").
 
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """
@@ -77,16 +80,23 @@ def query(
             check_place(page)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
-        answer = session.ask(request)
-        _write_pages(session, answer, report, collage)
-    print_facts(answer.to_json(), None if as_json else _table(answer), as_json)
+        with progress_bar(as_json) as progress:
+            answers = list(session.each(request, progress))
+        _write_pages(session, answers[0], report, collage)
+    print_facts(_facts(answers), None if as_json else _table(answers, case), as_json)
 
 
-def _table(answer: Any) -> Any:
+def _facts(answers: Sequence[Any]) -> dict[str, Any]:
+    """The answer, or where several rows were asked with all of them."""
+    told = [answer.to_json() for answer in answers]
+    return told[0] if len(told) == 1 else {"answers": told}
+
+
+def _table(answers: Sequence[Any], case: str) -> Any:
     """Imported for people only: machines are answered sooner."""
-    from isohash.apps.cli.tables import answer_table
+    from isohash.apps.cli.answers import answer_table, answers_table
 
-    return answer_table(answer)
+    return answer_table(answers[0]) if len(answers) == 1 else answers_table(answers, case)
 
 
 def _write_pages(session: Any, answer: Any, report: Path | None, collage: Path | None) -> None:

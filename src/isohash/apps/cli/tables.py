@@ -10,25 +10,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from isohash.retrieval.answer import (
-    covered_text,
-    distance_header,
-    distance_text,
-    shares_text,
-    tie_text,
-)
-
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.demo import DemoResult
     from isohash.archive.repair import Repair
     from isohash.archive.verify import Report
-    from isohash.retrieval.answer import Answer
     from isohash.retrieval.naming import Unmapped
     from isohash.retrieval.settings import IndexReport
     from isohash.sources.phi_scan import Scan
 
 LINES_SHOWN = 20
-SHARES_SHOWN = 3
 
 
 class Plain(Table):
@@ -161,61 +151,6 @@ def listing(
     if (more := len(rows) - most) > 0:
         table.add_row(f"and {more} more", rest)
     return table
-
-
-def answer_table(answer: Answer) -> Group:
-    """Rank, id, distance with interval, and the calibrated distance of each view."""
-    views = list(answer.weights)
-    sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
-    labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
-    if answer.by in ("plan", "map"):
-        return _plan_table(answer, labels)
-    by_code = "by code, " if answer.n_reranked else ""
-    near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
-    ties = ["tied"] if any(match.tie for match in answer.matches) else []
-    covers = ["slices of its own"] if answer.level == "case" else []
-    table = new_table(
-        f"{answer.query}: {answer.summary}",
-        ["rank", "id", *sliced, distance_header(answer), *near, *ties, *covers, *labels],
-    )
-    for match in answer.matches:
-        table.add_row(
-            str(match.rank),
-            match.id,
-            *(str(match.pairs[0].slice) for _ in sliced),
-            distance_text(answer, match),
-            *(match.near[view].text for view in views),
-            *(tie_text(answer, match) for _ in ties),
-            *(covered_text(match) for _ in covers),
-            *(str(match.facts.get("label") or "") for _ in labels),
-        )
-    return _in_full(answer, table)
-
-
-def _in_full(answer: Answer, table: Table) -> Group:
-    """Above all else, that the query is unlike the archive; below, what the numbers mean."""
-    above = [Text(answer.unlike.text, style="bold")] if answer.unlike else []
-    notes = (Text(f"note: {one}") for one in answer.warnings)
-    return Group(*above, table, Text(answer.meaning), *notes)
-
-
-def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
-    """Distance in Gy with the range of true ones, and the structures that differ most."""
-    table = new_table(
-        f"{answer.query}: {answer.summary}",
-        ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
-    )
-    for match in answer.matches:
-        low, high = match.interval
-        table.add_row(
-            str(match.rank),
-            match.id,
-            f"{match.distance:.1f}",
-            f"{low:.1f} to {high:.1f}",
-            shares_text(match.shares[:SHARES_SHOWN]),
-            *(str(match.facts.get("label") or "") for _ in labels),
-        )
-    return _in_full(answer, table)
 
 
 def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:

@@ -156,6 +156,10 @@ class VectorRows:
             own[query.position] = True
         return own
 
+    def rows_of(self, query: VectorQuery) -> int:
+        """How many rows it asks with."""
+        return 1 if query.position is not None else len(query.vectors)
+
     def ways(self, query: VectorQuery) -> tuple[Way, ...]:
         """By code, then by exact distance where the vectors are kept."""
         return (VectorsWay(self, query),)
@@ -280,13 +284,14 @@ class VectorsWay:
             what="vectors",
             meaning=distance_meaning(min(n, n_considered), self.rows.model.linear),
             notes=(*self._chosen(request), *([few] if len(found) < request.k else [])),
+            asked=at,
         )
 
     def _chosen(self, request: Request) -> list[str]:
         n = len(self.query.vectors)
         if n < 2 or request.slice is not None:
             return []
-        return [f"asked with row 0 of {n}; --slice chooses another (isohash export asks with all)"]
+        return [f"asked with row 0 of {n}; slice chooses another, Session.each asks with all"]
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the distance as the code tells it."""
