@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isohash import native
+from isohash.alphabets import Alphabets, bits_per_symbol, pack_symbols, unpack_symbols
 from isohash.errors import InputError
-from isohash.records import (
-    Alphabets,
-    Codes,
-    Volume,
-    bits_per_symbol,
-    pack_symbols,
-    unpack_symbols,
-)
+from isohash.records import Codes, Volume
 
 
 @given(st.integers(2, 300), st.integers(0, 7), st.integers(1, 40), st.integers(0, 2**32 - 1))

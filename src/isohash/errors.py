@@ -11,6 +11,14 @@ class InputError(ValueError):
     The next step stands after the last semicolon, where there is one to tell. The command line
     prints the message as one line (or, with --json, as `to_json`) and exits with status 1. Names
     and values in it are shown, never obeyed: see `visible`.
+
+    Example:
+        >>> import isohash
+        >>> try:
+        ...     isohash.read_case("no/such/folder")
+        ... except isohash.InputError as error:
+        ...     print(error.to_json()["next"])
+        check the spelling
     """
 
     def __str__(self) -> str:

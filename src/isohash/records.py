@@ -16,13 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isohash import native
+from isohash.alphabets import Alphabets, bits_per_symbol, pack_symbols, unpack_symbols
 from isohash.errors import InputError
 from isohash.whole_files import whole_file
 
 Metric = Literal["hamming", "lee", "squared_lee"]
 METRICS: tuple[Metric, ...] = ("hamming", "lee", "squared_lee")
-MAX_Q = 2**16  # symbols are two bytes at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +31,13 @@ class Volume:
     `array` has shape (z, y, x): `array[k]` is one slice. `affine` (4, 4) takes the array index
     (k, j, i, 1) to patient coordinates in mm, LPS as in DICOM: x to the patient's left, y to the
     back, z to the head. Values are HU for CT, Gy for dose, bool for structures.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> affine = np.array([[0, 0, 2, 0], [0, 2, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
+        >>> ct = isohash.Volume(np.zeros((10, 64, 64), np.int16), affine)
+        >>> ct.spacing_mm, ct.voxel_cc
+        ((3.0, 2.0, 2.0), 0.012)
     """
 
     array: NDArray[Any]
@@ -77,6 +83,13 @@ class Case:
     structures may lie on another than the dose, and dose is sampled in them by `dvh`. `facts` are
     plain values known of plan and dose, such as `n_fractions` and `technique`, by which cases can
     be filtered.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> ct = isohash.Volume(np.zeros((10, 64, 64), np.int16), np.eye(4))
+        >>> case = isohash.Case("phantom", ct=ct, prescription_gy=60.0)
+        >>> case.patient, case.dose is None
+        ('phantom', True)
     """
 
     id: str
@@ -96,7 +109,14 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Plain vectors as a source: `array` (n, d) float32; names of rows and labels (n,) if known."""
+    """Plain vectors as a source: `array` (n, d) float32; names of rows and labels (n,) if known.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> vectors = isohash.Vectors(np.ones((2, 8), np.float32), ids=("first", "second"))
+        >>> vectors.array.shape, vectors.ids
+        ((2, 8), ('first', 'second'))
+    """
 
     array: NDArray[np.float32]
     ids: tuple[str, ...] | None = None
@@ -109,6 +129,13 @@ class Hits:
 
     Ids are integers, or strings where the index was given strings. As elsewhere, a result unpacks
     into distances and ids: `D, I = index.search(codes, k)`.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> codes = isohash.Codes.from_symbols(np.eye(4, 8, dtype=int), q=2)
+        >>> hits = isohash.FlatIndex.of(codes).search(codes[:1], k=2)
+        >>> hits.ids.tolist(), hits.distances.tolist()
+        ([[0, 1]], [[0, 2]])
     """
 
     ids: NDArray[Any]
@@ -116,113 +143,6 @@ class Hits:
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return iter((self.distances, self.ids))
-
-
-def bits_per_symbol(q: int) -> int:
-    """Bits that one of `q` symbols takes when stored: the ceiling of log2 q, at least 1."""
-    if q > MAX_Q:
-        raise InputError(f"stored symbols are of at most {MAX_Q}, got q = {q}")
-    return max(1, (q - 1).bit_length())
-
-
-def pack_symbols(symbols: NDArray[Any], widths: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Symbols (n, length) in `widths` (length,) bits, 1 to 16, highest first, without gaps."""
-    if native.available():
-        return native.pack(symbols, widths)
-    position, shift, _ = _places(widths)
-    return np.packbits((symbols[:, position].astype(np.uint16) >> shift) & np.uint16(1), axis=1)
-
-
-def unpack_symbols(packed: NDArray[np.uint8], widths: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The symbols (n, length) that `pack_symbols` packed."""
-    if native.available():
-        return native.unpack(packed, widths)
-    position, shift, begin = _places(widths)
-    bits = np.unpackbits(packed, axis=1, count=len(position)).astype(np.uint16)
-    return np.add.reduceat(bits << shift, begin, axis=1, dtype=np.uint16)
-
-
-def _places(
-    widths: NDArray[np.uint8],
-) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64]]:
-    """Of every stored bit its position and its shift; where each position's bits begin."""
-    position = np.repeat(np.arange(len(widths)), widths)
-    begin = np.cumsum(widths, dtype=np.int64) - widths
-    shift = widths[position] - 1 - (np.arange(len(position)) - begin[position])
-    return position, shift.astype(np.uint16), begin
-
-
-@dataclass(frozen=True, eq=False)
-class Alphabets:
-    """The few of q symbols that each position of a code uses, so that it is stored in fewer bits.
-
-    Position i stores in `widths[i]` bits which of its 2^widths[i] symbols it holds; `values` lists
-    these symbols, ascending, position after position. Distances are between symbols, not between
-    what is stored, so quantisers of unequal fineness share one metric.
-
-    With `spans`, group g of spans[g] neighbouring positions stores in `widths[g]` bits which of its
-    2^widths[g] rows of symbols it holds, and `values` lists these rows (vector quantisers).
-    """
-
-    widths: NDArray[np.uint8]
-    values: NDArray[np.uint16]
-    spans: NDArray[np.uint8] | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.widths) or self.widths.min() < 1 or self.widths.max() > 16:
-            raise InputError("an alphabet has 1 to 16 bits at every position")
-        if self.spans is not None and (len(self.spans) != len(self.widths) or not self.spans.all()):
-            raise InputError("every alphabet spans at least one position")
-        if len(self.values) != int(self._sizes.sum()):
-            raise InputError(
-                f"alphabets of widths {self.widths.tolist()} cannot hold {len(self.values)} symbols"
-            )
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Alphabets:
-        """Rebuild what `arrays` named."""
-        spans = arrays["spans"] if "spans" in arrays else None  # noqa: SIM401  # npz has no get
-        return cls(arrays["widths"], arrays["values"], spans)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """The alphabets as named arrays, to be saved."""
-        kept: dict[str, NDArray[Any]] = {"widths": self.widths, "values": self.values}
-        return kept if self.spans is None else {**kept, "spans": self.spans}
-
-    @property
-    def length(self) -> int:
-        """Positions of a code."""
-        return len(self.widths) if self.spans is None else int(self.spans.sum(dtype=np.int64))
-
-    @cached_property
-    def _sizes(self) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = np.left_shift(1, self.widths.astype(np.int64))
-        return rows if self.spans is None else rows * self.spans.astype(np.int64)
-
-    @cached_property
-    def starts(self) -> NDArray[np.int64]:
-        """Where the symbols of each position (or group) begin in `values`."""
-        return np.cumsum(self._sizes) - self._sizes
-
-    def symbols(self, packed: NDArray[np.uint8], threads: int = 1) -> NDArray[np.uint16]:
-        """The symbols (n, length) that the stored bytes stand for."""
-        if native.available():
-            spans = np.ones_like(self.widths) if self.spans is None else self.spans
-            return native.symbols(packed, self.widths, spans, self.values, threads)
-        indices = self.unpack(packed)
-        if self.spans is None:
-            return self.values[self.starts + indices]
-        parts = zip(self.starts.tolist(), self._sizes.tolist(), self.spans.tolist(), strict=True)
-        tables = [self.values[start : start + size].reshape(-1, s) for start, size, s in parts]
-        return np.hstack([table[indices[:, g]] for g, table in enumerate(tables)])
-
-    def pack(self, indices: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        """Bytes that store `indices` (n, length) into each position's symbols."""
-        return pack_symbols(indices, self.widths)
-
-    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
-        """The indices (n, length) that `pack` stored."""
-        return unpack_symbols(packed, self.widths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +154,14 @@ class Codes:
     With `alphabets` the positions take the bits that these say instead. `metric` None means
     Hamming for q = 2 and Lee otherwise. `hash_digest` tells which hash made the codes, where that
     is known: codes of two hashes cannot be compared.
+
+    Example:
+        >>> import isohash
+        >>> codes = isohash.Codes.from_symbols([[0, 4, 2], [1, 1, 1]], q=5)
+        >>> codes.shape, codes.metric, codes.stored_bits
+        ((2, 3), 'lee', 16)
+        >>> codes[1:].symbols().tolist()
+        [[1, 1, 1]]
     """
 
     packed: NDArray[np.uint8]
@@ -275,6 +203,14 @@ class Codes:
     def shape(self) -> tuple[int, int]:
         """Shape (n, length) of the symbols, as which NumPy sees the codes."""
         return len(self), self.length
+
+    @property
+    def ndim(self) -> int:
+        """Axes of the symbols."""
+        return 2
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return iter(self.symbols())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self.symbols().astype(dtype or np.int64, copy=False)

@@ -7,10 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from isohash import KernelHasher, RadialKernel
+from isohash import KernelHasher, LeeHasher, RadialKernel, make_hasher
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import neighbour_distance
 
@@ -18,6 +22,29 @@ from isohash.hashing.bandwidth import neighbour_distance
 @parametrize_with_checks([KernelHasher(n_bits=16)])
 def test_scikit_learn_accepts_the_estimator(estimator, check) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "hasher",
+    [KernelHasher(n_bits=24), LeeHasher(n_symbols=12, q=5), make_hasher(32)],
+    ids=lambda one: type(one).__name__,
+)
+def test_codes_go_on_through_scikit_learn(hasher, rng) -> None:
+    """As tables with names, within a ColumnTransformer, and before a search for neighbours."""
+    pandas = pytest.importorskip("pandas")
+    X = rng.standard_normal((200, 6)).astype(np.float32)
+    codes = hasher.fit(X).transform(X)
+    names = [f"{type(hasher).__name__.lower()}{i}" for i in range(codes.length)]
+    assert hasher.get_feature_names_out().tolist() == names
+    both = ColumnTransformer([("code", hasher, [*range(6)]), ("as it is", "passthrough", [0])])
+    assert (both.fit_transform(X)[:, :-1] == codes.symbols()).all()
+    table = clone(hasher).set_output(transform="pandas").fit_transform(X)
+    assert isinstance(table, pandas.DataFrame)
+    assert table.columns.tolist() == names
+    assert (table.to_numpy() == codes.symbols()).all()
+    side = X[:, 0] > 0
+    model = make_pipeline(clone(hasher), KNeighborsClassifier(1)).fit(X, side)
+    assert model.score(X, side) > 0.9  # each row is nearest to itself, unless codes are equal
 
 
 def test_neighbour_distance_is_the_median_distance_to_the_neighbour(rng) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.index.dispatch import available_levels
 from isohash.index.flat import FlatIndex
 from isohash.index.reference import distances_reference, least_reference, search_reference
 from isohash.index.segments import least_per_case
-from isohash.records import Alphabets, Codes, Hits
+from isohash.records import Codes, Hits
 
 
 def random_codes(

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tests.index.problems import assert_same_hits, uneven_codes
 
+from isohash.alphabets import Alphabets
 from isohash.errors import InputError
 from isohash.index.flat import FlatIndex, distances
 from isohash.index.reference import distances_reference, search_reference
-from isohash.records import Alphabets, Codes
+from isohash.records import Codes
 
 # Symbols in half bytes, in bytes and beyond; circles that wrap, and ones too large to.
 CASES = [

@@ -93,6 +93,15 @@ def dvh(dose: Volume, mask: Volume, bin_gy: float = 0.05, supersample: int = 1) 
     """Histogram of `dose` (Gy) in a `Structure`, or in a mask (bool, or the share inside, 0 to 1).
 
     `supersample` is of masks only: a drawn structure chooses its own cells.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> gy = np.linspace(0.0, 60.0, 64, dtype=np.float32).reshape(4, 4, 4)
+        >>> dose = isohash.Volume(gy, np.eye(4))
+        >>> organ = isohash.Volume(gy > 29.0, np.eye(4))
+        >>> curve = isohash.dvh(dose, organ)
+        >>> round(curve.mean_gy, 2), round(curve.d(95), 1), curve.volume_cc
+        (44.76, 30.5, 0.033)
     """
     if not bin_gy > 0:
         raise InputError(f"bin_gy must be positive, got {bin_gy}")

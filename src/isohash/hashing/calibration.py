@@ -58,6 +58,14 @@ class Calibration:
 
     From the code distance `beyond` on, the code cannot tell how far away an item is. `squared`
     says that codes are compared by a squared distance: then the table is over its root.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((200, 16))
+        >>> hash_ = isohash.KernelHasher(n_bits=1024).fit(X).hash_
+        >>> told = isohash.Calibration.of(hash_).estimate([0, 100])
+        >>> float(told.estimate[0]), bool(told.low[1] < told.estimate[1] < told.high[1])
+        (0.0, True)
     """
 
     distances: NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -18,8 +18,12 @@ from isohash.kernels.radial import RadialKernel
 from isohash.records import Codes
 
 
-class HasherEstimator(TransformerMixin, BaseEstimator):
-    """Base of the hashers: `fit` draws `hash_` from the data, `transform` encodes with it."""
+class HasherEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the hashers: `fit` draws `hash_` from the data, `transform` encodes with it.
+
+    After `set_output(transform="pandas")` codes are a table of symbols, with the columns that
+    `get_feature_names_out` names: for other estimators, not for an index.
+    """
 
     families: ClassVar[tuple[str, ...]]
     random_state: Any
@@ -57,6 +61,11 @@ class HasherEstimator(TransformerMixin, BaseEstimator):
         loaded = cls(**cls._parameters(hash_))
         loaded.hash_, loaded.n_features_in_ = hash_, hash_.dim
         return loaded
+
+    @property
+    def _n_features_out(self) -> int:
+        """Symbols of a code, as scikit-learn asks for it."""
+        return self.hash_.encode(np.empty((0, self.hash_.dim), np.float32)).length
 
     @classmethod
     def _parameters(cls, hash_: Any) -> dict[str, Any]:

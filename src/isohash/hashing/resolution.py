@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.alphabets import bits_per_symbol
 from isohash.errors import InputError
 from isohash.hashing.closed_forms import (
     RANDOM_THRESHOLD_LIMIT,
@@ -26,7 +27,6 @@ from isohash.hashing.closed_forms import (
 )
 from isohash.hashing.cosine import CosineHash
 from isohash.hashing.lee import LeeHash
-from isohash.records import bits_per_symbol
 
 GRID = 4001  # distances at which the closed form is tabulated for inversion
 REACH = 12.0  # in the widest kernel's deviations (or whole circles): saturated to rounding
@@ -167,6 +167,12 @@ def bits_planner(error: float, at_distance: float, q: int = 2, dither: bool = Tr
     q = 2 plans a cosine hash with (`dither`) or without random thresholds, larger q a q-ary hash
     of linear projections. One symbol has relative variance 1/S at its best bandwidth, n of them
     1/(S n).
+
+    Example:
+        >>> import isohash
+        >>> plan = isohash.bits_planner(error=0.05, at_distance=2.0)
+        >>> plan.stored_bits, round(plan.error, 3)
+        (1832, 0.05)
     """
     if not 0 < error < 1 or not at_distance > 0:
         raise InputError(

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.errors import InputError
-from isohash.records import Alphabets, Codes
+from isohash.records import Codes
 from isohash.whole_files import write_whole
 
 FORMAT = "isohash flat index 1"

@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash import native
+from isohash.alphabets import bits_per_symbol, pack_symbols
 from isohash.errors import InputError
 from isohash.index.reference import step_distances
-from isohash.records import Codes, bits_per_symbol, pack_symbols
+from isohash.records import Codes
 
 WORD_BYTES = 8
 

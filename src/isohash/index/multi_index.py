@@ -32,6 +32,14 @@ class MultiIndex:
 
     Answers are those of `FlatIndex`, in the same order; only the cost differs. The tables hold the
     codes four times, about 48 bytes a code. Without the compiled extension it is a flat index.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> bits = np.random.default_rng(0).integers(0, 2, (1000, 64))
+        >>> codes = isohash.Codes.from_symbols(bits, q=2)
+        >>> hits = isohash.MultiIndex(codes).search(codes[:2], k=1)
+        >>> hits.ids.ravel().tolist()
+        [0, 1]
     """
 
     def __init__(self, codes: Codes, threads: int | None = None) -> None:

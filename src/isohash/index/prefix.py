@@ -50,6 +50,14 @@ class PrefixIndex:
 
     `prefix_bits` None draws a quarter of the bits, at most 1024. `rng` draws the positions: the
     same generator state, the same index.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> bits = np.random.default_rng(0).integers(0, 2, (1000, 512))
+        >>> codes = isohash.Codes.from_symbols(bits, q=2)
+        >>> hits = isohash.PrefixIndex.of(codes).search(codes[:2], k=1)
+        >>> hits.ids.ravel().tolist()
+        [0, 1]
     """
 
     def __init__(

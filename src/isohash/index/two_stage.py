@@ -50,6 +50,14 @@ class TwoStageIndex:
 
     `first_stage` makes of the codes the index that chooses candidates, such as `MultiIndex.of`; by
     default a `FlatIndex` that searches with `threads`.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((500, 16)).astype(np.float32)
+        >>> index = isohash.TwoStageIndex(isohash.make_hasher(64).fit(X).hash_, X)
+        >>> hits = index.search(X[:2], k=3)
+        >>> hits.ids[:, 0].tolist(), hits.distances[:, 0].tolist()
+        ([0, 1], [0.0, 0.0])
     """
 
     def __init__(

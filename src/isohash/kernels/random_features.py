@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
 from scipy.sparse import issparse
 from scipy.spatial.distance import pdist
+from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import cross_val_predict
 from sklearn.svm import LinearSVC
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from isohash.errors import InputError
 from isohash.kernels.radial import RadialKernel
 
+FOLDS = 5  # of the rows, from whose held-out scores probabilities are learned
 # Rows that stand for all when a typical distance is wanted.
 MEDIAN_ROWS = 1000
 
@@ -77,11 +82,18 @@ def linear_svm(C: float) -> LinearSVC:
     return LinearSVC(C=C, dual=False, tol=1e-2, max_iter=2000)
 
 
+def _tells_probabilities(model: FeatureClassifier) -> bool:
+    return model.probability
+
+
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
     """A linear SVM (squared hinge, one against the rest) on features that a subclass draws.
 
-    Subclasses have the parameters n_features, C and random_state, and `_draw_features`.
+    Subclasses have the parameters n_features, C and random_state, and `_draw_features`; those
+    with `probability` also tell probabilities.
     """
+
+    probability: bool = False
 
     n_features: int | None
     C: float
@@ -116,8 +128,26 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         """The second half of `fit`: the linear SVM on the features learned before."""
         points, labels = _dense(self, X, y, reset=False)
         codes = np.searchsorted(self.classes_, labels)
-        self.svm_ = linear_svm(self.C).fit(self.features_(points), codes)
+        z = self.features_(points)
+        self.svm_ = linear_svm(self.C).fit(z, codes)
+        if self.probability:
+            self.sharpness_ = self._sharpness(z, codes)
         return self
+
+    def _sharpness(self, z: NDArray[np.floating], y: NDArray[np.int64]) -> float:
+        """The factor of held-out scores that makes their softmax the most likely (Guo 2017)."""
+        fewest = int(np.bincount(y).min())
+        if fewest < 2:
+            raise InputError(
+                "probability=True needs at least 2 rows of each class, got one of 1: add rows"
+            )
+        folds, own = min(FOLDS, fewest), (np.arange(len(y)), y)
+        scores = cross_val_predict(linear_svm(self.C), z, y, cv=folds, method="decision_function")
+        each = _of_each_class(scores)
+        found = minimize_scalar(
+            lambda log: -log_softmax(np.exp(log) * each, axis=1)[own].mean(), bounds=(-10.0, 10.0)
+        )
+        return float(np.exp(found.x))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Signed distance to the margin: (n,) for two classes, else (n, n_classes)."""
@@ -125,11 +155,27 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         points, _ = _dense(self, X, None, reset=False)
         return self.svm_.decision_function(self.features_(points))
 
+    @available_if(_tells_probabilities)
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """How likely each class is, (n, n_classes).
+
+        The softmax of the scores, as sharp as held-out ones tell (temperature scaling, Guo et al.
+        2017).
+        """
+        check_is_fitted(self, "sharpness_")
+        each = _of_each_class(self.decision_function(X))
+        return np.asarray(softmax(self.sharpness_ * each, axis=1))
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most likely class of each row."""
         scores = self.decision_function(X)
         best = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[best]
+
+
+def _of_each_class(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores (n, n_classes); of two classes the first has 0."""
+    return scores if scores.ndim == 2 else np.column_stack([np.zeros(len(scores)), scores])
 
 
 def _dense(

@@ -44,6 +44,16 @@ class Match:
 
     By plan, `distance` is in Gy (see `Answer.meaning`), `shares` says of which structures, and
     `interval` is the range of true differences seen at such a distance between past plans.
+
+    Example:
+        >>> import isohash, numpy as np, tempfile
+        >>> rows = np.random.default_rng(0).standard_normal((200, 16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = isohash.build_archive(rows, f"{folder}/archive", bits=64)
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         match = archive.query(rows[7], k=1).matches[0]
+        >>> match.rank, match.id, match.distance
+        (1, 'array:7', 0.0)
     """
 
     rank: int
@@ -81,6 +91,16 @@ class Answer:
     these rank the matches; 0 says that codes alone rank them. `unlike` says that the query
     is unlike what the archive holds, and how much; None where it is not. `linear` says whether the
     codes estimate distances, which are then told in the same unit.
+
+    Example:
+        >>> import isohash, numpy as np, tempfile
+        >>> rows = np.random.default_rng(0).standard_normal((200, 16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = isohash.build_archive(rows, f"{folder}/archive", bits=64)
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         answer = archive.query(rows[7], k=3)
+        >>> answer.summary, answer.ranked_by, answer.ids[0]
+        ('3 nearest of 200 vectors', 'embeddings', 'array:7')
     """
 
     query: str

@@ -48,6 +48,17 @@ class Session:
     """One query compared with the archive once; then ask as often as wanted.
 
     Other values of k, by, alpha, level or where read no codes again.
+
+    Example:
+        >>> import isohash, numpy as np, tempfile
+        >>> rows = np.random.default_rng(0).standard_normal((200, 16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = isohash.build_archive(rows, f"{folder}/archive", bits=64)
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         session = archive.session(rows[7])
+        ...         found = [len(session.ask(k=k)) for k in (1, 5)]
+        >>> found
+        [1, 5]
     """
 
     archive: Archive
@@ -143,9 +154,16 @@ class Archive:
     Whatever it holds (cases, plain vectors) it is asked in the same way.
 
     Example:
-        with Archive.open("my-archive") as archive:
-            for match in archive.query("new-patient/", k=5, by="joint"):
-                print(match.id, match.distance)
+        >>> import isohash, tempfile
+        >>> from isohash.sources.phantom import phantom_case
+        >>> cases = [phantom_case(family, 0, shape=(16, 32, 32)) for family in range(3)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = isohash.build_archive(cases, f"{folder}/archive", encoder="pca")
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         ids = list(archive)
+        ...         answer = archive.query(phantom_case(1, 1, shape=(16, 32, 32)), k=2, by="joint")
+        >>> ids, len(answer)
+        (['phantom-00-00', 'phantom-01-00', 'phantom-02-00'], 2)
     """
 
     def __init__(self, store: CaseStore) -> None:

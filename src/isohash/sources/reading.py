@@ -95,6 +95,17 @@ def read_cases(
 
     What cannot be read is passed to `on_skip` (by default a warning is issued) and the iteration
     goes on; InputError is raised if there is nothing to read or nothing could be read.
+
+    Example:
+        >>> import isohash, tempfile
+        >>> from isohash.sources.phantom import phantom_case
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for member in range(2):
+        ...         case = phantom_case(0, member, shape=(8, 16, 16))
+        ...         _ = isohash.write_dicom(case, f"{folder}/patient-{member}")
+        ...     doses = [case.dose.array.shape for case in isohash.read_cases(folder)]
+        >>> doses
+        [(8, 16, 16), (8, 16, 16)]
     """
     findings = find(path, naming=Naming(Aliases.of(aliases)))
     if findings.kind == "vectors":
@@ -117,7 +128,17 @@ def read_cases(
 
 
 def read_case(path: str | Path, aliases: Mapping[str, str] | None = None) -> Case:
-    """The one case at or below `path`; see `read_cases` for `aliases`."""
+    """The one case at or below `path`; see `read_cases` for `aliases`.
+
+    Example:
+        >>> import isohash, tempfile
+        >>> from isohash.sources.phantom import phantom_case
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = isohash.write_dicom(phantom_case(0, 0, shape=(8, 16, 16)), folder)
+        ...     case = isohash.read_case(folder)
+        >>> case.ct.array.shape, case.id.startswith("case-")
+        ((8, 16, 16), True)
+    """
     return sole_case(find(path, naming=Naming(Aliases.of(aliases))), path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isohash import Codes, FlatIndex, make_hasher
+from isohash.alphabets import Alphabets
 from isohash.errors import InputError
 from isohash.hashing import projection
 from isohash.hashing.drawn import load_hash
@@ -26,7 +27,6 @@ from isohash.hashing.fitted.block_fit import (
     block_candidates,
     shared_out,
 )
-from isohash.records import Alphabets
 
 DIM, BITS = 24, 32
 

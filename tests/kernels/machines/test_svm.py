@@ -26,6 +26,7 @@ SMALL = {"n_features": 50}
 @parametrize_with_checks(
     [
         RandomFeatureSVM(**SMALL),
+        RandomFeatureSVM(**SMALL, probability=True),
         ImportanceSampledSVM(**SMALL, n_candidates=200),
         ParticleSGDSVM(**SMALL, n_steps=50),
         SelectedFeatureSVM(**SMALL, n_candidates=300, kernel=RadialKernel([0.5])),
@@ -59,6 +60,21 @@ def test_moons_are_told_apart_as_well_as_by_the_exact_kernel(model, moons):
     exact = SVC(gamma=2.0).fit(X, y).score(Xt, yt)
     # 400 test points: two binomial deviations of the difference at 3 per cent error.
     assert model.fit(X, y).score(Xt, yt) >= exact - 2 * np.sqrt(2 * 0.03 / 400)
+
+
+def test_probabilities_are_those_of_the_labels(rng):
+    """The label is drawn with a known probability; what is told of new points is near to it."""
+    X = rng.uniform(-2, 2, (4000, 1))
+    true = 1.0 / (1.0 + np.exp(-3.0 * X[:, 0]))
+    y = np.where(rng.random(len(X)) < true, "yes", "no")
+    for make in (RandomFeatureSVM, lambda **k: SelectedFeatureSVM(**k, kernel=RadialKernel([0.5]))):
+        model = make(n_features=50, probability=True).fit(X[:2000], y[:2000])
+        told = model.predict_proba(X[2000:])
+        assert told.sum(axis=1) == pytest.approx(np.ones(2000))
+        assert np.abs(told[:, 1] - true[2000:]).mean() < 0.05  # 0.31 if it said one half
+        assert not hasattr(make(), "predict_proba")
+    with pytest.raises(InputError, match="at least 2 rows of each class"):
+        RandomFeatureSVM(probability=True).fit(np.eye(3), [0, 0, 1])
 
 
 def test_many_features_approach_the_exact_kernel(moons):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.alphabets import bits_per_symbol
 from isohash.distances import nearest
 from isohash.evaluation.codes.digits import DigitSettings, digit_views
 from isohash.evaluation.codes.scatter import UNTRAINED, shown_name
@@ -45,7 +46,7 @@ from isohash.index.flat import distances
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.kernels.radial import RadialKernel
 from isohash.progress import Progress, tell
-from isohash.records import Metric, bits_per_symbol
+from isohash.records import Metric
 
 KS = (10, 50, 100)
 LEE_VARIANTS: tuple[tuple[int, Metric], ...] = ((4, "lee"), (16, "lee"))

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from isohash.alphabets import bits_per_symbol
 from isohash.evaluation.kit.plotting import BLUE, PAGE_WIDTH, figure
 from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.lee_hasher import LeeHasher
-from isohash.records import Codes, bits_per_symbol
+from isohash.records import Codes
 
 N_SYMBOLS = 1024  # of the first budget
 STORED_BITS = 1024  # of the second

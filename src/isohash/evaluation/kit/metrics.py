@@ -124,6 +124,12 @@ def precision_recall(
     `distances` (n_queries, n) and `relevant` bool of the same shape; `thresholds` None takes every
     distinct distance (at most 512 of them, evenly by rank). Queries without a relevant item are
     left out.
+
+    Example:
+        >>> import isohash
+        >>> curve = isohash.precision_recall([[1.0, 2.0, 3.0]], [[True, False, True]])
+        >>> curve.recall.tolist(), curve.precision.round(2).tolist()
+        ([0.5, 0.5, 1.0], [1.0, 0.5, 0.67])
     """
     d = np.atleast_2d(np.asarray(distances))
     wanted = np.atleast_2d(np.asarray(relevant, dtype=bool))

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.errors import MissingExtra
 from isohash.index.dispatch import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.index.layout import thermometer
 from isohash.index.multi_index import MultiIndex
-from isohash.records import Alphabets, Codes
+from isohash.records import Codes
 
 Search = Callable[[], Any]
 

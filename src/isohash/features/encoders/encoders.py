@@ -80,6 +80,15 @@ def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encode
     Encoders of images need no `kind`; those of whole cases do: `CaseEncoder`, `PlanEncoder`,
     `DoseModel`, `VolumeEncoder`. Raises InputError for a missing, damaged or newer file, or
     another kind.
+
+    Example:
+        >>> import isohash, numpy as np, tempfile
+        >>> from isohash.features.encoders.downsampled import DownsampledEncoder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     DownsampledEncoder(size=64).save(f"{folder}/encoder")
+        ...     encoder = isohash.load_encoder(f"{folder}/encoder")
+        >>> encoder.encode(np.zeros((1, 64, 64))).shape == (1, encoder.dim)
+        True
     """
     data = content_of(path)
     return encoder_from_bytes(data, str(path)) if kind is None else kind.from_bytes(data, str(path))

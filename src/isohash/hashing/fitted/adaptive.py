@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash import native
+from isohash.alphabets import Alphabets
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.projection import Block, Projection
 from isohash.hashing.saving import pack
-from isohash.records import Alphabets
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash import native
+from isohash.alphabets import Alphabets
 from isohash.distances import squared_distances
 from isohash.errors import InputError
 from isohash.hashing.bandwidth import NEIGHBOUR
@@ -29,7 +30,6 @@ from isohash.hashing.fitted.block_fit import (
 )
 from isohash.hashing.fitted.points import BYTE
 from isohash.kernels.radial import orthogonal_directions
-from isohash.records import Alphabets
 
 SAMPLE = 8192  # rows on which candidates are compared and quantisers fitted
 TRIALS = 256  # of these, rows that serve as queries

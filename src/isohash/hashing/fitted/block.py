@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.projection import SLACK, UNIT64, Block, Projection
 from isohash.hashing.saving import pack
-from isohash.records import Alphabets
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.hashing.fitted.block import BlockHash
 from isohash.hashing.fitted.points import BYTE
-from isohash.records import Alphabets
 
 ROWS_PER_POINT = 16  # a block has no more points than so many rows each can place
 MOST_BITS = 8  # of one block

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash.alphabets import Alphabets
 from isohash.distances import distance_matrix
 from isohash.hashing.projection import Block, Projection, as_rows
 from isohash.hashing.saving import Kept
-from isohash.records import Alphabets, Codes
+from isohash.records import Codes
 
 BYTE = 255  # symbols up to here fit a byte, which an index searches fastest
 

@@ -74,6 +74,14 @@ class KernelLearner(BaseEstimator):
             points where there are no more), and the hash that it is for: distances that no code of
             n_bits can read count for nothing.
         record_every, n_evaluation_pairs: how often and on how many fixed pairs to record.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((200, 4))
+        >>> y = (np.linalg.norm(X, axis=1) > 1.9).astype(int)
+        >>> learner = isohash.KernelLearner(n_particles=50, n_steps=200).fit(X, y)
+        >>> learner.kernel.particles.shape, bool((learner.kernel.particles > 0).all())
+        ((50,), True)
     """
 
     def __init__(

@@ -130,6 +130,14 @@ def solve_mean_field(
         n_cells: the error falls like n_cells^-2 (n_cells^-1 where upwinding takes over, that is
             for infinite beta).
         time_step: largest step; the error falls like its first power.
+
+    Example:
+        >>> import isohash
+        >>> found = isohash.solve_mean_field(
+        ...     [1.0, 4.0], [1.0, -1.0], initial=[1.0] * 200, times=[0.0, 1.0], bounds=(0.1, 2.0)
+        ... )
+        >>> found.density.shape, found.mass.round(6).tolist()
+        ((2, 200), [1.0, 1.0])
     """
     pairs = _checked_pairs(squared_distances, agreements)
     grid = Grid(Interval(*bounds), n_cells)

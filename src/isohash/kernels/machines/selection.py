@@ -110,6 +110,16 @@ class SelectedFeatureSVM(FeatureClassifier):
         random_state: seed of the candidates and of the draws.
         kernel: as in `RandomFeatureSVM`, but None learns by alignment and then tunes the scale.
         n_candidates: M, the number of features to choose from.
+        probability: as in `RandomFeatureSVM`.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((300, 2))
+        >>> y = np.where(np.linalg.norm(X, axis=1) > 1.2, "outside", "inside")
+        >>> kernel = isohash.RadialKernel([0.5])
+        >>> model = isohash.SelectedFeatureSVM(50, kernel=kernel, n_candidates=300).fit(X, y)
+        >>> model.predict([[0.0, 0.0], [2.0, 2.0]]).tolist()
+        ['inside', 'outside']
     """
 
     n_features: int
@@ -122,12 +132,14 @@ class SelectedFeatureSVM(FeatureClassifier):
         *,
         kernel: KernelChoice = None,
         n_candidates: int = 10_000,
+        probability: bool = False,
     ) -> None:
         self.n_features = n_features
         self.C = C
         self.random_state = random_state
         self.kernel = kernel
         self.n_candidates = n_candidates
+        self.probability = probability
 
     def _draw_features(
         self, X: NDArray[np.float64], y: NDArray[np.int64], rng: np.random.Generator

@@ -19,6 +19,18 @@ class RandomFeatureSVM(FeatureClassifier):
         C: weight of the squared hinge loss against |w|^2 / 2.
         random_state: seed of the features.
         orthogonal: orthogonal instead of independent directions.
+        probability: whether `predict_proba` is there, for six linear SVMs instead of one.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> X = np.random.default_rng(0).standard_normal((300, 2))
+        >>> y = np.where(np.linalg.norm(X, axis=1) > 1.2, "outside", "inside")
+        >>> model = isohash.RandomFeatureSVM(n_features=200).fit(X, y)
+        >>> model.predict([[0.0, 0.0], [2.0, 2.0]]).tolist()
+        ['inside', 'outside']
+        >>> sure = isohash.RandomFeatureSVM(n_features=200, probability=True).fit(X, y)
+        >>> bool(sure.predict_proba([[0.0, 0.0]])[0, 0] > 0.9)
+        True
     """
 
     n_features: int
@@ -31,12 +43,14 @@ class RandomFeatureSVM(FeatureClassifier):
         random_state: int | None = 0,
         *,
         orthogonal: bool = True,
+        probability: bool = False,
     ) -> None:
         self.kernel = kernel
         self.n_features = n_features
         self.C = C
         self.random_state = random_state
         self.orthogonal = orthogonal
+        self.probability = probability
 
     def _draw_features(
         self, X: NDArray[np.float64], y: NDArray[np.int64], rng: np.random.Generator

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.alphabets import bits_per_symbol
 from isohash.archive.recipe import IndexSettings
 from isohash.features.encoders.encoders import Encoder
 from isohash.hashing.bandwidth import neighbour_distance
@@ -17,7 +18,6 @@ from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.pairs import FEWEST_ROWS
 from isohash.progress import Progress
-from isohash.records import bits_per_symbol
 from isohash.retrieval.models import HashModel
 
 # Share of a row's length by which rows are made to differ where a source has none that do.

@@ -76,6 +76,19 @@ class Proposal:
     laid rigidly on the patient, where there are too few to learn from; bands are then the spread of
     these plans, not calibrated (`calibrated`). `leans_on` are the past plans nearest to it, and
     `unlike` says where the anatomy lies beyond what the archive has seen.
+
+    Example:
+        >>> import isohash, tempfile
+        >>> from isohash.sources.phantom import phantom_case
+        >>> def case(member):
+        ...     return phantom_case(0, member, shape=(24, 48, 48))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     past = map(case, range(1, 6))
+        ...     _ = isohash.build_archive(past, f"{folder}/archive", encoder="pca")
+        ...     with isohash.Archive.open(f"{folder}/archive") as archive:
+        ...         proposal = archive.propose(case(0))
+        >>> proposal.method, proposal.dose.array.shape, len(proposal.leans_on) > 0
+        ('transfer', (24, 48, 48), True)
     """
 
     query: str

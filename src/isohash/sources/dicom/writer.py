@@ -65,7 +65,16 @@ class WriteOptions:
 
 
 def write_dicom(case: Case, folder: str | Path, options: WriteOptions | None = None) -> list[Path]:
-    """Write the parts that the case has; returns the files, CT first."""
+    """Write the parts that the case has; returns the files, CT first.
+
+    Example:
+        >>> import isohash, tempfile
+        >>> from isohash.sources.phantom import phantom_case
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = isohash.write_dicom(phantom_case(0, 0, shape=(8, 16, 16)), folder)
+        >>> len(files)  # 8 slices of the CT, structures, plan and dose
+        11
+    """
     options = options or WriteOptions()
     if options.position not in POSITIONS:
         raise InputError(f"position must be one of {', '.join(POSITIONS)}, got {options.position}")
