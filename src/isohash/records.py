@@ -82,7 +82,7 @@ class Case:
     where there is one. `dose` and `structures` lie on the CT grid; without a CT
     structures may lie on another than the dose, and dose is sampled in them by `dvh`. `facts` are
     plain values known of plan and dose, such as `n_fractions` and `technique`, by which cases can
-    be filtered.
+    be filtered. `possible` is where dose may lie, with air around the body, if a source tells.
 
     Example:
         >>> import isohash, numpy as np
@@ -101,6 +101,7 @@ class Case:
     patient: str = ""
     label: str | None = None
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    possible: Volume | None = None
 
     def __post_init__(self) -> None:
         if not self.patient:

@@ -8,7 +8,7 @@ import pytest
 from isohash.errors import InputError
 from isohash.sources import openkbp
 from isohash.sources.dicom.writer import write_dicom
-from isohash.sources.openkbp import possible_dose, read_csv_case
+from isohash.sources.openkbp import read_csv_case
 from isohash.sources.phi_scan import scan
 from isohash.sources.reading import find
 from isohash.sources.typed_names import unknown_names
@@ -82,8 +82,9 @@ def test_a_case_in_csv_files_that_is_read_by_itself_keeps_the_rules(tmp_path):
     for name in ("PTV56.csv", "possible_dose_mask.csv"):
         (tmp_path / "pt_1" / name).unlink(missing_ok=True)
         os.symlink(secret, tmp_path / "pt_1" / name)
-    assert set(read_csv_case(tmp_path / "pt_1").structures) == {"PTV70"}
-    assert possible_dose(tmp_path / "pt_1") is None
+    case = read_csv_case(tmp_path / "pt_1")
+    assert set(case.structures) == {"PTV70"}
+    assert case.possible is None
 
 
 def test_a_link_within_the_source_is_followed(tmp_path):

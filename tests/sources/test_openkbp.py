@@ -50,6 +50,7 @@ def test_only_structures_that_exist_are_listed_and_the_scoring_region_is_not(tmp
     assert set(case.structures) == {"LeftParotid", "PTV56", "PTV70"}
     assert case.structures["PTV56"].array.sum() == 3
     assert case.structures["LeftParotid"].array[1, 2, 3]
+    assert case.possible.array.all()
 
 
 def test_a_case_without_dose_or_masks_is_still_a_case(tmp_path, arrays):

@@ -5,8 +5,8 @@ z from head to feet. A Case has (z, y, x), so the axes are permuted, and because
 its column in the affine is (0, 0, -dz). CT numbers are stored as HU + 1024 inside the body and 0
 outside, which makes HU = stored - 1024 everywhere, air outside included.
 
-The region called `possible_dose_mask` is where dose may be scored, not a structure of the patient,
-and is left out of `Case.structures`.
+The region called `possible_dose_mask` is where dose may lie and is scored, not a structure of the
+patient: it is `Case.possible`. It holds air around the body, where some of the plans have dose.
 
 Data: Babier et al., Medical Physics 48 (2021) 5549-5561.
 """
@@ -31,7 +31,7 @@ MASK_BITS = (
     "Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible",
     "PTV56", "PTV63", "PTV70", "possible_dose_mask",
 )  # fmt: skip
-NOT_STRUCTURES = ("possible_dose_mask",)
+POSSIBLE = MASK_BITS[-1]
 CSV_SHAPE = (128, 128, 128)  # the challenge stores flat indices into this shape, axes (y, x, z)
 CSV_PARTS = ("ct.csv", "dose.csv", "voxel_dimensions.csv")
 MAX_CSV_BYTES = 1 << 28  # four times a file that lists every voxel
@@ -68,19 +68,6 @@ def read_npz_case(path: str | Path) -> Case:
     return _case(path, volumes["ct"], dose, masks, arrays["voxel"])
 
 
-def possible_dose(path: str | Path) -> NDArray[np.bool_] | None:
-    """Where the challenge scores doses, (z, y, x) as in the Case; None if `path` does not tell."""
-    path = Path(path)
-    if path.suffix == ".npz" and path.is_file() and is_openkbp(npz_headers(path)):
-        masks = read_npz(path, ["masks"])["masks"]
-        found = _unpack_bits(masks, path).get(MASK_BITS[-1])
-    else:
-        files = {file.name: file for file in csv_files(path)}
-        scored = files.get(f"{MASK_BITS[-1]}.csv")
-        found = None if scored is None else _dense_mask(scored)
-    return _axes_zyx(found).astype(bool) if found is not None and found.any() else None
-
-
 def is_csv_case(files: set[str]) -> bool:
     """Whether a folder with these file names is an original OpenKBP case."""
     return bool({"ct.csv", "dose.csv"} & files)
@@ -88,7 +75,7 @@ def is_csv_case(files: set[str]) -> bool:
 
 def is_mask(file_name: str) -> bool:
     """Whether a CSV file of a case lists the voxels of a structure."""
-    return file_name not in CSV_PARTS and file_name not in (f"{n}.csv" for n in NOT_STRUCTURES)
+    return file_name not in (*CSV_PARTS, f"{POSSIBLE}.csv")
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -119,6 +106,8 @@ def read_csv_case(folder: str | Path, files: Iterable[Path] | None = None) -> Ca
     ct, dose = (
         _axes_zyx(_dense(named[part])) if part in named else None for part in ("ct.csv", "dose.csv")
     )
+    if f"{POSSIBLE}.csv" in named:
+        masks[POSSIBLE] = named[f"{POSSIBLE}.csv"]
     drawn = {name: _axes_zyx(_dense_mask(file)) for name, file in masks.items()}
     return _case(folder, ct, dose, drawn, voxel)
 
@@ -135,8 +124,9 @@ def _case(
     structures = {
         name: Volume(mask, affine)
         for name, mask in masks.items()
-        if name not in NOT_STRUCTURES and mask.any()
+        if name != POSSIBLE and mask.any()
     }
+    possible = masks.get(POSSIBLE)
     levels = [int(found[1]) for name in structures if (found := re.fullmatch(r"PTV(\d+)", name))]
     parts = (("CT", ct), ("dose", dose), ("structures", structures or None))
     return Case(
@@ -146,6 +136,7 @@ def _case(
         structures=structures,
         prescription_gy=float(max(levels)) if levels else None,
         warnings=tuple(f"the case has no {part}" for part, value in parts if value is None),
+        possible=None if possible is None or not possible.any() else Volume(possible, affine),
     )
 
 

@@ -117,3 +117,16 @@ def test_what_is_needed_and_missing_is_named(case: Case) -> None:
     with pytest.raises(InputError, match="--prescription"):
         anatomy_of(nameless)
     assert anatomy_of(nameless, 60.0).prescription_gy == 60.0
+
+
+def test_dose_is_foreseen_in_air_only_where_the_case_says_that_it_may_lie(
+    case: Case, anatomy: Anatomy
+) -> None:
+    everywhere = Volume(np.ones_like(case.ct.array, dtype=bool), case.ct.affine)
+    found = anatomy_of(replace(case, possible=everywhere))
+    assert found.reached.sum() > anatomy.reached.sum()
+    slices = found.reached.any(axis=(1, 2))
+    assert found.reached[slices].all()
+    assert found.body.sum() == anatomy.body.sum()
+    nowhere = replace(case, possible=replace(everywhere, array=~everywhere.array))
+    same(anatomy_of(nowhere), anatomy)

@@ -26,7 +26,7 @@ def box(n: int = 21, organ_at: int | None = None) -> Anatomy:
     affine = np.diag([MM, MM, MM, 1.0])[[2, 1, 0, 3]]
     affine[2, 0] *= -1
     density = body.astype(np.float32)
-    return Anatomy("box", affine, body, density, (Level(60.0, target),), organs)
+    return Anatomy("box", affine, body, density, (Level(60.0, target),), organs, body)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_levels_go_to_the_nearest_share() -> None:
     anatomy = box()
     low = np.roll(anatomy.target, 1, axis=2)
     two = Anatomy("two", anatomy.affine, anatomy.body, anatomy.density,
-                  (*anatomy.levels, Level(49.0, low)), {})  # fmt: skip
+                  (*anatomy.levels, Level(49.0, low)), {}, anatomy.body)  # fmt: skip
     found = by_share(two, (1.0, 0.9, 0.8))
     assert found[0.9] is None
     assert found[0.8] is low
@@ -146,6 +146,6 @@ def test_doses_in_the_features_are_shares_of_the_prescription() -> None:
     plan = settings.names.index("plan")
     anatomy = box()
     doubled = Anatomy("b", anatomy.affine, anatomy.body, anatomy.density,
-                      (Level(120.0, anatomy.target),), {})  # fmt: skip
+                      (Level(120.0, anatomy.target),), {}, anatomy.body)  # fmt: skip
     a, b = (voxels_of(one, settings).values[:, plan] for one in (anatomy, doubled))
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)

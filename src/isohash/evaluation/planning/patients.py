@@ -23,7 +23,6 @@ from isohash.retrieval.dose_arrays import OWN, OWN_PLANNED, KeptDose
 from isohash.retrieval.foreseen import Foreseen, foresee
 from isohash.retrieval.items import Items
 from isohash.sources.found import Found
-from isohash.sources.openkbp import possible_dose
 from isohash.sources.reading import find
 
 Doses = NDArray[np.float64]
@@ -66,14 +65,21 @@ class Patient:
     @cached_property
     def dose_score(self) -> float:
         """Of the prediction, where dose is possible; in the archive, where a dose is recorded."""
-        if self.fresh is not None and self.scored is not None and self.fresh.case.dose is not None:
-            planned = self.fresh.case.dose.array
-            return dose_score(self.fresh.on_ct.array[self.scored], planned[self.scored])
+        if self.fresh is not None:
+            return self.score_on_ct(self.fresh.on_ct)
         told, true = self.kept.predicted, self.kept.planned
         assert told is not None
         assert true is not None
         dosed = true.array > 0
         return dose_score(told.array[dosed], true.array[dosed])
+
+    def score_on_ct(self, dose: Volume) -> float:
+        """Of a dose on the grid of the CT, where dose is possible; held-out patients only."""
+        assert self.fresh is not None
+        planned, scored = self.fresh.case.dose, self.scored
+        assert planned is not None
+        assert scored is not None
+        return dose_score(dose.array[scored], planned.array[scored])
 
     @cached_property
     def dvh_misses(self) -> Doses:
@@ -131,8 +137,7 @@ def _new(items: Items, found: Found) -> Patient:
     foreseen = foresee(case, view.model)
     if foreseen.dose is None:
         raise InputError(f"{found.key}: {foreseen.why_not}")
-    possible = possible_dose(found.path)
-    scored = case.dose.array > 0 if possible is None else possible
+    scored = case.dose.array > 0 if case.possible is None else case.possible.array
     kept = KeptDose(foreseen.stored(layout))
     return Patient(found.key, case.patient, kept, foreseen, scored)
 

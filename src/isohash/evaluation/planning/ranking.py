@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from isohash.dosimetry.plan_distance import differences, plan_distances, with_unknown
+from isohash.dosimetry.plan_scores import dose_score
+from isohash.dosimetry.resample import resample
 from isohash.dosimetry.rigid import dose_at, rigid_between
 from isohash.evaluation.planning.patients import Patient
 from isohash.evaluation.planning.rows import Doses, Row, score_row
@@ -119,15 +121,12 @@ def _scores(query: Patient, gy: NDArray[np.float32]) -> tuple[float, Doses | Non
     assert planned is not None
     grid = np.zeros(planned.array.shape, np.float32)
     grid[query.kept.places > 0] = gy
-    dosed = planned.array > 0
-    score = float(np.abs(grid - planned.array)[dosed].mean())
     if query.fresh is None:
-        return score, None
-    from isohash.dosimetry.resample import resample
-
+        dosed = planned.array > 0
+        return dose_score(grid[dosed], planned.array[dosed]), None
     ct = query.fresh.on_ct
     on_ct = Volume(resample(Volume(grid, planned.affine), ct.affine, ct.array.shape), ct.affine)
-    return score, query.misses_of(on_ct)
+    return query.score_on_ct(on_ct), query.misses_of(on_ct)
 
 
 def ranking_rows(split: str, found: Distances, seed: int) -> list[Row]:

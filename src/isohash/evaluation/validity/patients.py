@@ -26,7 +26,6 @@ from isohash.features.cases.slices import case_slices, encoder_input
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoders import Encoder
 from isohash.records import Case, Volume
-from isohash.sources.openkbp import possible_dose
 from isohash.whole_files import whole_file
 
 VIEWS = ("ct", "dose")
@@ -98,8 +97,9 @@ def prepare(case: Case, path: str | Path, encoders: Mapping[str, Encoder]) -> Pa
     }
     if not any(map(is_target, masks)) or len(masks) > MOST_STRUCTURES:
         raise InputError(f"{case.id} has no target, or more than {MOST_STRUCTURES} structures")
-    scored = possible_dose(path)
-    if scored is None:
+    if case.possible is not None:
+        scored = case.possible.array
+    else:
         scored = case.dose.array > 0.05 * case.dose.array.max()
     bits = np.zeros(scored.shape, np.uint32)
     for at, mask in enumerate(masks.values()):

@@ -49,8 +49,9 @@ class Level:
 class Anatomy:
     """All arrays are (z, y, x), slices from the head down, rows back, columns left.
 
-    `density` is relative to water, 0 outside the body. `levels` begin with the highest dose;
-    `organs` are by canonical name. `affine` takes the index to patient mm.
+    `density` is relative to water, 0 where no dose is possible. `levels` begin with the highest
+    dose; `organs` are by canonical name. `affine` takes the index to patient mm. `possible` is the
+    body, with what lies around it where the case says that dose may lie there.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Anatomy:
     density: Field
     levels: tuple[Level, ...]
     organs: Mapping[str, Mask]
+    possible: Mask
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -87,12 +89,12 @@ class Anatomy:
 
     @cached_property
     def reached(self) -> Mask:
-        """The body between `REACH_MM` above and below the targets: where dose is foreseen."""
+        """`possible` between `REACH_MM` above and below the targets: where dose is foreseen."""
         slices = np.flatnonzero(self.target.any(axis=(1, 2)))
         reach = int(np.ceil(REACH_MM / self.spacing_mm[0]))
-        inside: Mask = np.zeros_like(self.body)
+        inside: Mask = np.zeros_like(self.possible)
         within = slice(max(0, slices[0] - reach), slices[-1] + reach + 1)
-        inside[within] = self.body[within]
+        inside[within] = self.possible[within]
         return inside
 
 
@@ -112,16 +114,19 @@ def anatomy_of(case: Case, prescription_gy: float | None = None) -> Anatomy:
     target = np.any([masks[name] for name in prescribed], axis=0)
     hu = grid.mean(ct.array)
     body = (masks["BODY"] if "BODY" in masks else _body(hu, grid.mm)) | target
-    cut = tuple(slice(a, b) for a, b in bounds(body))
+    possible = body
+    if case.possible is not None:
+        possible = body | grid.mask(_seen(case.possible, ct, case.id))
+    cut = tuple(slice(a, b) for a, b in bounds(possible))
     organs = {n: m[cut] for n, m in masks.items() if n != "BODY" and not is_target(n)}
     levels = tuple(
         Level(gy, np.any([masks[n] for n, own in prescribed.items() if own == gy], axis=0)[cut])
         for gy in sorted(set(prescribed.values()), reverse=True)
     )
-    density = np.where(body, _density(hu), np.float32(0.0))[cut]
+    density = np.where(possible, _density(hu), np.float32(0.0))[cut]
     affine = grid.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ [one.start for one in cut]
-    return Anatomy(case.id, affine, body[cut], density, levels, organs)
+    return Anatomy(case.id, affine, body[cut], density, levels, organs, possible[cut])
 
 
 def _seen(structure: Volume, ct: Canonical, case_id: str) -> Mask:

@@ -10,7 +10,7 @@
 | `above highest`, `below highest` | mm | the same of the highest level |
 | `left`, `back`, `down` | mm | from the middle of all targets |
 | `aside` | mm | from the patient's midline |
-| `skin` | mm | to the body's surface, within the slice |
+| `skin` | mm | below the body's surface, within the slice; negative in the air around |
 | `density` | of water | |
 | `prescribed`, `prescribed near` | of the prescription | of the cell, of the nearest target |
 | `treated area` | cm2 | of the targets in the cell's slice |
@@ -184,7 +184,9 @@ def _places(anatomy: Anatomy, cells: Sequence[NDArray[np.int64]]) -> Iterator[tu
     yield "flat target", _in_slice(target, mm)[cells[0], cells[1], cells[2]]
     yield "flat highest", _in_slice(highest, mm)[cells[0], cells[1], cells[2]]
     outside = np.pad(~anatomy.body, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    yield "skin", _in_slice(outside, mm)[cells[0], cells[1] + 1, cells[2] + 1]
+    framed = (cells[0], cells[1] + 1, cells[2] + 1)
+    below, above = (_in_slice(mask, mm)[framed] for mask in (outside, ~outside))
+    yield "skin", below - above
     areas = target.sum(axis=(1, 2)) * (mm[1] * mm[2] / 100.0)
     yield "treated area", areas.astype(np.float32)[cells[0]]
 
