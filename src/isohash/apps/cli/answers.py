@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from isohash.apps.cli.tables import LINES_SHOWN, new_table
+from isohash.apps.cli.pieces import Line, Piece, Table
+from isohash.apps.cli.tables import LINES_SHOWN
 from isohash.retrieval.answer import (
     Answer,
     covered_text,
@@ -22,7 +19,12 @@ SHARES_SHOWN = 3
 NEAREST_SHOWN = 3  # of each row of a file
 
 
-def answer_table(answer: Answer) -> Group:
+def query_table(answers: Sequence[Answer], source: str) -> list[Piece]:
+    """One answer in full, or a line of each."""
+    return answer_table(answers[0]) if len(answers) == 1 else answers_table(answers, source)
+
+
+def answer_table(answer: Answer) -> list[Piece]:
     """Rank, id, distance with interval, and the calibrated distance of each view."""
     views = list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
@@ -33,7 +35,7 @@ def answer_table(answer: Answer) -> Group:
     near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
     ties = ["tied"] if any(match.tie for match in answer.matches) else []
     covers = ["slices of its own"] if answer.level == "case" else []
-    table = new_table(
+    table = Table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", *sliced, distance_header(answer), *near, *ties, *covers, *labels],
     )
@@ -51,16 +53,16 @@ def answer_table(answer: Answer) -> Group:
     return _in_full(answer, table)
 
 
-def _in_full(answer: Answer, table: Table) -> Group:
+def _in_full(answer: Answer, table: Table) -> list[Piece]:
     """Above all else, that the query is unlike the archive; below, what the numbers mean."""
-    above = [Text(answer.unlike.text, style="bold")] if answer.unlike else []
-    notes = (Text(f"note: {one}") for one in answer.warnings)
-    return Group(*above, table, Text(answer.meaning), *notes)
+    above = [Line(answer.unlike.text, bold=True)] if answer.unlike else []
+    notes = (Line(f"note: {one}") for one in answer.warnings)
+    return [*above, table, Line(answer.meaning), *notes]
 
 
-def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
+def _plan_table(answer: Answer, labels: Sequence[str]) -> list[Piece]:
     """Distance in Gy with the range of true ones, and the structures that differ most."""
-    table = new_table(
+    table = Table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
     )
@@ -77,12 +79,12 @@ def _plan_table(answer: Answer, labels: Sequence[str]) -> Group:
     return _in_full(answer, table)
 
 
-def answers_table(answers: Sequence[Answer], source: str) -> Group:
+def answers_table(answers: Sequence[Answer], source: str) -> list[Piece]:
     """The nearest of each row of a file of vectors, a line each, and where all of it is."""
     first = answers[0]
     strange = sum(answer.unlike is not None for answer in answers)
     above = [f"{strange} of {len(answers)} rows are unlike this archive"] if strange else []
-    table = new_table(
+    table = Table(
         f"{source}: {len(answers)} rows, and the nearest of {first.n_considered} {first.what}",
         ["row", *(f"rank {i + 1}" for i in range(min(NEAREST_SHOWN, len(first)))), ""],
     )
@@ -96,6 +98,4 @@ def answers_table(answers: Sequence[Answer], source: str) -> Group:
     )
     more = [rest] if len(answers) > LINES_SHOWN else []
     lines = [*more, f"In brackets: {distance_header(first)}. {first.meaning}", *notes]
-    return Group(
-        *(Text(line, style="bold") for line in above), table, *(Text(line) for line in lines)
-    )
+    return [*(Line(line, bold=True) for line in above), table, *(Line(line) for line in lines)]

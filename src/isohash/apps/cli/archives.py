@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from isohash.apps.cli.options import ArchivePath, Json, print_facts
+from isohash.apps.cli.pieces import Line
 from isohash.apps.cli.progress import progress_bar
 
 Where = Annotated[str | None, typer.Option(help="Filter, such as 'prescription_gy >= 60'.")]
@@ -32,7 +33,7 @@ def list_(
         total = len(opened)
     if csv is not None:
         write_csv(csv, rows)
-    print_facts(rows, list_table(rows, total, archive, csv), as_json)
+    print_facts(rows, lambda: list_table(rows, total, archive, csv), as_json)
 
 
 def show(
@@ -50,7 +51,7 @@ def show(
 
     with Archive.open(archive) as opened:
         facts = describe_item(opened, item)
-    print_facts(facts, show_table(facts), as_json)
+    print_facts(facts, lambda: show_table(facts), as_json)
 
 
 def facts(archive: ArchivePath, as_json: Json = False) -> None:
@@ -64,7 +65,7 @@ def facts(archive: ArchivePath, as_json: Json = False) -> None:
 
     with Archive.open(archive) as opened:
         found = facts_in(rows_of(opened.contents, range(len(opened))))
-    print_facts([fact.to_json() for fact in found], facts_table(found, archive), as_json)
+    print_facts([fact.to_json() for fact in found], lambda: facts_table(found, archive), as_json)
 
 
 def remove(
@@ -92,7 +93,7 @@ def remove(
         raise typer.BadParameter("give one or more ids, or --patient")
     with progress_bar(as_json) as progress:
         found = take_out(archive, items or (), patient, progress)
-    print_facts(asdict(found), removed_table(found, archive), as_json)
+    print_facts(asdict(found), lambda: removed_table(found, archive), as_json)
     if found.left_in:
         raise typer.Exit(1)
 
@@ -115,7 +116,7 @@ def merge(
     with progress_bar(as_json) as progress:
         found = {str(other): add(archive, other, progress) for other in others}
     told = {other: asdict(one) for other, one in found.items()}
-    print_facts(told, merged_table(found, archive), as_json)
+    print_facts(told, lambda: merged_table(found, archive), as_json)
 
 
 def export(
@@ -144,7 +145,7 @@ def export(
         rows, failed = answers(opened, cases or list(opened), request, progress)
     write_csv(out, rows)
     told = {"rows": len(rows), "out": str(out), "failed": failed}
-    print_facts(told, exported_table(len(rows), failed, out), as_json)
+    print_facts(told, lambda: exported_table(len(rows), failed, out), as_json)
     if failed:
         raise typer.Exit(1)
 
@@ -171,7 +172,7 @@ def resolve(
 
     with progress_bar(as_json) as progress:
         found = look_up(source, names or (), progress)
-    print_facts([asdict(one) for one in found], resolved_table(found, source), as_json)
+    print_facts([asdict(one) for one in found], lambda: resolved_table(found, source), as_json)
 
 
 def backup(
@@ -194,4 +195,4 @@ def backup(
         f"{destination}: {done.n_cases} cases in {done.n_segments} segments, {done.n_copied} of "
         f"them copied ({done.n_bytes_copied / 1e6:.1f} MB); every byte was checked"
     )
-    print_facts(asdict(done), told, as_json)
+    print_facts(asdict(done), lambda: [Line(told)], as_json)

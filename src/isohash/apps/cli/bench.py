@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-
-from isohash.apps.cli.options import Json, Out, Quick, print_rows
+from isohash.apps.cli.options import Json, Out, Quick, group, print_rows
 from isohash.apps.cli.progress import progress_bar
 
-bench = typer.Typer(help="Speed beside the peers that are installed.", no_args_is_help=True)
-
-
-@bench.callback()
-def _group() -> None:
-    """Keep `bench` a group of commands however few there are."""
+bench = group("Speed beside the peers that are installed.")
 
 
 @bench.command()

@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
-from isohash.apps.cli.options import DataSets, Json, Out, Quick, Work, print_rows, tell_all
+from isohash.apps.cli.options import (
+    DataSets,
+    Json,
+    Out,
+    Quick,
+    Work,
+    group,
+    print_facts,
+    print_rows,
+    tell_all,
+)
+from isohash.apps.cli.pieces import rows_table
 from isohash.apps.cli.progress import progress_bar
 
-evaluate = typer.Typer(
-    help="Figures and tables with seeds, versions and data digests.", no_args_is_help=True
-)
-
-
-@evaluate.callback()
-def _group() -> None:
-    """Keep `evaluate` a group of commands however few there are."""
+evaluate = group("Figures and tables with seeds, versions and data digests.")
 
 
 @evaluate.command()
@@ -229,6 +233,5 @@ def svm(
 
     with progress_bar(as_json) as progress:
         found = summary(run(out, data, quick, progress, work=work))
-    print_rows(
-        f"svm, test error in %; see {out}", found if as_json else error_table(found), as_json
-    )
+    title = f"svm, test error in %; see {out}"
+    print_facts(found, lambda: [rows_table(title, error_table(found))], as_json)

@@ -102,6 +102,6 @@ def index(
             rehashed = rehash(archive, progress)
         report = build_archive(source, archive, progress, **options)
     facts = {**report.to_json(), "rehashed": rehashed}
-    print_facts(facts, index_table(report, archive, source, rehashed), as_json)
+    print_facts(facts, lambda: index_table(report, archive, source, rehashed), as_json)
     if not report.n_cases:
         raise typer.Exit(1)

@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
+from isohash.apps.cli.pieces import Line, Piece
 from isohash.apps.cli.tables import LINES_SHOWN, listing
 from isohash.errors import InputError
 
@@ -52,7 +50,7 @@ def _cell(value: Any) -> Any:
 
 def list_table(
     rows: Sequence[Mapping[str, Any]], total: int, archive: Path, written: Path | None
-) -> Group:
+) -> list[Piece]:
     """The first rows, and how many there are."""
     columns = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
     if all(row.get("patient") == row["id"] for row in rows):
@@ -60,18 +58,17 @@ def list_table(
     cells = [tuple(_shown(row.get(name)) for name in columns) for row in rows]
     rest = f"all in {written}" if written else "see --csv or --json for all"
     table = listing(str(archive), columns, cells, LINES_SHOWN, rest)
-    last = Text(f"{len(rows)} of {total} in {archive}.")
-    return Group(*([table] if table else []), last)
+    last = Line(f"{len(rows)} of {total} in {archive}.")
+    return [*table, last]
 
 
-def facts_table(facts: Sequence[Fact], archive: Path) -> Group:
+def facts_table(facts: Sequence[Fact], archive: Path) -> list[Piece]:
     """Name, how many have it, and its values."""
     cells = [(one.name, str(one.n), one.kind, one.values) for one in facts]
-    table = listing(f"{archive}: names for --where", ["name", "of", "is", "values"], cells, 100)
-    return Group(*([table] if table else []))
+    return [*listing(f"{archive}: names for --where", ["name", "of", "is", "values"], cells, 100)]
 
 
-def show_table(facts: Mapping[str, Any]) -> Group:
+def show_table(facts: Mapping[str, Any]) -> list[Piece]:
     """Facts one a line, doses one a structure, warnings as notes."""
     apart = ("id", "doses", "arrays", "warnings", "structures")
     plain = [(name, _shown(value)) for name, value in facts.items() if name not in apart]
@@ -83,16 +80,15 @@ def show_table(facts: Mapping[str, Any]) -> Group:
         (name, shape[0], " x ".join(map(str, shape[1:])))
         for name, shape in facts.get("arrays", {}).items()
     ]
-    parts = (
-        listing(str(facts["id"]), ["fact", "value"], plain, 100),
-        listing("Doses (Gy)", ["structure", *DOSES.values()], doses, 100),
-        listing("Kept", ["array", "type", "shape"], arrays, 100),
-    )
-    notes = [Text(f"warning: {warning}") for warning in facts.get("warnings", ())]
-    return Group(*(part for part in parts if part is not None), *notes)
+    return [
+        *listing(str(facts["id"]), ["fact", "value"], plain, 100),
+        *listing("Doses (Gy)", ["structure", *DOSES.values()], doses, 100),
+        *listing("Kept", ["array", "type", "shape"], arrays, 100),
+        *(Line(f"warning: {warning}") for warning in facts.get("warnings", ())),
+    ]
 
 
-def removed_table(found: Removed, archive: Path) -> Group:
+def removed_table(found: Removed, archive: Path) -> list[Piece]:
     """What is gone, and whether anything is left of it."""
     lines = [f"note: {note}" for note in found.notes]
     lines.append(f"removed: {', '.join(found.removed)}. {archive} now holds {found.n_cases}.")
@@ -102,10 +98,10 @@ def removed_table(found: Removed, archive: Path) -> Group:
         else f"Still in {', '.join(found.left_in)}: another process has the archive open, or what "
         "is left is damaged; end it and run the command again, or verify --repair."
     )
-    return Group(*map(Text, lines))
+    return [*map(Line, lines)]
 
 
-def merged_table(found: Mapping[str, Merged], archive: Path) -> Group:
+def merged_table(found: Mapping[str, Merged], archive: Path) -> list[Piece]:
     """What came from where, and what has another name now."""
     lines = []
     for other, one in found.items():
@@ -114,25 +110,22 @@ def merged_table(found: Mapping[str, Merged], archive: Path) -> Group:
         lines += [f"note: named apart: {', '.join(renamed)}"] if renamed else []
         lines.append(f"{other}: {len(one.added)} added, {len(one.unchanged)} here already.")
         last = one.n_cases
-    return Group(*map(Text, [*lines, f"{archive} now holds {last}."]))
+    return [*map(Line, [*lines, f"{archive} now holds {last}."])]
 
 
-def exported_table(n_rows: int, failed: Mapping[str, str], out: Path) -> Group:
+def exported_table(n_rows: int, failed: Mapping[str, str], out: Path) -> list[Piece]:
     """Where the answers are, and who got none."""
     table = listing("Not answered", ["case", "reason"], list(failed.items()))
-    last = Text(f"{n_rows} results in {out}; {len(failed)} cases not answered.")
-    return Group(*([table] if table else []), last)
+    last = Line(f"{n_rows} results in {out}; {len(failed)} cases not answered.")
+    return [*table, last]
 
 
-def resolved_table(found: Sequence[Resolved], source: Path) -> Group:
+def resolved_table(found: Sequence[Resolved], source: Path) -> list[Piece]:
     """Every file of what was asked for; of a whole source where each case lies."""
     cells = [(one.id, one.patient, one.path, str(len(one.files))) for one in found]
-    parts: list[RenderableType | None] = [
-        listing(str(source), ["id", "patient", "lies in", "files"], cells, 1000)
-    ]
-    if len(found) == 1:
-        parts += [Text(file) for file in found[0].files]
-    return Group(*(part for part in parts if part is not None))
+    files = found[0].files if len(found) == 1 else ()
+    table = listing(str(source), ["id", "patient", "lies in", "files"], cells, 1000)
+    return [*table, *map(Line, files)]
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from isohash.apps.cli.options import Json
+from isohash.apps.cli.options import Json, print_facts
 from isohash.apps.cli.progress import progress_bar
 from isohash.errors import InputError
 
@@ -34,7 +34,6 @@ def names(
 
     Example: isohash names /path/to/plans --add-to our-names.json
     """
-    from isohash.apps.cli.console import show
     from isohash.apps.cli.tables import unknown_names_table
     from isohash.dosimetry.names import load_aliases
     from isohash.retrieval.naming import unmapped
@@ -47,11 +46,8 @@ def names(
     added = {row.typed: "" for row in rows if row.typed not in known}
     if add_to is not None:
         _write(add_to, {**known, **added})
-    if as_json:
-        facts = [{k: v for k, v in asdict(row).items() if k != "typed"} for row in rows]
-        typer.echo(json.dumps(facts, indent=2))
-    else:
-        show(unknown_names_table(rows, source, table=add_to))
+    facts = [{k: v for k, v in asdict(row).items() if k != "typed"} for row in rows]
+    print_facts(facts, lambda: unknown_names_table(rows, source, table=add_to), as_json)
 
 
 def _write(path: Path, table: dict[str, str]) -> None:

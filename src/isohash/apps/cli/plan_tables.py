@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Group
-from rich.text import Text
-
-from isohash.apps.cli.tables import new_table
+from isohash.apps.cli.pieces import Line, Piece, Table
 from isohash.retrieval.planning.check import Check
 from isohash.retrieval.planning.proposal import Proposal
 
 
-def proposal_table(proposal: Proposal, out: Path) -> Group:
+def proposal_table(proposal: Proposal, out: Path) -> list[Piece]:
     """The objectives with their bands, what is doubtful, and what to open."""
-    table = new_table(
+    table = Table(
         f"The dose that {proposal.query} would get, as {proposal.learned_from} show",
         ["structure", "metric", "Gy", "68 %", "90 %", "best of similar", "whose"],
     )
@@ -31,12 +28,12 @@ def proposal_table(proposal: Proposal, out: Path) -> Group:
     notes = [f"unlike the archive: {one}" for one in proposal.unlike] + list(proposal.warnings)
     lines = [f"note: {note}" for note in notes]
     lines.append(f"Open {out / 'proposal.html'}. Research, not for treatment.")
-    return Group(table, *map(Text, lines))
+    return [table, *map(Line, lines)]
 
 
-def check_table(check: Check) -> Group:
+def check_table(check: Check) -> list[Piece]:
     """The objectives, worst first, and how many past plans are as bad."""
-    table = new_table(
+    table = Table(
         f"The plan of {check.query} against what its anatomy would get",
         ["structure", "metric", "planned Gy", "foreseen", "90 %", "verdict", "better was"],
     )
@@ -55,4 +52,4 @@ def check_table(check: Check) -> Group:
         f"{told}{100 * check.share_as_bad:.0f} % of {check.compared_with} past plans have an "
         "objective as far beyond what was foreseen. Research, not for treatment."
     )
-    return Group(table, *(Text(f"note: {one}") for one in check.warnings), Text(line))
+    return [table, *(Line(f"note: {one}") for one in check.warnings), Line(line)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from isohash.apps.cli.options import ArchivePath, Json, print_facts
+from isohash.apps.cli.options import ArchivePath, Json, answer_one, print_facts
 
 CasePath = Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")]
 Prescription = Annotated[
@@ -41,7 +40,7 @@ def propose(
 
     Example: isohash propose my-archive new-patient/ --out proposal
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    answer_one()
     from isohash.apps.cli.plan_tables import proposal_table
     from isohash.apps.proposal_files import check_folder, write_proposal
     from isohash.retrieval.engine import Archive
@@ -50,7 +49,7 @@ def propose(
     with Archive.open(archive) as opened:
         proposal = opened.propose(case, prescription, pictures=True)
         write_proposal(proposal, out, None if pseudonyms else _belonging(opened, case), replace)
-    print_facts(proposal.to_json(), proposal_table(proposal, out), as_json)
+    print_facts(proposal.to_json(), lambda: proposal_table(proposal, out), as_json)
 
 
 def check(
@@ -67,13 +66,13 @@ def check(
 
     Example: isohash check my-archive finished-plan/
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    answer_one()
     from isohash.apps.cli.plan_tables import check_table
     from isohash.retrieval.engine import Archive
 
     with Archive.open(archive) as opened:
         found = opened.check(case, prescription)
-    print_facts(found.to_json(), check_table(found), as_json)
+    print_facts(found.to_json(), lambda: check_table(found), as_json)
     if found.alarm:
         raise typer.Exit(1)
 

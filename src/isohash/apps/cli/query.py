@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from isohash.apps.cli.options import ArchivePath, Json, check_place, print_facts
+from isohash.apps.cli.options import ArchivePath, Json, answer_one, check_place, print_facts
 from isohash.apps.cli.progress import progress_bar
 
 
@@ -69,8 +68,8 @@ def query(
 
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """
-    # NumPy reads it when imported; more threads take longer to start than one query needs them
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    answer_one()
+    from isohash.apps.cli.answers import query_table
     from isohash.retrieval.engine import Archive
     from isohash.retrieval.request import Request
 
@@ -83,20 +82,13 @@ def query(
         with progress_bar(as_json) as progress:
             answers = list(session.each(request, progress))
         _write_pages(session, answers[0], report, collage)
-    print_facts(_facts(answers), None if as_json else _table(answers, case), as_json)
+    print_facts(_facts(answers), lambda: query_table(answers, case), as_json)
 
 
 def _facts(answers: Sequence[Any]) -> dict[str, Any]:
     """The answer, or where several rows were asked with all of them."""
     told = [answer.to_json() for answer in answers]
     return told[0] if len(told) == 1 else {"answers": told}
-
-
-def _table(answers: Sequence[Any], case: str) -> Any:
-    """Imported for people only: machines are answered sooner."""
-    from isohash.apps.cli.answers import answer_table, answers_table
-
-    return answer_table(answers[0]) if len(answers) == 1 else answers_table(answers, case)
 
 
 def _write_pages(session: Any, answer: Any, report: Path | None, collage: Path | None) -> None:

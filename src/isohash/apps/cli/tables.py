@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from isohash.apps.cli.pieces import Line, Piece, Table
 
 if TYPE_CHECKING:  # the modules behind these are loaded only by the commands that need them
     from isohash.apps.demo import DemoResult
@@ -21,44 +19,25 @@ if TYPE_CHECKING:  # the modules behind these are loaded only by the commands th
 LINES_SHOWN = 20
 
 
-class Plain(Table):
-    """A table that takes text for text."""
-
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        """Add a row."""
-        plain = [Text(cell, overflow="fold") if isinstance(cell, str) else cell for cell in cells]
-        super().add_row(*plain, **options)
-
-
-def new_table(title: str, columns: Sequence[str]) -> Table:
-    """Of rows whose text is shown as it is: a name may hold what looks like markup."""
-    table = Plain(
-        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for column in columns:
-        table.add_column(Text(column))
-    return table
-
-
-def demo_table(result: DemoResult) -> Group:
+def demo_table(result: DemoResult) -> list[Piece]:
     """Relatives found per family, the expected number, and what to open."""
-    table = new_table(
+    table = Table(
         f"Relatives among the {result.k} nearest of {result.n_cases} synthetic cases",
         ["family", *result.means],
     )
     for family, found in result.relatives.items():
         table.add_row(family, *(f"{found[by]} of {result.k}" for by in result.means))
-    table.add_row("mean", *(f"{mean:.1f}" for mean in result.means.values()), style="bold")
+    table.add_row("mean", *(f"{mean:.1f}" for mean in result.means.values()), bold=True)
     verdict = "passed" if result.passed else "FAILED"
-    return Group(
+    return [
         table,
-        Text(
+        Line(
             f"Expected: {result.k} by a perfect search, {result.by_chance:.1f} by chance. "
             f"Self-check (joint, at least 9 of 10): {verdict}, in {result.seconds:.0f} s."
         ),
-        Text(f"Open {result.report} and {result.collage}; ask more:"),
-        Text(f"  isohash query {result.archive} phantom-02-03 --by dose -k 5"),
-    )
+        Line(f"Open {result.report} and {result.collage}; ask more:"),
+        Line(f"  isohash query {result.archive} phantom-02-03 --by dose -k 5"),
+    ]
 
 
 def index_table(
@@ -66,30 +45,31 @@ def index_table(
     archive: Path,
     source: Path,
     rehashed: Sequence[Mapping[str, Any]] = (),
-) -> Group:
+) -> list[Piece]:
     """Found, indexed, hashed anew; and what was skipped, is doubtful or has unknown names."""
     lines = [
-        Text(
+        Line(
             f"{one['view']}: hashed anew with the learned {one['kernel']} kernel, "
             f"{one['bits']} bits ({one['hash']})."
         )
         for one in rehashed
     ]
-    lines += [Text(f"note: {note}") for note in (*report.notes, *_news(report))]
+    lines += [Line(f"note: {note}") for note in (*report.notes, *_news(report))]
     notes = [(case, note) for case, several in report.warnings.items() for note in several]
-    parts = (
-        listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
-        listing("Indexed with warnings", ["case", "warning"], notes),
-        unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else None,
-    )
-    return Group(*lines, *(part for part in parts if part is not None), _sum(report, archive))
+    return [
+        *lines,
+        *listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
+        *listing("Indexed with warnings", ["case", "warning"], notes),
+        *(unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else []),
+        _sum(report, archive),
+    ]
 
 
-def _sum(report: IndexReport, archive: Path) -> Text:
+def _sum(report: IndexReport, archive: Path) -> Line:
     """The last line: what happened to all that was found."""
     replaced = f" ({len(report.replaced)} of them replaced)" if report.replaced else ""
     found = "1 case" if report.n_found == 1 else f"{report.n_found} cases"
-    return Text(
+    return Line(
         f"{found} found ({report.kind}): {len(report.indexed)} indexed{replaced}, "
         f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
         f"{archive} now holds {report.n_cases}."
@@ -115,10 +95,10 @@ def _some(names: Sequence[str]) -> str:
 
 def unknown_names_table(
     rows: Sequence[Unmapped], source: Path, most: int | None = None, table: Path | None = None
-) -> Group:
+) -> list[Piece]:
     """What was typed for structures that became numbers: shown to the owner, kept nowhere."""
     if not rows:
-        return Group(Text(f"{source}: the tables know all names of structures."))
+        return [Line(f"{source}: the tables know all names of structures.")]
     title = "Names that no table knows: archives keep a number for each (only you see this list)"
     cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
     table_of_names = listing(
@@ -129,10 +109,10 @@ def unknown_names_table(
         if table is None
         else f"They are in {table}"
     )
-    return Group(
-        *([] if table_of_names is None else [table_of_names]),
-        Text(f"{step}: fill in their names there and index again with --aliases."),
-    )
+    return [
+        *table_of_names,
+        Line(f"{step}: fill in their names there and index again with --aliases."),
+    ]
 
 
 def listing(
@@ -141,62 +121,62 @@ def listing(
     rows: Sequence[tuple[str, ...]],
     most: int = LINES_SHOWN,
     rest: str = "see --json for all",
-) -> RenderableType | None:
-    """The first rows as a table, and how many more there are."""
+) -> list[Table]:
+    """The first rows as a table, and how many more there are; nothing where there are none."""
     if not rows:
-        return None
-    table = new_table(title, columns)
+        return []
+    table = Table(title, columns)
     for row in rows[:most]:
         table.add_row(*row)
     if (more := len(rows) - most) > 0:
         table.add_row(f"and {more} more", rest)
-    return table
+    return [table]
 
 
-def verify_table(report: Report, mended: Repair | None, archive: Path) -> Group:
+def verify_table(report: Report, mended: Repair | None, archive: Path) -> list[Piece]:
     """What a repair did, if there was one; then every problem, or that there is none."""
     checked = f"{report.n_bytes_checked / 1e6:.1f} MB checked"
     before = [] if mended is None else _repair_lines(mended, archive)
-    notes = [Text(f"note: {note}") for note in report.notes]
+    notes = [Line(f"note: {note}") for note in report.notes]
     if not report.problems:
-        return Group(*before, Text(f"{archive}: no damage found, {checked}."), *notes)
-    table = new_table(f"{archive}: damaged, {checked}", ["where", "what"])
+        return [*before, Line(f"{archive}: no damage found, {checked}."), *notes]
+    table = Table(f"{archive}: damaged, {checked}", ["where", "what"])
     for problem in report.problems:
         table.add_row(problem.segment, problem.what)
-    return Group(*before, table, *notes)
+    return [*before, table, *notes]
 
 
-def _repair_lines(mended: Repair, archive: Path) -> list[Text]:
+def _repair_lines(mended: Repair, archive: Path) -> list[Line]:
     if mended == type(mended)():
-        return [Text(f"{archive}: nothing to repair.")]
+        return [Line(f"{archive}: nothing to repair.")]
     aside = {f"set aside in {archive}/quarantine": mended.quarantined} if mended.quarantined else {}
     parts = {**aside, "lost cases": mended.lost_cases or ("none",), "lost files": mended.lost_files}
     parts["put back"] = mended.restored
     lines = [f"{what}: {', '.join(names)}" for what, names in parts.items() if names]
-    return [Text(line) for line in [*lines, *(f"repaired: {note}" for note in mended.notes)]]
+    return [Line(line) for line in [*lines, *(f"repaired: {note}" for note in mended.notes)]]
 
 
-def scan_table(scan: Scan, archive: Path) -> Group:
+def scan_table(scan: Scan, archive: Path) -> list[Piece]:
     """Where identity was found, or that it was not; what was searched, and what cannot be seen."""
-    nothing = Text(f"{archive}: nothing that identifies a patient of the source was found.")
+    nothing = Line(f"{archive}: nothing that identifies a patient of the source was found.")
     cells = [(leak.file, str(leak.offset), leak.element, leak.source) for leak in scan.leaks]
     title, columns = f"{archive}: identity found", ["file", "at byte", "element", "from"]
-    found = listing(title, columns, cells) or nothing
+    found: Sequence[Piece] = listing(title, columns, cells) or [nothing]
     searched = ", ".join(f"{number:,} {what}" for what, number in scan.searched.items())
-    cannot = [Text(f"cannot be seen: {what}.") for what in scan.cannot]
-    return Group(found, Text(f"Searched: {searched}."), *cannot)
+    cannot = [Line(f"cannot be seen: {what}.") for what in scan.cannot]
+    return [*found, Line(f"Searched: {searched}."), *cannot]
 
 
-def info_table(facts: Mapping[str, Any], archive: Path) -> Group:
+def info_table(facts: Mapping[str, Any], archive: Path) -> list[Piece]:
     """What an archive holds, how it was made and what may be asked of it; --json tells the rest."""
-    table = new_table(str(archive), ["", ""])
+    table = Table(str(archive), ["", ""])
     for name, value in _about(facts):
         table.add_row(name, value)
-    return Group(
+    return [
         table,
-        *(Text(f"note: {note}") for note in facts["recipe"].get("notes", ())),
-        *(Text(f"warning: {warning}") for warning in facts["warnings"]),
-    )
+        *(Line(f"note: {note}") for note in facts["recipe"].get("notes", ())),
+        *(Line(f"warning: {warning}") for warning in facts["warnings"]),
+    ]
 
 
 def _about(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -226,9 +206,9 @@ def _about(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "made by", f"isohash {made.get('isohash', '?')}, seed {settings.get('seed', 0)}"
 
 
-def doctor_table(facts: Mapping[str, Any]) -> Group:
+def doctor_table(facts: Mapping[str, Any]) -> list[Piece]:
     """The machine, the search engine and the optional parts."""
-    table = new_table(f"isohash {facts['isohash']}", ["", ""])
+    table = Table(f"isohash {facts['isohash']}", ["", ""])
     for name in ("python", "machine", "sqlite"):
         table.add_row(name, str(facts[name]))
     for name, value in facts["search"].items():
@@ -239,12 +219,4 @@ def doctor_table(facts: Mapping[str, Any]) -> Group:
     for name, part in facts["optional"].items():
         state = "installed" if part["installed"] else f"not installed; {part['install']}"
         table.add_row(name, f"{state} (isohash[{part['extra']}]: {part['for']})")
-    return Group(table)
-
-
-def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Group:
-    """The rows of an evaluation, with its columns."""
-    table = new_table(title, list(rows[0]) if rows else [])
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    return Group(table)
+    return [table]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from isohash.apps.cli.options import Json, outside, print_rows
+from isohash.apps.cli.options import Json, group, outside, print_rows
 from isohash.apps.cli.progress import progress_bar
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -16,12 +16,7 @@ from isohash.progress import Progress
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant
 
-train = typer.Typer(help="Train an autoencoder or a kernel; resumable.", no_args_is_help=True)
-
-
-@train.callback()
-def _group() -> None:
-    """Keep `train` a group of commands however few there are."""
+train = group("Train an autoencoder or a kernel; resumable.")
 
 
 @train.command()
