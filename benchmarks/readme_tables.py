@@ -175,6 +175,25 @@ def archive_size(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin("python benchmarks/archive_size.py", found)
 
 
+def phi_scan(found: dict[str, Any]) -> str:
+    """What phi-scan missed and whom it told wrongly."""
+    n_missed = sum(len(hunt["missed"]) for hunt in found["hunts"])
+    n_leaks = found["leaks"] * len(found["hunts"])
+    lines = [
+        "| | tries | wrong |",
+        "|---|---|---|",
+        f"| leaks planted (kind of value x spelling x encoding x place), missed "
+        f"| {n_leaks:,} | {n_missed} |",
+    ]
+    lines += [
+        f"| patients of whom the archive has nothing, {row['of_one_source']} sought at once, "
+        f"values told to be there | {row['strangers']:,} | {row['false_alarms']} |"
+        for row in found["told"]
+    ]
+    about = f"An archive of {found['archive_bytes'] / 1e6:.0f} MB of OpenKBP's patients. "
+    return "\n".join(lines) + "\n\n" + about + origin(found["command"], found)
+
+
 def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     where = found["machine"]
     told = found["seed"] if seed is None else seed
@@ -201,6 +220,7 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
         "hash": ("hash", hashes),
         "archive-size": ("archive-size", archive_size),
     },
+    "SECURITY.md": {"phi-scan": ("phi_scan", phi_scan)},
 }
 
 

@@ -274,11 +274,14 @@ def alarms(hay: Haystack, file: Path) -> list[Origin]:
     return [hit.origin for hit in list(in_file(hay, file)) if hay.expected(hit.group) < RARE]
 
 
-def strangers_told(archive: Path, n: int, seed: int) -> int:
-    """Of so many patients of whom the archive has nothing, how many values are told to be in it."""
+def strangers_told(archive: Path, n: int, seed: int, group: int = GROUP) -> int:
+    """Of so many patients of whom the archive has nothing, how many values are told to be in it.
+
+    `group` of them are sought at once: the fewer, the less chance has to play with.
+    """
     chance, told = random.Random(seed), set()
-    for first in range(0, n, GROUP):
-        several = [patient(chance) for _ in range(min(GROUP, n - first))]
+    for first in range(0, n, group):
+        several = [patient(chance) for _ in range(min(group, n - first))]
         named = [(*v, str(first + i)) for i, one in enumerate(several) for v in values(one)]
         hay = Haystack(needles_of(named))
         for file in sorted(path for path in archive.rglob("*") if path.is_file()):

@@ -3,13 +3,39 @@
 `benchmarks/phi_scan_rates.py` measures the same on an archive of one's own.
 """
 
+import random
+from pathlib import Path
+
 import pytest
 
-from attack.planted import hunt, strangers_told
+from attack.planted import alarms, hunt, strangers_told
+from isohash.sources.identity.haystack import Haystack
+from isohash.sources.identity.needles import needles_of
 
 
 def test_planted_leaks_are_found(tmp_path):
     assert hunt(tmp_path, 60, 1) == []
+
+
+NUMBERS = "".join(f"no {n}; " for n in random.Random(1).choices(range(10**6, 10**7), k=2000))
+NAMED = [("number", "PatientID", str(n), "a.dcm") for n in range(8643661, 8643661 + 100 * 7, 7)]
+
+
+@pytest.mark.parametrize("written", ["86436-61", "864 36 61", "86/43.661"])
+@pytest.mark.parametrize("around", ["{}", "X){}7", "4{}", "0{}9"])
+def test_a_number_in_pieces_is_found_beside_digits_and_numbers(
+    tmp_path: Path, written: str, around: str
+) -> None:
+    """Chance is told for the number as it is spelt: with a dash it is rarer than without."""
+    (tmp_path / "x").write_text(NUMBERS + around.format(written))
+    assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") != []
+
+
+def test_a_number_that_chance_gives_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(f"{NUMBERS}no 8643661;")
+    assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") == []
+    (tmp_path / "x").write_text("no 8643661;")
+    assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") != []
 
 
 @pytest.mark.slow

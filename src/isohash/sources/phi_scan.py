@@ -37,6 +37,7 @@ CANNOT = (
     "single initials, ages, times of day, and dates as numbers of days or seconds",
     "names transliterated from another script, unless the source has both spellings",
     "words of up to four letters amid binary data or alone in an encoded piece",
+    "numbers of up to six digits that touch other digits",
 )
 
 

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.dates import dates_in, spelt
 from isohash.sources.identity.encoded import encoded_forms, plain_forms
@@ -25,8 +27,11 @@ from isohash.sources.identity.spellings import folded, glued, parts
 
 WITHIN = 5  # letters from which a word counts within another word
 ANYWHERE = 8  # letters and digits from which a phrase counts wherever it begins and ends
+LONG_NUMBER = 7  # digits from which a number does
+CHANCY = 18  # digits up to which chance gives some numbers in what can be searched
 RARE = 0.01  # hits of one group by chance in all that is searched: below, a hit is none
 LETTERS = 26
+DIGITS = "digits with others between: "  # a group's kind: a dash in a number makes chance rarer
 # Bits that a byte of a pattern decides: letter of either case, digit, anything else. Encoded texts
 # are letters and digits only.
 BYTE_BITS, CODED_BITS = (7, 8, 8), (5, 5, 6)
@@ -69,9 +74,11 @@ class Haystack:
         self._patterns = Patterns(self._forms)
         self._count = self._counted()
         self._within = Patterns(w.encode() for w in needles.words if len(w) >= WITHIN)
-        long_numbers = {n: o for n, o in needles.numbers.items() if len(n) >= ANYWHERE - 1}
+        long_numbers = {n: o for n, o in needles.numbers.items() if len(n) >= LONG_NUMBER}
         self._phrase_origins = {**long_numbers, **needles.phrases}
         self._phrases = Patterns(phrase.encode() for phrase in self._phrase_origins)
+        self._count.update((DIGITS, len(one)) for one in self._phrase_origins if one.isdigit())
+        self._lengths = sorted(n for kind, n in self._count if kind == DIGITS and n <= CHANCY)
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """Hits in the bytes and in what is packed or encoded in them."""
@@ -97,10 +104,9 @@ class Haystack:
         if group is None:
             return 0.0
         kind, length = group
-        if kind == "number":
-            return self._count["number", length] * self.seen[group] / 10.0**length
-        if kind == "digits":
-            return self._count["number", length] * self.seen["digits", 0] / 10.0**length
+        if kind == "number" or kind.startswith(DIGITS):
+            known = self._count[kind if kind == "number" else DIGITS, length]
+            return known * self.seen[group] / 10.0**length
         if kind == "word":
             return self._count[group] * self.seen[group] / float(LETTERS) ** length
         return self._count[group] * self.seen[kind, 0] * 2.0**-length
@@ -195,7 +201,7 @@ class Haystack:
 
     def _in_glued(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
         letters, places = glued(text)
-        self.seen["digits", 0] += sum(map(str.isdigit, letters))
+        self._count_digits(letters, places)
         data = letters.encode()
         ascii_only = len(data) == len(letters)
         for at, phrase in self._phrases.find(data):
@@ -203,9 +209,28 @@ class Haystack:
             name = phrase.decode()
             start, end = places[first], places[first + len(name) - 1] + 1
             is_bounded = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
-            if len(name) >= ANYWHERE or is_bounded:
-                group = ("digits", len(name)) if name.isdigit() else None
+            if name.isdigit():
+                group = _parted(len(name), end - start - len(name))
                 yield start, end, self._phrase_origins[name], group
+            elif len(name) >= ANYWHERE or is_bounded:
+                yield start, end, self._phrase_origins[name], None
+
+    def _count_digits(self, letters: str, places: list[int]) -> None:
+        """Count the places at which a number might stand, spelt with so much between its digits."""
+        is_digit = np.array([letter.isdigit() for letter in letters], dtype=np.int64)
+        if not self._lengths or is_digit.sum() < self._lengths[0]:
+            return
+        before, at = np.append(0, np.cumsum(is_digit)), np.array(places)
+        for n in self._lengths:
+            firsts = np.flatnonzero(before[n:] - before[:-n] == n)
+            between = at[firsts + n - 1] - at[firsts] - (n - 1)
+            for others, times in zip(*np.unique(between, return_counts=True), strict=True):
+                self.seen[_parted(n, int(others))] += int(times)
+
+
+def _parted(n_digits: int, others: int) -> Group:
+    """The group of numbers spelt with so many other characters between their digits."""
+    return f"{DIGITS}{others}", n_digits
 
 
 def _without_random(found: re.Match[str]) -> str:
