@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
-EXTRAS := train,figures,kernels,compressed,bench,test,lint
+EXTRAS := train,figures,kernels,compressed,nifti,parquet,bench,test,lint
 
 .PHONY: demo test test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
 

@@ -20,6 +20,8 @@ OPTIONAL = {
     "ot": ("kernels", "optimal-transport checks of kernel learning"),
     "faiss": ("bench", "comparison with FAISS"),
     "pylibjpeg": ("compressed", "compressed DICOM"),
+    "nibabel": ("nifti", "NIfTI"),
+    "pyarrow": ("parquet", "Parquet"),
 }
 REQUIRED = (
     "numpy", "scipy", "scikit-learn", "pydicom", "contourpy", "pillow", "safetensors",

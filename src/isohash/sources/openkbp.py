@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.records import Case, Volume
 from isohash.sources.arrays import listed, npz_headers, read_npz
+from isohash.sources.doses import checked_dose
 from isohash.sources.walk import walk
 from isohash.visible import as_text
 
@@ -39,7 +40,6 @@ MAX_CSV_ROWS = 1 << 22  # twice the voxels, for lines may end in two characters
 MAX_CSV_STRUCTURES = 256  # 2 MiB each
 NUMERIC = b"0123456789+-.eE, \t\r\n"  # all that such a file holds below its first line
 HU_OFFSET = 1024
-MAX_DOSE_GY = 500.0  # far above any plan: catches doses in cGy that were declared as Gy
 
 
 def is_openkbp(names: Mapping[str, Any]) -> bool:
@@ -132,7 +132,7 @@ def _case(
     return Case(
         id=as_text(path.stem if path.suffix == ".npz" else path.name),
         ct=None if ct is None else Volume(_checked_ct(ct, path), affine),
-        dose=None if dose is None else Volume(_checked_dose(dose, path), affine),
+        dose=None if dose is None else Volume(checked_dose(dose, path), affine),
         structures=structures,
         prescription_gy=float(max(levels)) if levels else None,
         warnings=tuple(f"the case has no {part}" for part, value in parts if value is None),
@@ -162,18 +162,6 @@ def _checked_ct(ct: NDArray[Any], path: Path) -> NDArray[np.int16]:
         )
     whole = ct if ct.dtype.kind in "iu" else np.rint(ct)
     return whole.astype(np.int16) - np.int16(HU_OFFSET)
-
-
-def _checked_dose(dose: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    if dose.dtype.kind not in "iuf" or not np.isfinite(dose).all():
-        raise InputError(f"{path}: dose is not finite (NaN or infinite); export the case again")
-    if dose.min() < 0:
-        raise InputError(f"{path}: dose is negative ({dose.min():.3f} Gy); export the case again")
-    if dose.max() > MAX_DOSE_GY:
-        raise InputError(
-            f"{path}: dose reaches {dose.max():.0f} Gy, above {MAX_DOSE_GY:.0f}; check its unit"
-        )
-    return dose.astype(np.float32)
 
 
 def _unpack_bits(masks: NDArray[Any], path: Path) -> dict[str, NDArray[np.bool_]]:

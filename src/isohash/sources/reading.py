@@ -8,7 +8,7 @@ stops a run: it is listed as skipped, with its reason.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import cut_preamble, looks_like_dicom
+from isohash.sources.extras import ask_for
 from isohash.sources.found import Findings, Found, Origin, Skipped, content_of, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
+from isohash.sources.nifti import folder_of, is_case, is_nifti, read_nifti_case
 from isohash.sources.openkbp import (
     is_csv,
     is_csv_case,
@@ -29,14 +31,23 @@ from isohash.sources.openkbp import (
     read_npz_case,
 )
 from isohash.sources.packed import as_packed, errors_of, is_packed, kind_of, unpacked
-from isohash.sources.vectors import read_vectors
+from isohash.sources.vectors import is_table, read_vectors
 from isohash.sources.walk import walk
 from isohash.visible import as_text, visible
 
 __all__ = ["Findings", "Found", "Skipped", "find", "read_case", "read_cases"]
 
-KINDS = ("dicom", "openkbp", "openkbp-csv", "vectors")  # where several are present, the first wins
-FORMATS = "DICOM, OpenKBP (pt_N.npz or folders of CSV) or vectors (.npy, .npz)"
+KINDS = (
+    "dicom",
+    "openkbp",
+    "openkbp-csv",
+    "nifti",
+    "vectors",
+)  # where several are present, the first wins
+FORMATS = (
+    "DICOM, NIfTI (folders with ct.nii.gz or dose.nii.gz), OpenKBP (pt_N.npz or folders of CSV) or "
+    "vectors (.npy, .npz, .csv, .parquet)"
+)
 
 
 def find(
@@ -162,9 +173,13 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[P
     """By kind, what becomes items: a file, or a folder and the files of it that were let in."""
     by_kind: dict[str, dict[Path, list[Path]]] = {}
     csv_folders: dict[Path, list[Path]] = {}
+    nifti_folders: dict[Path, list[Path]] = {}
     for file in files:
         if is_csv(file):
             csv_folders.setdefault(file.parent, []).append(file)
+            continue
+        if is_nifti(file):
+            nifti_folders.setdefault(folder_of(file), []).append(file)
             continue
         try:
             kind = _kind(file)
@@ -180,7 +195,12 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[P
         if is_csv_case({file.name for file in inside}):
             by_kind.setdefault("openkbp-csv", {})[folder] = inside
         else:
-            reason = "CSV files, but neither ct.csv nor dose.csv of an OpenKBP case"
+            by_kind.setdefault("vectors", {}).update({file: [file] for file in inside})
+    for folder, inside in nifti_folders.items():
+        if is_case(inside):
+            by_kind.setdefault("nifti", {})[folder] = inside
+        else:
+            reason = "NIfTI files, but neither ct.nii.gz nor dose.nii.gz of a case"
             skipped.append(Skipped(str(folder), reason))
     return by_kind
 
@@ -189,7 +209,7 @@ def _kind(file: Path) -> str | None:
     suffix = file.suffix.lower()
     if suffix == ".npz":
         return "openkbp" if is_openkbp(npz_headers(file)) else "vectors"
-    if suffix == ".npy":
+    if is_table(file):
         return "vectors"
     if looks_like_dicom(file):
         return "dicom"
@@ -220,6 +240,7 @@ def _found(
         )
 
         return find_dicom(list(items), skipped, progress, naming)
+    _ask_for_extras(kind, items)
     found: list[Found] = []
     named: dict[str, list[Found]] = {}
     for done, (path, files) in enumerate(items.items()):
@@ -235,6 +256,14 @@ def _found(
     return found
 
 
+def _ask_for_extras(kind: str, items: Iterable[Path]) -> None:
+    """Optional parts are asked for before anything is read."""
+    if kind == "nifti":
+        ask_for(".nii")
+    if any(path.suffix.lower() == ".parquet" for path in items):
+        ask_for(".parquet")
+
+
 def _of_files(kind: str, path: Path, files: Sequence[Path], naming: Naming) -> Found:
     """One item; what it holds is read when it is wanted."""
     key = as_text(path.name if path.is_dir() else path.stem)
@@ -247,6 +276,8 @@ def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Cas
     """Read one item; what it holds is named when it is let out."""
     if kind == "openkbp-csv":
         return read_csv_case(path, files)
+    if kind == "nifti":
+        return read_nifti_case(path, files)
     return read_npz_case(path) if kind == "openkbp" else read_vectors(path)
 
 

@@ -12,7 +12,9 @@ from isohash.progress import Progress, tell
 from isohash.sources.arrays import npz_headers, read_npz
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.file_names import looks_like_identity
+from isohash.sources.nifti import is_mask, is_nifti, stem, texts_of
 from isohash.sources.packed import is_packed, unpacked
+from isohash.sources.tables import read_parquet
 from isohash.sources.walk import walk
 
 Value = tuple[str, str, str, str]  # kind (as in phi.identifying, or name), element, text, file
@@ -36,8 +38,12 @@ def values_in(source: Path, progress: Progress | None = None) -> Iterator[Value]
         with suppress(InputError, OSError):
             if suffix == ".npz":
                 yield from _in_ids(file)
-            elif suffix == ".csv":
+            elif suffix in (".csv", ".tsv"):
                 yield from _in_csv(file)
+            elif suffix == ".parquet":
+                yield from _in_parquet(file)
+            elif is_nifti(file):
+                yield from _in_nifti(file)
             elif suffix in PICTURES:
                 yield from _in_picture(file)
 
@@ -87,6 +93,23 @@ def _in_csv(file: Path) -> Iterator[Value]:
         yield "name", "cell of a CSV file", cell.strip(), file.name
         if looks_like_identity(cell):
             yield from _of_name(cell, "cell of a CSV file", file.name)
+
+
+def _in_parquet(file: Path) -> Iterator[Value]:
+    for name, column in read_parquet(file).items():
+        if column.dtype.kind == "U":
+            for text in filter(looks_like_identity, column.tolist()):
+                yield from _of_name(text, f"column {name}", file.name)
+
+
+def _in_nifti(file: Path) -> Iterator[Value]:
+    """The texts of a header: NIfTI has room for a description and a few names."""
+    if is_mask(file):
+        yield "name", "name of a mask", stem(file), file.name
+    for element, text in texts_of(file).items():
+        yield "text", element, text, file.name
+        if looks_like_identity(text):
+            yield from _of_name(text, element, file.name)
 
 
 def _in_picture(file: Path) -> Iterator[Value]:

@@ -1,6 +1,6 @@
 """Plain vectors: an .npy file of shape (n, d), or an .npz with `X` and, if known, `y` and `ids`.
 
-An .npy file of shape (d,) is one vector.
+An .npy file of shape (d,) is one vector. CSV and Parquet are read by `tables`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.records import Vectors
 from isohash.sources.arrays import Header, listed, npz_headers, read_npy, read_npz
+from isohash.sources.tables import read_csv, read_parquet
 
 MAX_ID_BYTES = 256
+TABLES = {".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet}
 
 
 def read_vectors(path: str | Path) -> Vectors:
@@ -25,13 +27,25 @@ def read_vectors(path: str | Path) -> Vectors:
     if path.suffix.lower() == ".npy":
         array = read_npy(path)
         return Vectors(_checked(array[None] if array.ndim == 1 else array, path))
-    headers = npz_headers(path)
-    name = _table_name(headers, path)
-    arrays = read_npz(path, [name, *(extra for extra in ("y", "ids") if extra in headers)])
-    array = _checked(arrays[name], path)
+    arrays = _named_arrays(path)
+    array = _checked(arrays["X"], path)
     ids = _ids(arrays["ids"], len(array), path) if "ids" in arrays else None
     labels = _labels(arrays["y"], len(array), path) if "y" in arrays else None
     return Vectors(array, ids, labels)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file may hold vectors, by its name."""
+    return path.suffix.lower() in (".npy", *TABLES)
+
+
+def _named_arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    if (read := TABLES.get(path.suffix.lower())) is not None:
+        return read(path)
+    headers = npz_headers(path)
+    name = _table_name(headers, path)
+    arrays = read_npz(path, [name, *(extra for extra in ("y", "ids") if extra in headers)])
+    return {**arrays, "X": arrays[name]}
 
 
 def _table_name(headers: Mapping[str, Header], path: Path) -> str:

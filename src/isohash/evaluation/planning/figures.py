@@ -24,7 +24,7 @@ def check() -> None:
     from isohash.errors import MissingExtra
 
     if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtra("drawing figures", "figures")
+        raise MissingExtra("figures", "drawing figures")
 
 
 def draw(out: Path, splits: Mapping[str, Sequence[Patient]], calibration: DoseCalibration) -> None:
