@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isohash.features.cases import crude_plan
 from isohash.features.cases.anatomy import Anatomy, Level
 from isohash.features.cases.beams import SAD_MM, BeamSettings, Fields, fields_of
 from isohash.features.cases.crude_plan import PlanningGoals, crude_dose
@@ -149,3 +150,13 @@ def test_doses_in_the_features_are_shares_of_the_prescription() -> None:
                       (Level(120.0, anatomy.target),), {}, anatomy.body)  # fmt: skip
     a, b = (voxels_of(one, settings).values[:, plan] for one in (anatomy, doubled))
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_half_of_the_cells_tell_nearly_the_same_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    anatomy = box()
+    monkeypatch.setattr(crude_plan, "FEWEST_TREATED", 0)
+    half = planned(anatomy, PlanningGoals())
+    monkeypatch.setattr(crude_plan, "FEWEST_TREATED", 10**6)
+    whole = planned(anatomy, PlanningGoals())
+    assert not np.array_equal(half, whole)
+    assert np.abs(half - whole).mean() < 0.03 * np.abs(whole).mean()

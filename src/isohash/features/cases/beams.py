@@ -8,7 +8,7 @@ spread of penumbra and scatter that does not grow with depth. The dose is linear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,15 @@ class Fields:
 
     def aimed_at(self, mask: Mask) -> Field:
         """Fluence 1 in the bixels whose axis meets a cell of the mask (n,), else 0."""
-        return (self._transposed @ mask.astype(np.float32) > 0).astype(np.float32)
+        met = self.matrix[np.flatnonzero(mask)]
+        fluence = np.zeros(self.n_bixels, np.float32)
+        fluence[met.indices[met.data > 0]] = 1.0
+        return fluence
+
+    def on(self, rows: NDArray[np.int64]) -> Fields:
+        """The same fields on some of the cells."""
+        z, y, x = self.cells
+        return replace(self, cells=(z[rows], y[rows], x[rows]), matrix=self.matrix[rows])
 
     @cached_property
     def _transposed(self) -> csr_matrix:

@@ -33,7 +33,7 @@ class BoostingSettings:
     learning_rate: float = 0.12
     least_samples: int = 60  # in a leaf
     ridge: float = 1.0
-    bins: int = 128
+    bins: int = 64
     seed: int = 0
 
 
