@@ -37,7 +37,14 @@ Ranking = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.int64]
 
 def load_embeddings(folder: Path, kind: str, seed: int = 0) -> Embeddings:
     """Database (7000, 128) and queries (400, 128) of `kind` "ct" or "dose"."""
-    train, validation = (_slices(folder / "openkbp" / s, kind) for s in ("train", "validation"))
+    return load_grouped(folder, kind, seed)[:2]
+
+
+def load_grouped(folder: Path, kind: str, seed: int = 0) -> tuple[*Embeddings, NDArray[np.int64]]:
+    """The same, and the patient of each slice of the database (7000,)."""
+    (train, patient), (validation, _) = (
+        _slices(folder / "openkbp" / split, kind) for split in ("train", "validation")
+    )
     center = train.mean(axis=0)
     train, validation = train - center, validation - center
     _, vectors = np.linalg.eigh(train.T @ train)
@@ -45,11 +52,11 @@ def load_embeddings(folder: Path, kind: str, seed: int = 0) -> Embeddings:
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(train))[:N_DATABASE]
     queries = rng.permutation(len(validation))[:N_QUERIES]
-    return train[rows] @ axes, validation[queries] @ axes
+    return train[rows] @ axes, validation[queries] @ axes, patient[rows]
 
 
-def _slices(folder: Path, kind: str) -> NDArray[np.float32]:
-    """All slices with more than 5 Gy somewhere, 64 x 64 pixels each, as rows."""
+def _slices(folder: Path, kind: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """All slices with more than 5 Gy somewhere, 64 x 64 pixels each, as rows; whose they are."""
     rows = []
     for path in sorted(folder.glob("pt_*.npz")):
         with np.load(path) as case:
@@ -62,7 +69,8 @@ def _slices(folder: Path, kind: str) -> NDArray[np.float32]:
         rows.append(image.reshape(64, 2, 64, 2, -1).mean(axis=(1, 3)).reshape(4096, -1).T)
     if not rows:
         sys.exit(f"no pt_*.npz in {folder}")
-    return np.concatenate(rows)
+    patient = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+    return np.concatenate(rows), patient
 
 
 def compare(

@@ -98,7 +98,9 @@ def test_near_names_and_warnings_reach_the_command_line(tmp_path, capsys, monkey
     assert (told["unmapped"], len(told["indexed"])) == ([], 2)
 
 
-def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monkeypatch):
+def test_another_key_is_refused_for_indexing_and_where_the_own_patient_would_come_back(
+    tmp_path, monkeypatch
+):
     from isohash.retrieval.building.indexing import build_archive
     from isohash.sources.dicom.writer import write_dicom
 
@@ -112,8 +114,14 @@ def test_another_key_is_refused_for_indexing_and_told_in_a_query(tmp_path, monke
     with pytest.raises(InputError, match="made with another key"):
         build_archive(tmp_path / "in", tmp_path / "a")
     with Archive.open(tmp_path / "a") as archive:
-        answer = archive.query(tmp_path / "in" / "0", k=1)
+        session = archive.session(tmp_path / "in" / "0")
+        with pytest.raises(InputError, match=r"another key.*ISOHASH_KEY_FILE.*--same-patient"):
+            session.ask(1)
+        answer = session.ask(2, same_patient=True)
+        assert len(answer) == 2
         assert any("another key" in warning for warning in answer.warnings)
+        own = archive.query(next(iter(archive)), k=2)  # what is stored is known by its pseudonym
+        assert (len(own), own.n_excluded) == (1, 1)
 
 
 def run(monkeypatch, main, *arguments):

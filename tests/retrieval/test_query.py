@@ -82,6 +82,17 @@ def test_a_slice_finds_itself_first(archive: Archive) -> None:
     assert first.pairs[0].query_slice == first.pairs[0].slice
 
 
+def test_the_slice_that_is_asked_by_default_is_the_middle_one(archive: Archive) -> None:
+    table = archive.entry("phantom-01-01").table
+    dosed = [i for i in range(len(table.index)) if min(table.row[v][i] for v in table.row) >= 0]
+    answer = archive.query("phantom-01-01", k=1, by="joint", level="slice")
+    asked = answer.matches[0].pairs[0].query_slice
+    before = sum(table.index[i] < asked for i in dosed)
+    after = sum(table.index[i] > asked for i in dosed)
+    assert abs(int(before - after)) <= 1
+    assert len(dosed) > 5
+
+
 def test_the_answer_says_how_it_was_compared(archive: Archive) -> None:
     both = archive.query("phantom-00-00", by="joint", alpha=0.25)
     assert both.summary.endswith("CT and dose (alpha 0.25), compared as whole cases, 1 left out")

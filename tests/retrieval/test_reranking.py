@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from isohash.apps.cli.answers import answer_table
+from isohash.apps.cli.pieces import Line
+from isohash.apps.page.report import render
 from isohash.errors import InputError
+from isohash.retrieval.answer import headers
 from isohash.retrieval.building.indexing import build_archive, index_found
 from isohash.retrieval.building.rehashing import train_kernel
 from isohash.retrieval.engine import Archive
@@ -61,7 +66,7 @@ def test_enough_candidates_give_the_exact_order_of_all_cases(archive: Archive) -
     assert answer.ids == sorted(exact, key=lambda i: exact[i])
     np.testing.assert_allclose(answer.distances, [exact[i] for i in answer.ids], rtol=1e-9)
     assert answer.ranked_by == "embeddings"
-    assert all(match.interval == (match.distance, match.distance) for match in answer)
+    assert all(match.interval is None for match in answer)
 
 
 def test_more_candidates_never_lose_a_true_neighbour(archive: Archive) -> None:
@@ -102,7 +107,16 @@ def test_the_answer_says_which_stage_ranked(archive: Archive, archive_path, isoh
     assert told["ranked_by"] == "embeddings"
     assert told["n_reranked"] == len(archive) - 1
     assert "exact" in told["meaning"]
-    assert "exact" in isohash("query", archive_path, "phantom-00-00").out
+    assert [match["interval"] for match in told["matches"]] == [None] * len(told["matches"])
+    assert "all 14 were compared exactly" in told["uncertain"]
+    assert (
+        "left a nearer one out of the 4 of 14"
+        in archive.query("phantom-00-00", k=2, rerank=4).uncertain
+    )
+    assert "interval holds 95 %" in by_code.uncertain
+    shown = " ".join(isohash("query", archive_path, "phantom-00-00").out.split())
+    assert "exact" in shown
+    assert "95 % of true ones" in shown
     told = json.loads(isohash("query", archive_path, "phantom-00-00", "--rerank", 0, "--json").out)
     assert told["ranked_by"] == "codes"
     assert told["meaning"] == by_code.meaning
@@ -119,8 +133,29 @@ def test_what_codes_cannot_tell_is_told_as_tied(archive: Archive, archive_path, 
         assert match.distance <= first.interval[1] or blind
     assert any(match.tie for match in answer)  # 256 bits do not tell all relatives apart
     out = isohash("query", archive_path, "phantom-00-00", "--rerank", 0, "-k", 14).out
-    assert "tied" in out
+    assert "not told apart" in out
+    assert "ranks 1-" in out or "ranks 2-" in out or "ranks 3-" in out
     assert all(match.tie is None for match in archive.query("phantom-00-00", k=14))
+
+
+@pytest.mark.parametrize("options", [{}, {"rerank": 0}, {"by": "ct"}, {"by": "ct", "rerank": 0}])
+def test_every_column_is_explained_where_it_is_shown(archive: Archive, options) -> None:
+    """Table, JSON and page have the same columns, each with a sentence."""
+    session = archive.session("phantom-00-00", pictures=True)
+    answer = session.ask(14, **options)
+    by_code = options == {"by": "ct", "rerank": 0}
+    assert ("near" in answer.explained) == (not by_code or not answer.linear)
+    assert ("tie" in answer.explained) == any(match.tie for match in answer)
+    pieces = answer_table(answer)
+    shown = [piece.text for piece in pieces if isinstance(piece, Line)]
+    page = html.unescape(render(session, answer))
+    for name, told in answer.explained.items():
+        line = f"{headers(answer)[name]}: {told}."
+        assert line in shown
+        assert line in page
+    assert answer.to_json()["explained"] == answer.explained
+    assert f"{answer.meaning} {answer.uncertain}" in shown
+    assert answer.uncertain in page
 
 
 def test_an_archive_without_embeddings_answers_by_code_and_refuses_the_rest(

@@ -12,6 +12,10 @@ from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.ranked import DoseShare, Pair
 from isohash.retrieval.request import Level, Weights
 
+TIE_HEADER = "not told apart"
+COVERED_HEADER = "slices of its own"
+NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
+
 
 @dataclass(frozen=True)
 class Near:
@@ -39,8 +43,8 @@ class Match:
     """One result. What `distance` means is told by the answer; `near` is per view, from codes.
 
     `tie` is the rank of the first result that this one cannot be told from, None where the order
-    is certain. `interval` holds the true distance in 95 % of answers; both ends are the distance
-    where that is exact.
+    is certain. `interval` holds the true distance in 95 % of answers; it is None where `distance`
+    is exact: what is uncertain then is told by `Answer.uncertain`.
 
     By plan, `distance` is in Gy (see `Answer.meaning`), `shares` says of which structures, and
     `interval` is the range of true differences seen at such a distance between past plans.
@@ -59,7 +63,7 @@ class Match:
     rank: int
     id: str
     distance: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     tie: int | None
     near: Mapping[str, Near]
     pairs: tuple[Pair, ...]
@@ -85,7 +89,8 @@ class Answer:
 
     `by` is the way that answered: "ct", "dose", "joint" or "plan" of cases, "vector" of vectors,
     `weights` those of its views and `labels` their names for people. `meaning` says in one sentence
-    what the distances are, `what` which items were compared and how.
+    what the distances are, `uncertain` what about them is not certain, `what` which items were
+    compared and how; `explained` says what else is told of a match.
 
     `n_reranked` of the candidates that the codes chose were compared by their embeddings, and
     these rank the matches; 0 says that codes alone rank them. `unlike` says that the query
@@ -114,6 +119,7 @@ class Answer:
     linear: bool
     what: str
     meaning: str
+    uncertain: str
     matches: tuple[Match, ...]
     warnings: tuple[str, ...]
     unlike: Unlike | None = None
@@ -145,12 +151,40 @@ class Answer:
         excluded = f", {self.n_excluded} left out" if self.n_excluded else ""
         return f"{len(self.matches)} nearest of {self.n_considered} {self.what}{excluded}"
 
+    @property
+    def explained(self) -> dict[str, str]:
+        """What is told of each match beside its distance, a sentence each, by name of the field."""
+        told = {}
+        if self.by not in ("plan", "map") and not self.near_is_distance:
+            told["near"] = f"the distance {_told_by_code(self)}; {NEAR_UNIT}"
+        if any(match.tie for match in self.matches):
+            told["tie"] = (
+                "results whose order is not certain: what ranked them cannot tell them apart"
+            )
+        if self.level == "case":
+            told["covered"] = (
+                "how many different slices of the case stand for the query's, and how much of the "
+                "query's length they span"
+            )
+        return told
+
+    @property
+    def near_is_distance(self) -> bool:
+        """Whether the one view's distance by code is the distance itself."""
+        return self.linear and not self.n_reranked and len(self.weights) == 1
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
         plain = asdict(self)
         for told, match in zip(plain["matches"], self.matches, strict=True):
             told["covered"] = match.covered
-        return {**plain, "ranked_by": self.ranked_by}
+        return {**plain, "ranked_by": self.ranked_by, "explained": self.explained}
+
+
+def _told_by_code(answer: Answer) -> str:
+    """Of what the values of `Match.near` are."""
+    alone = " of one kind of image alone" if len(answer.weights) > 1 else ""
+    return f"{alone} as its code tells it, with the interval that holds 95 % of true ones".strip()
 
 
 def covered_text(match: Match) -> str:
@@ -160,8 +194,8 @@ def covered_text(match: Match) -> str:
 
 
 def distance_text(answer: Answer, match: Match) -> str:
-    """The distance; by code with its interval, while exact ones need none."""
-    if answer.n_reranked:
+    """The distance; by code with its interval, while exact ones have none."""
+    if match.interval is None:
         return f"{match.distance:.4f}"
     low, high = match.interval
     return f"{match.distance:.4f} [{low:.4f}, {high:.4f}]"
@@ -172,10 +206,28 @@ def distance_header(answer: Answer) -> str:
     return "distance" if answer.n_reranked else "distance [95 % interval]"
 
 
+def near_header(answer: Answer, view: str) -> str:
+    """The column of a view's values `near`."""
+    told = f"{answer.labels[view]} alone" if len(answer.weights) > 1 else "as its code tells it"
+    return f"{told} [95 % interval]"
+
+
+def interval_text(match: Match) -> str:
+    """The interval in Gy of a distance by plan."""
+    low, high = match.interval or (match.distance, match.distance)
+    return f"{low:.1f} to {high:.1f}"
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    """The columns of what `Answer.explained` explains."""
+    near = ", ".join(near_header(answer, view) for view in answer.weights)
+    return {"near": near, "tie": TIE_HEADER, "covered": COVERED_HEADER}
+
+
 def tie_text(answer: Answer, match: Match) -> str:
-    """The ranks among which the order is not certain, such as 2-4."""
+    """The ranks among which the order is not certain, such as "ranks 2-4"."""
     tied = [other.rank for other in answer.matches if other.tie and other.tie == match.tie]
-    return f"{tied[0]}-{tied[-1]}" if tied else ""
+    return f"ranks {tied[0]}-{tied[-1]}" if tied else ""
 
 
 def shares_text(shares: Sequence[DoseShare]) -> str:

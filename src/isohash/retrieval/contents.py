@@ -40,6 +40,9 @@ class Contents(Protocol):
     def query(self, item: Any, pictures: bool) -> Query:
         """What to ask with: one of them by name, a path or a record; InputError if it is none."""
 
+    def unknown_patient(self, query: Any) -> str | None:
+        """Why it cannot be told which of them are the query's own patient; None if it can."""
+
     def rows_of(self, query: Any) -> int:
         """How many things a query asks with, each of which `Request.slice` can choose."""
 

@@ -81,6 +81,9 @@ class Session:
         asked = Request.of(request, options)
         self.archive.store.check_mapped()
         contents, way = self.archive.contents, choose(self.ways, asked)
+        unknown = contents.unknown_patient(self.query)
+        if unknown is not None and not asked.same_patient:
+            raise InputError(unknown)
         passing = contents.facts.passing(asked.where)
         allowed = passing if asked.same_patient else passing & ~contents.own(self.query)
         ranking = way.rank(asked, allowed)
@@ -98,6 +101,7 @@ class Session:
             linear=ranking.linear,
             what=ranking.what,
             meaning=ranking.meaning,
+            uncertain=ranking.uncertain,
             matches=matches,
             warnings=(
                 *self.query.warnings,

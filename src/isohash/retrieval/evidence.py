@@ -25,15 +25,14 @@ def matches_of(
 ) -> tuple[Match, ...]:
     """Ranked cases, best first, with id and facts (`named`), intervals, estimates and ties.
 
-    `exact` distances are intervals of no width.
+    `exact` distances have no interval.
     """
     matches: list[Match] = []
     for rank, one in enumerate(ranked, start=1):
         near, interval = _calibrated(one, weights, models)
-        if exact:
-            interval = (one.distance, one.distance)
         case_id, facts = named(one.case)
-        match = Match(rank, case_id, one.distance, interval, None, near, one.pairs, facts)
+        told = None if exact else interval
+        match = Match(rank, case_id, one.distance, told, None, near, one.pairs, facts)
         matches.append(match)
     return _with_ties(matches)
 
@@ -51,8 +50,9 @@ def _with_ties(matches: Sequence[Match]) -> tuple[Match, ...]:
 
 def _farthest(match: Match) -> float:
     """The largest distance that cannot be told from a result's own."""
-    unseen = match.interval[0] < match.interval[1]
-    if unseen and all(near.beyond_range for near in match.near.values()):
+    if match.interval is None:
+        return match.distance
+    if all(near.beyond_range for near in match.near.values()):
         return math.inf
     return match.interval[1]
 

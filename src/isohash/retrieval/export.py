@@ -41,8 +41,8 @@ def rows_of_answer(answer: Answer) -> list[dict[str, Any]]:
             "rank": match.rank,
             "id": match.id,
             "distance": match.distance,
-            "low": match.interval[0],
-            "high": match.interval[1],
+            "low": None if match.interval is None else match.interval[0],
+            "high": None if match.interval is None else match.interval[1],
             "tied_with_rank": match.tie,
             **_flat(match.facts),
         }

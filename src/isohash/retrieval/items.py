@@ -39,6 +39,11 @@ OTHER_KEY = (
     "the pseudonyms of this archive were made with another key ($ISOHASH_KEY_FILE): "
     "cases of the query's own patient cannot be told and are not left out"
 )
+NAME_KEY = (
+    "the query's own patient cannot be left out: the pseudonyms of this archive were made with "
+    "another key. Set $ISOHASH_KEY_FILE to the archive's, or ask with --same-patient, which leaves "
+    "nobody out"
+)
 NO_ENCODER = "no case that it was made from has structures"
 
 
@@ -132,6 +137,10 @@ class Items:
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""
         return self.facts.equal("patient", query.facts["patient"])
+
+    def unknown_patient(self, query: Entry) -> str | None:
+        """Pseudonyms by another key tell nothing of who is whose."""
+        return NAME_KEY if OTHER_KEY in query.warnings else None
 
     def rows_of(self, query: Entry) -> int:
         """A query is one item."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,7 @@ import pytest
 from isohash.dosimetry.bands import conformal_factor, coverage, nearest_bands
 from isohash.dosimetry.plan_scores import dose_score, dvh_metrics, dvh_score
 from isohash.dosimetry.rigid import TARGETS, dose_at, rigid_between
-from isohash.errors import InputError
+from isohash.errors import InputError, MissingExtra
 from isohash.evaluation.validity import scores
 from isohash.evaluation.validity import study as validity
 from isohash.evaluation.validity.distances import (
@@ -25,10 +26,12 @@ from isohash.evaluation.validity.distances import (
     slice_table,
 )
 from isohash.evaluation.validity.patients import load, prepare, save
+from isohash.evaluation.validity.rows import _score_cells
 from isohash.evaluation.validity.scores import (
     Anatomy,
     MeanDose,
     PairScores,
+    Scores,
     agreement,
     anatomy_of,
     scores_of,
@@ -91,7 +94,8 @@ def test_a_dose_between_voxels_is_interpolated_and_nothing_outside():
 
 def test_the_scores_of_the_same_dose_are_zero(patients, rng):
     for one in patients[:3]:
-        assert scores_of(one, one.planned) == (0.0, 0.0)
+        found = scores_of(one, one.planned)
+        assert (found.dose, found.misses.tolist()) == (0.0, [0.0] * len(found.misses))
     dose = rng.uniform(0, 70, 500)
     assert dose_score(dose + 2.0, dose) == pytest.approx(2.0)
     assert dvh_score({"Larynx": dose + 2.0}, {"Larynx": dose}, 0.02) == pytest.approx(2.0)
@@ -114,9 +118,19 @@ def test_a_moved_patient_is_given_the_same_dose(patients):
         dose=Volume(one.dose.array, moved),
         centres={name: at + shift for name, at in one.centres.items()},
     )
-    dose, dvh = PairScores([one], [other]).of(0, 0)
-    assert dose < 1e-3
-    assert dvh < 1e-3
+    found = PairScores([one], [other]).of(0, 0)
+    assert found.dose < 1e-3
+    assert found.misses.max() < 1e-3
+
+
+def test_the_dvh_score_is_pooled_over_all_structures_of_all_patients():
+    """As the challenge does: a patient with more structures weighs more."""
+    many, few = Scores(1.0, np.full(6, 4.0)), Scores(3.0, np.full(2, 8.0))
+    row = _score_cells("plan", "all", [many, few], 0)
+    assert (row["dose_score"], row["dvh_score"]) == (2.0, 5.0)
+    assert row["dvh_score_low"] == 4.0  # both draws are of the patient with many
+    assert row["dvh_score_high"] == 8.0
+    assert Scores.mean([many, Scores(3.0, np.full(6, 2.0))]).misses.tolist() == [3.0] * 6
 
 
 def test_the_mean_dose_leaves_its_query_out(patients):
@@ -267,7 +281,7 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path, monkeypatch, draw_no_m
         k=4, n_random=2, n_bootstrap=5, fit_cases=4, fit_slices=64, dim=8
     )
     tables = validity.run_validity("past", "new", tmp_path, settings)
-    r = {row["way"]: row["r_plan"] for row in tables["correlation"] if row["split"] == "validation"}
+    r = {row["way"]: row["r_plan"] for row in tables["correlation"] if row["split"] == "new"}
     assert r["plan"] > 0.8
     assert r["own DVHs"] == 1.0
     score = {row["way"]: row["dvh_score"] for row in tables["nearest"]}
@@ -277,8 +291,37 @@ def test_a_small_study_goes_on_where_it_stopped(tmp_path, monkeypatch, draw_no_m
         assert {f"{name}.csv", f"{name}.json"} <= names
     assert {"correlation.png", "scatter.png", "alpha.png", "nearest.png", "coverage.png"} <= names
     about = json.loads((tmp_path / "nearest.json").read_text())
-    assert about["patients"] == {"leave one out": 12, "validation": 3}
+    assert about["patients"] == {"leave one out": 12, "new": 3}
     draw_no_more()
     monkeypatch.setattr(validity, "prepare", None)  # everything is there already
     monkeypatch.setattr(validity, "image_tables", None)
     assert validity.run_validity("past", "new", tmp_path, settings) == tables
+
+
+def test_a_held_out_set_is_asked_alone_and_named_by_its_folder(tmp_path, monkeypatch):
+    small = partial(phantom_case, shape=(16, 40, 40))
+    past = {f"{f}{m}": partial(small, f, m) for f in range(3) for m in range(4)}
+    sources = {
+        "past": as_findings(past),
+        "ward 7/new": as_findings({f"new {f}": partial(small, f, 6) for f in range(3)}),
+    }
+    monkeypatch.setattr(validity, "find", sources.__getitem__)
+    monkeypatch.setattr(scores, "MEAN_GRID_MM", 15.0)
+    settings = validity.ValiditySettings(
+        k=4, n_random=2, n_bootstrap=5, fit_cases=4, fit_slices=64, dim=8
+    )
+    tables = validity.run_validity("past", "ward 7/new", tmp_path, settings, only_queries=True)
+    assert {row["split"] for rows in tables.values() for row in rows} == {"new"}
+    about = json.loads((tmp_path / "nearest.json").read_text())
+    assert about["patients"] == {"new": 3}
+    assert about["chosen_alpha"] == {}
+    with pytest.raises(InputError, match="--only-queries"):
+        validity.run_validity("past", None, tmp_path, settings, only_queries=True)
+
+
+def test_what_cannot_be_drawn_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(validity, "find", lambda path: pytest.fail("it was read"))
+    with pytest.raises(MissingExtra, match=r"isohash\[figures\]"):
+        validity.run_validity("past", "new", tmp_path)

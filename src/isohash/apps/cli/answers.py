@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from isohash.apps.cli.pieces import Line, Piece, Table
 from isohash.apps.cli.tables import LINES_SHOWN
 from isohash.retrieval.answer import (
+    COVERED_HEADER,
+    TIE_HEADER,
     Answer,
     covered_text,
     distance_header,
     distance_text,
+    headers,
+    interval_text,
+    near_header,
     shares_text,
     tie_text,
 )
@@ -26,15 +31,14 @@ def query_table(answers: Sequence[Answer], source: str) -> list[Piece]:
 
 def answer_table(answer: Answer) -> list[Piece]:
     """Rank, id, distance with interval, and the calibrated distance of each view."""
-    views = list(answer.weights)
+    views = [] if answer.near_is_distance else list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
     if answer.by in ("plan", "map"):
         return _plan_table(answer, labels)
-    by_code = "by code, " if answer.n_reranked else ""
-    near = [f"{answer.labels[view]}, {by_code}near = 1" for view in views]
-    ties = ["tied"] if any(match.tie for match in answer.matches) else []
-    covers = ["slices of its own"] if answer.level == "case" else []
+    near = [near_header(answer, view) for view in views]
+    ties = [TIE_HEADER] if any(match.tie for match in answer.matches) else []
+    covers = [COVERED_HEADER] if answer.level == "case" else []
     table = Table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", *sliced, distance_header(answer), *near, *ties, *covers, *labels],
@@ -56,8 +60,11 @@ def answer_table(answer: Answer) -> list[Piece]:
 def _in_full(answer: Answer, table: Table) -> list[Piece]:
     """Above all else, that the query is unlike the archive; below, what the numbers mean."""
     above = [Line(answer.unlike.text, bold=True)] if answer.unlike else []
-    notes = (Line(f"note: {one}") for one in answer.warnings)
-    return [*above, table, Line(answer.meaning), *notes]
+    titles = headers(answer)
+    explained = [f"{titles[name]}: {told}." for name, told in answer.explained.items()]
+    notes = [f"note: {one}" for one in answer.warnings]
+    below = [f"{answer.meaning} {answer.uncertain}", *explained, *notes]
+    return [*above, table, *(Line(line) for line in below)]
 
 
 def _plan_table(answer: Answer, labels: Sequence[str]) -> list[Piece]:
@@ -67,12 +74,11 @@ def _plan_table(answer: Answer, labels: Sequence[str]) -> list[Piece]:
         ["rank", "id", "Gy apart", "true, 95 % interval", "most of it (Gy)", *labels],
     )
     for match in answer.matches:
-        low, high = match.interval
         table.add_row(
             str(match.rank),
             match.id,
             f"{match.distance:.1f}",
-            f"{low:.1f} to {high:.1f}",
+            interval_text(match),
             shares_text(match.shares[:SHARES_SHOWN]),
             *(str(match.facts.get("label") or "") for _ in labels),
         )
@@ -97,5 +103,9 @@ def answers_table(answers: Sequence[Answer], source: str) -> list[Piece]:
         "isohash export writes them as CSV"
     )
     more = [rest] if len(answers) > LINES_SHOWN else []
-    lines = [*more, f"In brackets: {distance_header(first)}. {first.meaning}", *notes]
+    lines = [
+        *more,
+        f"In brackets: {distance_header(first)}. {first.meaning} {first.uncertain}",
+        *notes,
+    ]
     return [*(Line(line, bold=True) for line in above), table, *(Line(line) for line in lines)]

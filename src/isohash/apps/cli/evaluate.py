@@ -120,6 +120,9 @@ def validity(
     ] = None,
     out: Out = Path("out/validity"),
     work: Work = None,
+    only_queries: Annotated[
+        bool, typer.Option("--only-queries", help="Ask the held-out QUERIES alone.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, halves and bootstraps.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -131,10 +134,12 @@ def validity(
 
     Example: isohash evaluate validity openkbp/train openkbp/validation --out out/validity
     """
-    from isohash.evaluation.validity.study import run_validity
+    from isohash.evaluation.validity.study import ValiditySettings, run_validity
 
+    settings = ValiditySettings(seed=seed)
     with progress_bar(as_json) as progress:
-        tell_all(run_validity(past, queries, out, progress=progress, work=work), out, as_json)
+        found = run_validity(past, queries, out, settings, progress, work, only_queries)
+    tell_all(found, out, as_json)
 
 
 @evaluate.command()

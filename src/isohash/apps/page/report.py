@@ -32,11 +32,16 @@ from isohash.dosimetry.names import is_target
 from isohash.errors import InputError
 from isohash.features.cases.shown import DVH_BIN_GY
 from isohash.retrieval.answer import (
+    COVERED_HEADER,
+    TIE_HEADER,
     Answer,
     Match,
     covered_text,
     distance_header,
     distance_text,
+    headers,
+    interval_text,
+    near_header,
     shares_text,
     tie_text,
 )
@@ -113,6 +118,12 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
             distance_text=distance_text,
             covered_text=covered_text,
             distance_header=distance_header,
+            interval_text=interval_text,
+            near_header=near_header,
+            near_views=() if answer.near_is_distance else tuple(answer.weights),
+            headers=headers(answer),
+            TIE_HEADER=TIE_HEADER,
+            COVERED_HEADER=COVERED_HEADER,
             shares_text=shares_text,
             plan_text=plan_text,
             has_labels=any(match.facts["label"] for match in answer.matches),

@@ -35,6 +35,7 @@ from isohash.evaluation.kit.plotting import (
     PURPLE,
     SKY,
     VERMILION,
+    check_drawing,
     figure,
 )
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
@@ -90,6 +91,7 @@ def run_codes(
 
     `data` holds mnist/mnist.npz, openkbp/train and openkbp/validation.
     """
+    check_drawing()
     settings, folder = settings or CodesSettings(), Path(out)
     kept = work_folder(out, work)
     views, about = _views(Path(data), kept, settings, progress)

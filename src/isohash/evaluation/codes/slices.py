@@ -22,7 +22,15 @@ from isohash.evaluation.codes.study import Row, Study, range_figure, scatter_fig
 from isohash.evaluation.kit.benchmark import METRIC, DiceSettings, kept_views
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.parts import work_folder
-from isohash.evaluation.kit.plotting import BLACK, BLUE, GREY, PAGE_WIDTH, VERMILION, figure
+from isohash.evaluation.kit.plotting import (
+    BLACK,
+    BLUE,
+    GREY,
+    PAGE_WIDTH,
+    VERMILION,
+    check_drawing,
+    figure,
+)
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.adaptive_hasher import make_hasher
@@ -67,6 +75,7 @@ def run_slices(
 
     `work` keeps embeddings and finished parts (see `work_folder`).
     """
+    check_drawing()
     settings, folder = settings or SliceFigures(), Path(out)
     kept = work_folder(out, work)
     views, data = kept_views(database, queries, kept, settings.dice, progress)

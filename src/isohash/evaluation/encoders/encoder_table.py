@@ -19,6 +19,7 @@ from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.benchmark import drawn
 from isohash.evaluation.kit.metrics import expected_overlap
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import ImageKind, SliceSettings
@@ -69,6 +70,7 @@ def run_table(
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Train what `weights` lacks, measure all encoders; writes encoders.csv/.json and -losses."""
+    check_drawing()
     settings, plan = settings or TableSettings(), plan or shipped_plan()
     train, unseen = read_slices(training, progress), read_slices(validation, progress)
     if set(train.patient) & set(unseen.patient):

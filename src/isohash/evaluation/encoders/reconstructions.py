@@ -24,7 +24,7 @@ from isohash.evaluation.encoders.surfaces import (
     surfaces_of,
     write_page,
 )
-from isohash.evaluation.kit.plotting import figure
+from isohash.evaluation.kit.plotting import check_drawing, figure
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
@@ -70,6 +70,7 @@ def run_reconstructions(
     progress: Progress | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Draw slices and surfaces of unseen patients; writes PNG, HTML, CSV and JSON to `out`."""
+    check_drawing()
     settings, folder = settings or ReconstructionSettings(), Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     slices = read_slices(source, progress)

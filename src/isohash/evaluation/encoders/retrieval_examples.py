@@ -22,7 +22,7 @@ from isohash.evaluation.encoders.reconstructions import (
     framed,
     show_slice,
 )
-from isohash.evaluation.kit.plotting import figure
+from isohash.evaluation.kit.plotting import check_drawing, figure
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
 from isohash.features.cases.slices import SliceSettings
@@ -60,6 +60,7 @@ def run_examples(
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Draw one figure per query; writes retrieval-N.png and retrieval.csv/.json to `out`."""
+    check_drawing()
     settings, folder = settings or ExampleSettings(), Path(out)
     stored, unseen = read_slices(database, progress), read_slices(queries, progress)
     if set(stored.patient) & set(unseen.patient):

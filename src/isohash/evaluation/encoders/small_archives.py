@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import as_float
 from isohash.features.cases.slices import (
@@ -76,6 +77,7 @@ def run_small(
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Draw archives of the source's patients and ask them; writes small-archives.csv/.json/.png."""
+    check_drawing()
     settings = settings or SmallSettings()
     slices = read_outlined(source, progress)
     n_patients = len(np.unique(slices.patient))

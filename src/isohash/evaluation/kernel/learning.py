@@ -23,6 +23,7 @@ from isohash.evaluation.kernel.data import QUICK, EmbeddedSet, KernelSettings, r
 from isohash.evaluation.kernel.retrieval import retrieval, summary
 from isohash.evaluation.kernel.views import views
 from isohash.evaluation.kit.parts import Parts, work_folder
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import write_csv, write_curves, write_results
 from isohash.kernels.learning.learner import KernelLearner
 from isohash.progress import Progress
@@ -52,6 +53,7 @@ def run(
 
     Finished parts are kept in `work` (see `work_folder`).
     """
+    check_drawing()
     settings = settings or (QUICK if quick else KernelSettings())
     out, total = Path(out_dir), len(settings.datasets) * settings.n_seeds + 4
     kept = work_folder(out, work)

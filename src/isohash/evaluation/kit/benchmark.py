@@ -18,6 +18,7 @@ from isohash.distances import nearest
 from isohash.errors import InputError
 from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.parts import work_folder
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import (
     SliceSet,
@@ -75,6 +76,7 @@ def run_dice(
 
     A trained encoder is kept in `work` (see `work_folder`).
     """
+    check_drawing()
     settings = settings or DiceSettings()
     views, data = embed_views(database, queries, work_folder(out, work), settings, progress)
     rows: list[dict[str, Any]] = []

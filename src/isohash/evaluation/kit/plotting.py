@@ -6,6 +6,7 @@ are written with few colours, so that a repository can hold them.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,12 @@ STYLE = {
     "lines.markersize": 4,
     "errorbar.capsize": 2,
 }
+
+
+def check_drawing() -> None:
+    """Refuse before the work where nothing can be drawn after it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtra("figures", "drawing figures")
 
 
 @contextmanager

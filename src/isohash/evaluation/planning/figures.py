@@ -17,16 +17,6 @@ from isohash.features.encoders.dose_calibration import DoseCalibration
 SLICES = 3
 
 
-def check() -> None:
-    """Refuse before the work where nothing can be drawn."""
-    import importlib.util
-
-    from isohash.errors import MissingExtra
-
-    if importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtra("figures", "drawing figures")
-
-
 def draw(out: Path, splits: Mapping[str, Sequence[Patient]], calibration: DoseCalibration) -> None:
     """Write the pictures of three patients into `out`; of patients whose CT is at hand."""
     fresh = [one for one in [*splits.values()][-1] if one.fresh is not None]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from isohash.errors import InputError
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.planning.degraded import check_rows
 from isohash.evaluation.planning.patients import Patient, new_patients, stored_patients
@@ -56,9 +57,9 @@ def run_planning(
     progress: Progress | None = None,
 ) -> dict[str, list[Row]]:
     """The study; writes PNG, CSV and JSON into `out`."""
-    from isohash.evaluation.planning.figures import check, draw
+    from isohash.evaluation.planning.figures import draw
 
-    check()  # before the work
+    check_drawing()
     with Archive.open(archive) as opened:
         items = opened.contents
         if not isinstance(items, Items) or items.pipeline.dose is None:

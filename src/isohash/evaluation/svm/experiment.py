@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from isohash.evaluation.kit.parts import Parts, Row, work_folder
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import write_csv, write_results
 from isohash.evaluation.svm.classification_data import Table, read_table, split_table
 from isohash.evaluation.svm.figure import draw
@@ -64,6 +65,7 @@ def run(
     importance-example.csv and .json. `workers` processes share the (data set, seed) pairs; the
     errors do not depend on it. Finished parts are kept in `work` (see `work_folder`).
     """
+    check_drawing()
     settings = settings or (QUICK if quick else SvmSettings())
     out = Path(out_dir)
     digests = {name: _table(name, data_dir).digest for name in settings.datasets}

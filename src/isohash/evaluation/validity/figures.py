@@ -13,7 +13,12 @@ from isohash.evaluation.validity.distances import ALPHAS, PLAN
 from isohash.evaluation.validity.rows import Row, Split
 
 SCATTERED = ("CT, aligned slices", "geometry", PLAN)
-LOOK = {"leave one out": (BLUE, "o"), "validation": (VERMILION, "s")}
+LOOKS = ((BLUE, "o"), (VERMILION, "s"))
+
+
+def looks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each split."""
+    return dict(zip(dict.fromkeys(row["split"] for row in rows), LOOKS, strict=False))
 
 
 def draw(out: Path, splits: Sequence[Split], tables: Mapping[str, Sequence[Row]]) -> None:
@@ -23,7 +28,8 @@ def draw(out: Path, splits: Sequence[Split], tables: Mapping[str, Sequence[Row]]
     draw_alpha(out / "alpha.png", tables["correlation"])
     draw_nearest(out / "nearest.png", tables["nearest"])
     draw_coverage(out / "coverage.png", tables["bands"])
-    draw_learning(out / "learning.png", tables["learning"])
+    if "learning" in tables:
+        draw_learning(out / "learning.png", tables["learning"])
 
 
 def draw_correlations(path: Path, rows: Sequence[Row]) -> None:
@@ -64,10 +70,8 @@ def draw_alpha(path: Path, rows: Sequence[Row]) -> None:
     """Correlation and plan distance of the nearest against alpha, for both fusions."""
     with figure(path, PAGE_WIDTH, 2.7, ncols=2) as (_, axes):
         for fusion, style in (("late", "-"), ("early", "--")):
-            for name, (colour, marker) in LOOK.items():
+            for name, (colour, marker) in looks(rows).items():
                 found = {row["way"]: row for row in rows if row["split"] == name}
-                if not found:
-                    continue
                 at = [found[f"joint, {fusion}, alpha {alpha:g}"] for alpha in ALPHAS]
                 for axis, key in zip(axes, ("r_plan", "five_nearest_gy"), strict=True):
                     axis.plot(
@@ -93,7 +97,7 @@ def draw_coverage(path: Path, rows: Sequence[Row]) -> None:
     with figure(path, PAGE_WIDTH, 3.0, ncols=2) as (_, axes):
         axes[0].plot([0.45, 1], [0.45, 1], color=BLACK, linewidth=0.7)
         for name in bands:
-            for split, style in (("leave one out", "o-"), ("validation", "s--")):
+            for split, style in zip(looks(rows), ("o-", "s--"), strict=False):
                 own = [row for row in rows if row["bands"] == name and row["split"] == split]
                 if own:
                     x = [row["nominal"] for row in own]
@@ -105,7 +109,7 @@ def draw_coverage(path: Path, rows: Sequence[Row]) -> None:
                         x, [row["half_width_gy"] for row in own], style, color=colours[name]
                     )
         axes[0].set_xlabel("nominal coverage")
-        axes[0].set_ylabel("observed (circles: leave one out)")
+        axes[0].set_ylabel(f"observed (circles: {rows[0]['split']})")
         axes[0].legend()
         axes[1].set_xlabel("nominal coverage")
         axes[1].set_ylabel("mean half width, Gy")
@@ -138,10 +142,8 @@ def _dots(
 ) -> None:
     """One dot with its interval per way and split; ways that need the query's dose are starred."""
     dosed = {row["way"] for row in rows if row["needs_dose"]}
-    for offset, (name, (colour, marker)) in zip((0.14, -0.14), LOOK.items(), strict=True):
+    for offset, (name, (colour, marker)) in zip((0.14, -0.14), looks(rows).items(), strict=False):
         found = {row["way"]: row for row in rows if row["split"] == name}
-        if not found:
-            continue
         y = [at + offset for at, way in enumerate(ways) if way in found]
         own = [found[way] for way in ways if way in found]
         x = np.array([row[key] for row in own])

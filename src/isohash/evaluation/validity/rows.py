@@ -17,6 +17,7 @@ from isohash.evaluation.validity.patients import Patient
 from isohash.evaluation.validity.scores import (
     MeanDose,
     PairScores,
+    Scores,
     agreement,
     anatomy_of,
     scores_of,
@@ -138,9 +139,7 @@ def nearest_rows(
         rows.append(_nearest_row(way, split, chosen, scores, facts, seed))
         if way in AVERAGED:
             means = [scores.of_mean(row, at[at >= 0][:SEVERAL]) for row, at in enumerate(order)]
-            rows.append(
-                _score_cells(f"{way}, mean of {SEVERAL}", split.name, np.array(means), seed)
-            )
+            rows.append(_score_cells(f"{way}, mean of {SEVERAL}", split.name, means, seed))
     others = [np.flatnonzero(cells) for cells in split.pairs]
     chosen = [(row, list(rng.choice(at, n_random))) for row, at in enumerate(others)]
     tell(progress, len(ways), len(ways) + 2, "scoring random plans")
@@ -156,10 +155,8 @@ def _nearest_row(
     facts: Sequence[Sequence[Any]],
     seed: int,
 ) -> Row:
-    """Means over queries of the means over the past cases chosen for each."""
-    both = np.array(
-        [np.mean([scores.of(row, int(at)) for at in several], axis=0) for row, several in chosen]
-    )
+    """Over queries, of the means over the past cases chosen for each."""
+    found = [Scores.mean([scores.of(row, int(at)) for at in several]) for row, several in chosen]
     alike = np.array(
         [
             np.mean([agreement(facts[0][row], facts[1][at]) for at in several], axis=0)
@@ -167,7 +164,7 @@ def _nearest_row(
         ]
     )
     return {
-        **_score_cells(way, split.name, both, seed),
+        **_score_cells(way, split.name, found, seed),
         "same_side": _short(float(alike[:, 0].mean()), 2),
         "same_number_of_targets": _short(float(alike[:, 1].mean()), 2),
         "target_volume_ratio": _short(float(np.median(alike[:, 2])), 2),
@@ -176,15 +173,20 @@ def _nearest_row(
 
 def _mean_dose_row(split: Split, seed: int) -> Row:
     mean = MeanDose(split.past)
-    both = [scores_of(one, mean.at(one, split.same)) for one in split.queries]
-    return _score_cells("the mean dose", split.name, np.array(both), seed)
+    found = [scores_of(one, mean.at(one, split.same)) for one in split.queries]
+    return _score_cells("the mean dose", split.name, found, seed)
 
 
-def _score_cells(way: str, name: str, both: Table, seed: int) -> Row:
+def _score_cells(way: str, name: str, found: Sequence[Scores], seed: int) -> Row:
+    """Scores as the challenge pools them, with intervals by resampling patients."""
     row: Row = {"way": way, "split": name, "needs_dose": needs_dose(way)}
-    for column, score in enumerate(("dose_score", "dvh_score")):
-        values, rng = both[:, column], np.random.default_rng(seed)
-        low, high = bootstrap_interval(values, np.arange(len(values)), rng)
+    patient = np.repeat(np.arange(len(found)), [len(one.misses) for one in found])
+    pooled = {
+        "dose_score": (np.array([one.dose for one in found]), np.arange(len(found))),
+        "dvh_score": (np.concatenate([one.misses for one in found]), patient),
+    }
+    for score, (values, whose) in pooled.items():
+        low, high = bootstrap_interval(values, whose, np.random.default_rng(seed))
         row |= {score: _short(float(values.mean()), 2)}
         row |= {f"{score}_low": _short(low, 2), f"{score}_high": _short(high, 2)}
     return row

@@ -1,7 +1,8 @@
 """What the nearest past plan is worth: its dose as a prediction, its anatomy beside the query's.
 
 A past dose is laid upon the query by rigid alignment and scored as the OpenKBP challenge scores
-predictions. For comparison: a random past plan, and the mean of all past doses.
+predictions: the dose score is a mean over patients, the DVH score one over all structures of all
+patients (`Scores`). For comparison: a random past plan, and the mean of all past doses.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.plan_scores import dose_score, dvh_score
+from isohash.dosimetry.plan_scores import dose_score, dvh_misses
 from isohash.dosimetry.rigid import TARGETS, dose_at, rigid_between
 from isohash.evaluation.validity.patients import Patient
 from isohash.records import Volume
@@ -24,22 +25,39 @@ CENTRAL_MM = 10.0  # targets whose centre lies nearer the midline are on neither
 
 
 @dataclass(frozen=True, eq=False)
+class Scores:
+    """What a dose is worth for one patient: its dose score, and the misses of its DVH metrics, Gy.
+
+    The challenge's DVH score is the mean over the misses of all patients together.
+    """
+
+    dose: float
+    misses: NDArray[np.float64]
+
+    @classmethod
+    def mean(cls, several: Sequence[Scores]) -> Scores:
+        """Of several doses for the same patient."""
+        misses = np.mean([one.misses for one in several], axis=0)
+        return cls(float(np.mean([one.dose for one in several])), misses)
+
+
+@dataclass(frozen=True, eq=False)
 class PairScores:
-    """Dose and DVH score of past plans laid upon queries, each pair computed once."""
+    """Scores of past plans laid upon queries, each pair computed once."""
 
     queries: Sequence[Patient]
     past: Sequence[Patient]
-    known: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    known: dict[tuple[int, int], Scores] = field(default_factory=dict)
 
-    def of(self, query: int, other: int) -> tuple[float, float]:
-        """Dose and DVH score in Gy of one past plan, both given by position."""
+    def of(self, query: int, other: int) -> Scores:
+        """Those of one past plan, both given by position."""
         if (query, other) not in self.known:
             dose = laid_upon(self.queries[query], self.past[other])
             self.known[query, other] = scores_of(self.queries[query], dose)
         return self.known[query, other]
 
-    def of_mean(self, query: int, others: Sequence[int]) -> tuple[float, float]:
-        """The scores of the mean of several past doses."""
+    def of_mean(self, query: int, others: Sequence[int]) -> Scores:
+        """Those of the mean of several past doses."""
         doses = [laid_upon(self.queries[query], self.past[at]) for at in others]
         return scores_of(self.queries[query], np.mean(doses, axis=0))
 
@@ -50,13 +68,13 @@ def laid_upon(patient: Patient, donor: Patient) -> NDArray[np.float32]:
     return dose_at(donor.dose, moved)
 
 
-def scores_of(patient: Patient, dose: NDArray[np.float32]) -> tuple[float, float]:
-    """Dose and DVH score in Gy of a dose given at the patient's voxels."""
+def scores_of(patient: Patient, dose: NDArray[np.float32]) -> Scores:
+    """Those of a dose given at the patient's voxels."""
     scored, planned = patient.scored_there, patient.planned
     inside = {name: patient.inside(name) for name in patient.names}
-    return (
+    return Scores(
         dose_score(dose[scored], planned[scored]),
-        dvh_score(
+        dvh_misses(
             {name: dose[mask] for name, mask in inside.items()},
             {name: planned[mask] for name, mask in inside.items()},
             patient.dose.voxel_cc,

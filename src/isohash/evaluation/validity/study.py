@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.evaluation.kit.parts import work_folder
+from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.validity.distances import (
     ALPHAS,
@@ -62,6 +63,7 @@ IMAGE_WAYS = (
     "down-sampled dose",
     "joint, late, alpha 0.5",
 )
+LEFT_OUT = "leave one out"
 AS_GOOD = 0.01  # difference in r that is far below its interval
 SCORED_WAYS = (*IMAGE_WAYS, *ANATOMY, PLAN, OWN_DVH)
 
@@ -86,23 +88,32 @@ def run_validity(
     settings: ValiditySettings = ValiditySettings(),
     progress: Progress | None = None,
     work: str | Path | None = None,
+    only_queries: bool = False,
 ) -> dict[str, list[Row]]:
     """The study; writes PNG, CSV and JSON into `out`. An interrupted run goes on where it stopped.
 
     Patients without CT, dose and structures are passed over and counted. What a rerun goes on
-    from is kept in `work` (see `work_folder`).
+    from is kept in `work` (see `work_folder`). The held-out patients are called by their folder's
+    name. With `only_queries` they alone are asked, and bands are calibrated on halves of them.
     """
+    check_drawing()
+    if only_queries and validation is None:
+        raise InputError("--only-queries asks no past case: name the folder of QUERIES as well")
     out, found = Path(out), find(train).found
     parts = work_folder(out, work) / _stamp(found, settings)
     encoders = _encoders(found, parts, settings, progress)
     past, skipped = _patients(found, parts, encoders, progress)
-    splits = [_split("leave one out", past, past, parts, progress)]
+    splits = [] if only_queries else [_split(LEFT_OUT, past, past, parts, progress)]
     if validation is not None:
         new, more = _patients(find(validation).found, parts, encoders, progress)
         skipped += more
-        splits.append(_split("validation", new, past, parts, progress))
+        splits.append(_split(_name(validation), new, past, parts, progress))
     tables = _rows(splits, settings, progress)
-    alphas = {fusion: chosen_alpha(tables["correlation"], fusion) for fusion in ("late", "early")}
+    alphas = {
+        fusion: chosen_alpha(tables["correlation"], fusion)
+        for fusion in ("late", "early")
+        if not only_queries
+    }
     about = {
         "chosen_alpha": alphas,
         "settings": asdict(settings),
@@ -117,6 +128,12 @@ def run_validity(
 
     draw(out, splits, tables)
     return tables
+
+
+def _name(queries: str | Path) -> str:
+    """What a held-out set is called: as its folder is."""
+    name = Path(queries).resolve().name
+    return f"{name} (queries)" if name == LEFT_OUT else name
 
 
 def _stamp(found: Sequence[Found], settings: ValiditySettings) -> str:
@@ -237,13 +254,17 @@ def _rows(
         bands += uncalibrated_rows(
             split.name, plain[PLAN], f"{PLAN}, {settings.k} nearest, uncalibrated", settings.seed
         )
-    learning = learning_rows([one.measured for one in first.past], settings.seed)
-    return {
+    tables = {
         "correlation": correlations,
         "nearest": nearest,
         "bands": bands,
         "intervals": intervals,
-        "learning": learning,
+    }
+    if not first.same:
+        return tables
+    return {
+        **tables,
+        "learning": learning_rows([one.measured for one in first.past], settings.seed),
     }
 
 
@@ -261,6 +282,6 @@ def _bands(split: Split, structures: Any, settings: ValiditySettings) -> dict[st
 
 def chosen_alpha(rows: Sequence[Row], fusion: str = "late") -> float:
     """The largest alpha that follows the plan distance as well as the best one, when left out."""
-    by_way = {row["way"]: row["r_plan"] for row in rows if row["split"] == "leave one out"}
+    by_way = {row["way"]: row["r_plan"] for row in rows if row["split"] == LEFT_OUT}
     r = {alpha: by_way[f"joint, {fusion}, alpha {alpha:g}"] for alpha in ALPHAS}
     return max(alpha for alpha in ALPHAS if r[alpha] >= max(r.values()) - AS_GOOD)

@@ -20,7 +20,7 @@ from isohash.retrieval.dose_arrays import ABOUT, CENTRES, CUBE, GRID, PLAN_BYTES
 from isohash.retrieval.dose_cubes import POINT_MM, SIDE, Asked, apart_from_cubes
 from isohash.retrieval.ranked import Pair, Ranked
 from isohash.retrieval.request import Request
-from isohash.retrieval.ways.plan import Matched
+from isohash.retrieval.ways.plan import UNCERTAIN, Matched
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
 MAP = "map"
@@ -147,6 +147,7 @@ class DoseMapWay:
             linear=True,
             what="cases by the dose that the anatomy would get, laid rigidly, compared as wholes",
             meaning=UNIT,
+            uncertain=UNCERTAIN,
             notes=(few,) if len(found) < request.k else (),
         )
 

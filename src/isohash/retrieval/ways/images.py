@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from isohash.retrieval.answer import Match
+from isohash.retrieval.answer import NEAR_UNIT, Match
 from isohash.retrieval.comparison import Comparison
 from isohash.retrieval.evidence import matches_of
 from isohash.retrieval.models import HashModel
@@ -23,7 +23,6 @@ from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 # training patients (docs/validity.md).
 DEFAULT_ALPHA = 0.25
 COUNTS = "none, or none that counts: a body, a dose above 5 Gy"
-NEAR_UNIT = "1 is as far as an item of the archive typically has its 50th neighbour"
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +119,7 @@ class ImagesWay:
             linear=linear,
             what=self._what(weights, level),
             meaning=distance_meaning(n_reranked, linear),
+            uncertain=uncertainty(n_reranked, n_considered),
             notes=_few(len(found), request.k, n_considered, level),
         )
 
@@ -157,13 +157,22 @@ def _level(request: Request) -> Level:
 def distance_meaning(n_reranked: int, linear: bool) -> str:
     """What distances by codes, re-ranked or not, are: one sentence for people."""
     if n_reranked:
-        return (
-            f"Distance: between embeddings, exact; {NEAR_UNIT}. Uncertain is only whether codes "
-            f"left a nearer one out of the {n_reranked} compared."
-        )
+        return f"Distance: between embeddings, exact; {NEAR_UNIT}."
     if linear:
         return f"Distance: between embeddings, as the codes tell it; {NEAR_UNIT}."
     return "Distance: share of the code's symbols that differ."
+
+
+def uncertainty(n_reranked: int, n_considered: int) -> str:
+    """What about such distances is not certain: one sentence for people."""
+    if not n_reranked:
+        return "Uncertain: the distance, of which the interval holds 95 % of the true ones."
+    if n_reranked < n_considered:
+        return (
+            "Uncertain: only whether codes left a nearer one out of the "
+            f"{n_reranked} of {n_considered} that were compared exactly."
+        )
+    return f"Uncertain: nothing about these distances; all {n_considered} were compared exactly."
 
 
 def _few(n: int, k: int, allowed: int, level: Level) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ UNIT_SHARED = (
     "Distance: mean difference in Gy between the dose-volume histograms that this anatomy would "
     "get and those of the case, over the structures that both have."
 )
+UNCERTAIN = (
+    "Uncertain: what dose the patient would get in truth; the interval holds 95 % of the true "
+    "differences seen between past plans at such a distance."
+)
 IGNORED = "ignored"
 MADE_BEFORE = "it was made before plans were compared; index its source into a new folder"
 
@@ -251,6 +255,7 @@ class PlanWay:
             linear=True,
             what="cases by the plan that the anatomy would get, compared as whole cases",
             meaning=UNIT_SHARED if request.absent == IGNORED else UNIT,
+            uncertain=UNCERTAIN,
             notes=(
                 *([f"{few} to compare"] if len(found) < request.k else []),
                 *([unplanned] if n_planned < n_allowed else []),

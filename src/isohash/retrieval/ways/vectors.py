@@ -30,7 +30,7 @@ from isohash.retrieval.naming import naming_of
 from isohash.retrieval.ranked import Pair, Ranked
 from isohash.retrieval.request import Request
 from isohash.retrieval.reranking import n_candidates
-from isohash.retrieval.ways.images import distance_meaning
+from isohash.retrieval.ways.images import distance_meaning, uncertainty
 from isohash.retrieval.ways.row_names import RowNames
 from isohash.retrieval.ways.way import Ranking, Way, meaningless
 from isohash.sources.found import Found
@@ -155,6 +155,10 @@ class VectorRows:
         if query.position is not None:
             own[query.position] = True
         return own
+
+    def unknown_patient(self, query: VectorQuery) -> str | None:
+        """Vectors have no patients."""
+        return None
 
     def rows_of(self, query: VectorQuery) -> int:
         """How many rows it asks with."""
@@ -283,6 +287,7 @@ class VectorsWay:
             linear=self.rows.model.linear,
             what="vectors",
             meaning=distance_meaning(min(n, n_considered), self.rows.model.linear),
+            uncertain=uncertainty(min(n, n_considered), n_considered),
             notes=(*self._chosen(request), *([few] if len(found) < request.k else [])),
             asked=at,
         )

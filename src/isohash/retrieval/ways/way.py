@@ -36,6 +36,7 @@ class Ranking:
     linear: bool
     what: str
     meaning: str
+    uncertain: str
     notes: tuple[str, ...] = ()
     asked: int = 0  # the row of a file of vectors
 
