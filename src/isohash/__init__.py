@@ -10,8 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
+    from isohash.dosimetry.comparison import DoseComparison as DoseComparison
+    from isohash.dosimetry.comparison import compare_doses as compare_doses
     from isohash.dosimetry.dvh import dvh as dvh
+    from isohash.dosimetry.gamma import Gamma as Gamma
+    from isohash.dosimetry.gamma import GammaCriteria as GammaCriteria
+    from isohash.dosimetry.gamma import gamma_index as gamma_index
+    from isohash.dosimetry.metrics import Conformity as Conformity
     from isohash.dosimetry.metrics import conformity_index as conformity_index
+    from isohash.dosimetry.metrics import conformity_of as conformity_of
     from isohash.dosimetry.metrics import eqd2 as eqd2
     from isohash.dosimetry.metrics import gradient_index as gradient_index
     from isohash.dosimetry.metrics import structure_dose as structure_dose
@@ -59,7 +66,11 @@ _HOMES = {
     "Calibration": "isohash.hashing.calibration",
     "Case": "isohash.records",
     "Codes": "isohash.records",
+    "Conformity": "isohash.dosimetry.metrics",
+    "DoseComparison": "isohash.dosimetry.comparison",
     "FlatIndex": "isohash.index.flat",
+    "Gamma": "isohash.dosimetry.gamma",
+    "GammaCriteria": "isohash.dosimetry.gamma",
     "Hits": "isohash.records",
     "InputError": "isohash.errors",
     "KernelHasher": "isohash.hashing.kernel_hasher",
@@ -79,10 +90,13 @@ _HOMES = {
     "Volume": "isohash.records",
     "bits_planner": "isohash.hashing.resolution",
     "build_archive": "isohash.retrieval.building.indexing",
+    "compare_doses": "isohash.dosimetry.comparison",
     "conformity_index": "isohash.dosimetry.metrics",
+    "conformity_of": "isohash.dosimetry.metrics",
     "dice": "isohash.evaluation.kit.metrics",
     "dvh": "isohash.dosimetry.dvh",
     "eqd2": "isohash.dosimetry.metrics",
+    "gamma_index": "isohash.dosimetry.gamma",
     "gradient_index": "isohash.dosimetry.metrics",
     "jaccard": "isohash.evaluation.kit.metrics",
     "load_encoder": "isohash.features.encoders.encoders",

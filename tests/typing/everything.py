@@ -48,6 +48,12 @@ def cases(path: Path) -> list[Path]:
             assert_type(isohash.structure_dose(isohash.dvh(case.dose, mask)).d2_gy, float)
             assert_type(isohash.conformity_index(case.dose, mask, 60.0), float)
             assert_type(isohash.gradient_index(case.dose, mask, 60.0), float)
+            assert_type(isohash.conformity_of(case.dose, mask, 60.0), isohash.Conformity)
+            criteria = isohash.GammaCriteria(percent=2.0)
+            assert_type(isohash.gamma_index(case.dose, case.dose, criteria), isohash.Gamma)
+            assert_type(
+                isohash.compare_doses(case.dose, case.dose, {"a": mask}), isohash.DoseComparison
+            )
             isohash.eqd2(case.dose.array, 30, 10.0)
     return isohash.write_dicom(case, path)
 

@@ -74,3 +74,10 @@ def peak_gy(dose: Volume) -> float:
     if isinstance(dose, PlacedDose) and len(dose.parts) == 1:
         return float(dose.parts[0].array.max())
     return float(dose.array.max())
+
+
+def own_grid(dose: Volume) -> Volume:
+    """A dose on the grid that it was calculated on, where that is one; else as it is seen."""
+    if isinstance(dose, PlacedDose) and len(dose.parts) == 1:
+        return dose.parts[0]
+    return dose

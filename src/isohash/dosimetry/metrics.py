@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.dosimetry.dose import SLAB
-from isohash.dosimetry.dvh import DVH
+from isohash.dosimetry.dvh import DVH, dvh
 from isohash.errors import InputError
 from isohash.records import Volume
 
@@ -73,6 +73,63 @@ def homogeneity_index(curve: DVH) -> float:
     """(D2 - D98) / D50 of ICRU report 83, 3.7.1.5: 0 is uniform; infinite where D50 is 0."""
     median = curve.d(50)
     return (curve.d(2) - curve.d(98)) / median if median > 0 else float("inf")
+
+
+@dataclass(frozen=True)
+class Conformity:
+    """How well a prescription isodose fits a target; NaN where nothing reaches the prescription.
+
+    With TV, PIV and TV_PIV the volumes of the target, of the prescription isodose and of their
+    overlap, and V_half that of the isodose of half the prescription, everywhere on the grid:
+
+    * `coverage` = TV_PIV / TV, the share of the target that gets the prescription;
+    * `rtog` = PIV / TV of the RTOG (Shaw et al., Int. J. Radiat. Oncol. Biol. Phys. 27 (1993)
+      1231), 1 to 2 is per protocol;
+    * `paddick` = TV_PIV^2 / (TV PIV), see `conformity_index`;
+    * `gradient` = V_half / PIV (Paddick and Lippitz, J. Neurosurg. 105 suppl. (2006) 194), below 3
+      in radiosurgery;
+    * `r50` = V_half / TV, see `gradient_index`;
+    * `homogeneity` = (D2 - D98) / D50, see `homogeneity_index`.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> dose = isohash.Volume(np.full((4, 4, 4), 40.0, np.float32), np.eye(4))
+        >>> half = isohash.Volume(np.arange(64).reshape(4, 4, 4) < 32, np.eye(4))
+        >>> fit = isohash.conformity_of(dose, half, 40.0)
+        >>> fit.coverage, fit.paddick, fit.gradient
+        (1.0, 0.5, 1.0)
+    """
+
+    prescription_gy: float
+    coverage: float
+    rtog: float
+    paddick: float
+    gradient: float
+    r50: float
+    homogeneity: float
+
+
+def conformity_of(dose: Volume, target: Volume, prescription_gy: float) -> Conformity:
+    """All of `Conformity` of one target; grids and errors as in `conformity_index`.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> dose = isohash.Volume(np.full((4, 4, 4), 60.0, np.float32), np.eye(4))
+        >>> half = isohash.Volume(np.arange(64).reshape(4, 4, 4) < 32, np.eye(4))
+        >>> conformity_of(dose, half, 60.0).rtog
+        2.0
+    """
+    piv, overlap, tv = _voxels(dose, target, prescription_gy)
+    half, _, _ = _voxels(dose, target, 0.5 * prescription_gy)
+    return Conformity(
+        prescription_gy=float(prescription_gy),
+        coverage=overlap / tv,
+        rtog=piv / tv,
+        paddick=overlap**2 / (tv * piv) if piv > 0 else 0.0,
+        gradient=half / piv if piv > 0 else float("nan"),
+        r50=half / tv,
+        homogeneity=homogeneity_index(dvh(dose, target)),
+    )
 
 
 def conformity_index(dose: Volume, target: Volume, prescription_gy: float) -> float:

@@ -6,7 +6,7 @@ the nearest of the stored codes (index, archive) -> ranked matches with their ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,8 @@ from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Ranking, Way, choose
 
 if TYPE_CHECKING:
+    from isohash.dosimetry.comparison import DoseComparison
+    from isohash.dosimetry.gamma import GammaCriteria
     from isohash.retrieval.planning.check import Check
     from isohash.retrieval.planning.proposal import Proposal
 
@@ -255,9 +257,7 @@ class Archive:
         """
         from isohash.retrieval.planning.propose import propose
 
-        contents = self.contents
-        if not isinstance(contents, Items) or contents.pipeline.kind.item is not Case:
-            raise InputError(f"an archive of {self.recipe.kind} has no plans to propose a dose by")
+        contents = self._planned("propose")
         return propose(contents, contents.query(case, pictures, prescription_gy))
 
     def check(self, case: Item, prescription_gy: float | None = None) -> Check:
@@ -272,10 +272,32 @@ class Archive:
         """
         from isohash.retrieval.planning.check import check
 
+        contents = self._planned("check")
+        return check(contents, contents.query(case, False, prescription_gy))
+
+    def compare(
+        self, case: Item, other: Item | None = None, criteria: Sequence[GammaCriteria] | None = None
+    ) -> DoseComparison:
+        """A plan against another, or against the dose that its anatomy would get.
+
+        Gamma, dose difference, D and V of every structure, conformity: see `compare_doses`. Doses
+        on different CTs are laid rigidly, which is said. Each case is a `Case`, an id or a path;
+        InputError where one has no dose, or they cannot be laid on each other.
+
+        Example:
+            with Archive.open("my-archive") as archive:
+                print(archive.compare("plan-a/", "plan-b/").gamma[0].passing_percent)
+        """
+        from isohash.retrieval.planning.compare import compare
+
+        return compare(self._planned("compare"), case, other, criteria)
+
+    def _planned(self, what: str) -> Items:
+        """The items of an archive of cases; InputError of any other."""
         contents = self.contents
         if not isinstance(contents, Items) or contents.pipeline.kind.item is not Case:
-            raise InputError(f"an archive of {self.recipe.kind} has no plans to check a dose by")
-        return check(contents, contents.query(case, False, prescription_gy))
+            raise InputError(f"an archive of {self.recipe.kind} has no plans to {what} a dose by")
+        return contents
 
     def verify(self) -> Report:
         """Check every byte of the archive; the report names what is damaged or missing."""

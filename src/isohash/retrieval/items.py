@@ -115,10 +115,14 @@ class Items:
             if prescription_gy is not None:
                 raise InputError("a stored case keeps its prescription; leave --prescription out")
             return item if isinstance(item, Entry) else self.entry(item)
+        return query_entry(self.pipeline.code(self.read(item, prescription_gy)), pictures)
+
+    def read(self, item: Any, prescription_gy: float | None = None) -> Any:
+        """What is not stored here, as it is read: the item at a path, or the one given."""
         read = self._read(item)
         if prescription_gy is not None and isinstance(read, Case):
             read = replace(read, prescription_gy=_prescribed(prescription_gy))
-        return query_entry(self.pipeline.code(read), pictures)
+        return read
 
     @cached_property
     def usual(self) -> Usual | None:

@@ -17,6 +17,7 @@ PLACES = {
     "query": "query:query",
     "propose": "planning:propose",
     "check": "planning:check",
+    "compare": "planning:compare",
     "names": "names:names",
     "list": "archives:list_",
     "show": "archives:show",
