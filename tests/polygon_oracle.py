@@ -31,6 +31,13 @@ def polygon_cc(planes, step_mm):
     return total * step_mm / 1000.0
 
 
+def slabs_cc(planes, thickness_mm):
+    """Area of each plane's only ring times the thickness of its own slab."""
+    return (
+        sum(_shoelace(ring) * t for (_, (ring,)), t in zip(planes, thickness_mm, strict=True)) / 1e3
+    )
+
+
 def sampled(planes, step_mm, dose, side_mm, n_heights=3):
     """Doses at points evenly spread in the structure; 0 where the dose grid has ended.
 

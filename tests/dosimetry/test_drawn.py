@@ -10,6 +10,8 @@ from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.drawing import draw
 from isohash.dosimetry.dvh import dvh, share_without_dose
 from isohash.dosimetry.resample import resample
+from isohash.dosimetry.scanlines import MOST_CORNERS, Lines, areas, crossings
+from isohash.dosimetry.slabs import Ruler, usual_step
 from isohash.dosimetry.structures import Structure
 from isohash.records import Volume
 
@@ -268,6 +270,86 @@ def test_planes_written_twice_a_little_apart_are_one(apart):
     assert structure.volume_cc == pytest.approx(8 / 2 * DISC * 1.0, rel=0.02)
 
 
+PAIRS = 12  # planes, or pairs of planes, of a structure on slices 3 mm apart
+ON_SLICES = Ruler.even(3.0)
+
+
+def volume_of(levels, **how):
+    """cc of circles that grow with the plane."""
+    planes = [(z, [circle(8.0 + z / 5)]) for z in levels]
+    contours = [points(z, ring) for z, rings in planes for ring in rings]
+    return draw(contours, FLAT, **how).volume_cc, planes
+
+
+FLAT = np.array([[0, 0, 1.0, 0], [0, 1.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize("apart", [0.1, 0.3, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 2.0, 2.9])
+@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
+def test_planes_doubled_any_distance_apart_keep_the_volume(apart, how):
+    """Each plane stands for half the gap to its neighbours, and for as much at the ends."""
+    levels = sorted(3.0 * k + shift for k in range(PAIRS) for shift in (0.0, apart))
+    found, planes = volume_of(levels, **how)
+    bounds = np.concatenate([[levels[0]], np.add(levels[1:], levels[:-1]) / 2, [levels[-1]]])
+    bounds[[0, -1]] += 0.5 * np.array([-1, 1]) * max(apart, 3.0 - apart)
+    assert found == pytest.approx(oracle.slabs_cc(planes, np.diff(bounds)), rel=1e-6)
+
+
+@pytest.mark.parametrize("apart", [0.1, 0.5, 1.0, 1.1])
+@pytest.mark.parametrize("without", [(7,), (8,), (7, 12), (8, 13), (4, 9, 14)])
+@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
+def test_one_plane_of_a_pair_may_be_missing(apart, without, how):
+    levels = [3.0 * k + shift for k in range(PAIRS) for shift in (0.0, apart)]
+    found, _ = volume_of([z for at, z in enumerate(levels) if at not in without], **how)
+    assert found == pytest.approx(volume_of(levels, **how)[0], rel=0.01)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.1, 0.5, 1.0, 1.5])
+@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
+@pytest.mark.parametrize("empty", [1, 2, 4])
+def test_a_slice_without_any_plane_is_a_gap_however_planes_are_doubled(apart, how, empty):
+    """Two parts have the volume that they have apart."""
+    parts = [range(6), range(6 + empty, PAIRS + empty)]
+    levels = [sorted({3.0 * k + shift for k in part for shift in (0.0, apart)}) for part in parts]
+    found, _ = volume_of(levels[0] + levels[1], **how)
+    assert found == pytest.approx(sum(volume_of(part, **how)[0] for part in levels), rel=1e-6)
+
+
+@pytest.mark.parametrize("extra", [0.2, 1.0, 1.5, 2.5])
+@pytest.mark.parametrize("at", [0, 5, 10])
+def test_a_plane_more_changes_little(extra, at):
+    levels = [3.0 * k for k in range(PAIRS)]
+    found, _ = volume_of(sorted([*levels, 3.0 * at + extra]))
+    assert found == pytest.approx(volume_of(levels)[0], rel=0.01)
+
+
+@pytest.mark.parametrize("planes", [1, 2, 3])
+def test_a_structure_of_few_doubled_planes_has_the_step_of_the_set(planes):
+    levels = sorted(3.0 * k + shift for k in range(planes) for shift in (0.0, 1.0))
+    step = usual_step([np.array([3.0 * k + shift for k in range(9) for shift in (0.0, 1.0)])])
+    found, drawn_planes = volume_of(levels, step_mm=step, ruler=ON_SLICES)
+    area = np.mean([oracle.slabs_cc([plane], [1.0]) for plane in drawn_planes])
+    assert found == pytest.approx(3.0 * planes * area, rel=0.01)
+
+
+def test_a_part_drawn_on_every_second_slice_has_no_gaps():
+    levels = [3.0 * k for k in (*range(12), *range(13, 20, 2), *range(20, 24))]
+    whole = [3.0 * k for k in range(24)]
+    found, _ = volume_of(levels, ruler=ON_SLICES)
+    assert found == pytest.approx(volume_of(whole, ruler=ON_SLICES)[0], rel=0.02)
+
+
+def test_planes_finer_than_the_slices_are_joined_between_two_of_these_only():
+    """Planes 1 mm apart: what lies between two slices of 3 mm is no gap, a slice without is."""
+    between = [1.0 * k for k in range(12) if k not in (4, 5)]
+    assert volume_of(between, ruler=ON_SLICES)[0] == pytest.approx(
+        volume_of(range(12))[0], rel=0.01
+    )
+    across = [1.0 * k for k in range(12) if k not in (5, 6)]
+    found, whole = volume_of(across, ruler=ON_SLICES)[0], volume_of(range(12))[0]
+    assert found == pytest.approx(whole * 10 / 12, rel=0.01)
+
+
 def test_planes_half_way_between_slices_fill_as_many_slices():
     centre = AFFINE[2, 3] + 3.0 * 5
     levels = [centre + 3.0 * k + 1.5 for k in range(6)]
@@ -310,3 +392,45 @@ def test_a_sum_of_doses_is_the_same_made_at_once_or_slice_by_slice(turned):
     assert "array" not in vars(placed)  # which is what saves the memory
     np.testing.assert_array_equal(placed.array, whole)
     np.testing.assert_array_equal(placed.slab(3, 20), whole[3:20])
+
+
+# What is left out of the work must not be left out of the answer
+
+
+@given(
+    at=st.tuples(*[st.floats(-25, 25)] * 3),
+    size=st.tuples(*[st.integers(3, 12)] * 3),
+    turn=st.sampled_from([0.0, 0.0, 20.0, 90.0]),
+)
+@settings(max_examples=25, deadline=None)
+def test_planes_that_are_not_looked_at_have_dose_everywhere(at, size, turn):
+    """The share without dose is that of plain samples, wherever the dose grid lies."""
+    planes = [(3.0 * k, [circle(8.0), circle(3.0)]) for k in range(-3, 4)]
+    structure = drawn(planes, AFFINE, SHAPE)
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    affine = np.array([[0, -4 * s, 4 * c, 0.0], [0, 4 * c, 4 * s, 0], [4, 0, 0, 0], [0, 0, 0, 1]])
+    affine[:3, 3] = at - affine[:3, :3] @ (np.array(size) - 1) / 2
+    dose = Volume(np.ones(size, np.float32), affine)
+    z, y, x = np.meshgrid(
+        np.linspace(-10.15, 10.15, 30), *[np.linspace(-8, 8, 40)] * 2, indexing="ij"
+    )
+    held = oracle.inside(x, y, [circle(8.0), circle(3.0)])
+    index = (np.stack([x, y, z], axis=-1)[held] - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+    last = np.array(size) - 1
+    within = (index >= [-0.5, 0, 0]) & (index <= last + np.array([0.5, 0, 0]))
+    missed = 1.0 - within.all(axis=1).mean()
+    assert share_without_dose(dose, structure) == pytest.approx(missed, abs=0.05)
+
+
+def test_areas_of_many_planes_measured_at_once_are_those_of_each(rng):
+    planes = [
+        [30 * rng.normal(size=(rng.integers(3, 40), 2)) for _ in range(rng.integers(1, 4))]
+        for _ in range(200)
+    ]
+    planes += [[circle(20.0, n=MOST_CORNERS + 500)], [np.zeros((3, 2))]]
+    each = [
+        crossings(rings, lines).area(lines)
+        for rings in planes[:-1]
+        for lines in [Lines.between_corners(rings)]
+    ]
+    np.testing.assert_allclose(areas(planes), [*each, 0.0], rtol=1e-9, atol=1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from isohash.records import Volume
 # A plane of dose stands for a slab, as a plane of contours does: half a plane beyond the outermost.
 # Within its plane a dose ends at the outermost pixel centres.
 OVERHANG = (0.5, 0.0, 0.0)
+CORNERS = list(product((0, 1), repeat=3))  # of a box: the lower or the upper end of each axis
 SLAB = 16  # slices that are interpolated at a time: all at once take three times their own memory
 
 
@@ -67,6 +69,24 @@ def sampled(
     for part in parts[1:]:
         total += resample(part, affine, shape, np.nan, OVERHANG)
     return total
+
+
+def holds(
+    dose: Volume, boxes: NDArray[np.float64], affine: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether boxes (n, 2, 3) lie within every grid of a dose, so that `sampled` has no NaN there.
+
+    Boxes are from lowest to highest mm along the axes of the grid `affine`, from its first voxel.
+    """
+    corners = np.stack([boxes[:, at, [0, 1, 2]] for at in CORNERS], axis=1)
+    to_patient = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    within = np.ones(len(boxes), dtype=bool)
+    for part in dose.parts if isinstance(dose, PlacedDose) else (dose,):
+        to_index = np.linalg.inv(part.affine)
+        at = (corners @ to_patient.T + affine[:3, 3]) @ to_index[:3, :3].T + to_index[:3, 3]
+        last = np.array(part.array.shape) - 1 + np.array(OVERHANG)
+        within &= ((at >= np.negative(OVERHANG)) & (at <= last)).all(axis=(1, 2))
+    return within
 
 
 def peak_gy(dose: Volume) -> float:

@@ -1,9 +1,7 @@
 """What was drawn of a structure: planes of closed contours, and the slab that each stands for.
 
 Contours of one plane are taken together by the even-odd rule, after copies are dropped and partial
-overlaps joined (see overlaps). Along the normal a plane stands for a slab: half way to the next
-plane on either side. Planes further apart than 1.5 times the usual distance do not join. Beyond its
-last plane a structure goes on for half a usual distance (the end cap).
+overlaps joined (see overlaps). Along the normal a plane stands for a slab (see slabs).
 
 Lengths are mm in the frame of a grid: along its slices, rows and columns from the centre of its
 first voxel. Nothing here depends on how fine that grid is.
@@ -12,22 +10,28 @@ first voxel. Nothing here depends on how fine that grid is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.dosimetry.overlaps import settle
-from isohash.dosimetry.scanlines import Crossings, Lines, Ring, cover, crossings, together, union
+from isohash.dosimetry.scanlines import (
+    Crossings,
+    Lines,
+    Ring,
+    areas,
+    cover,
+    crossings,
+    together,
+    union,
+)
+from isohash.dosimetry.slabs import SAME_PLANE, Ruler, slabs
 from isohash.errors import InputError
 
-JOIN = 1.5  # usual distances between planes beyond which a structure has a gap
-DOUBLED = 0.3  # usual distances below which two planes are one, written twice with a small offset
 OFF_PLANE = 0.05  # slices: contours whose points leave their plane by more are not planar
-SAME_PLANE = 0.02  # slices: contours nearer than this lie in one plane
-FEW = 3  # distances between planes below which a structure does not tell its own step
-WIDEST_MM = 10.0  # planes further apart are islands, not a structure drawn on every n-th slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +51,16 @@ class Plane:
         """Height of the slab."""
         return self.high - self.low
 
+    @cached_property
     def bounds(self) -> NDArray[np.float64]:
         """Lowest and highest row and column, shape (2, 2)."""
-        every = np.vstack(self.rings)
+        every = self.rings[0] if len(self.rings) == 1 else np.concatenate(self.rings)
         return np.array([every.min(axis=0), every.max(axis=0)])
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """Lowest and highest mm along slices, rows and columns, shape (2, 3)."""
+        return np.column_stack([[self.low, self.high], self.bounds])
 
     def crossed(self, lines: Lines) -> Crossings:
         """Where the inside begins and ends on lines along the columns."""
@@ -80,6 +90,11 @@ class Plane:
         return self.crossed(lines).area(lines)
 
     @property
+    def joined(self) -> bool:
+        """Whether some of its rings make a union."""
+        return len(set(self.groups)) < len(self.groups)
+
+    @cached_property
     def length(self) -> float:
         """Length of all rings in mm."""
         steps = (np.roll(ring, -1, axis=0) - ring for ring in self.rings)
@@ -93,45 +108,24 @@ class Drawing:
     planes: tuple[Plane, ...]
     notes: tuple[str, ...] = field(default=())
 
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """Area inside of each plane in mm²."""
+        found = areas([plane.rings for plane in self.planes])
+        for at, plane in enumerate(self.planes):
+            if plane.joined:
+                found[at] = plane.area
+        return found
+
     @property
     def volume_cc(self) -> float:
         """Area of each plane times the thickness of its slab."""
-        return sum(plane.area * plane.thickness for plane in self.planes) / 1000.0
+        return float(self.areas @ [plane.thickness for plane in self.planes]) / 1000.0
 
     def bounds(self) -> NDArray[np.float64]:
         """Lowest and highest mm along slices, rows and columns, shape (2, 3)."""
-        flat = np.array([plane.bounds() for plane in self.planes])
-        low = [min(plane.low for plane in self.planes), *flat[:, 0].min(axis=0)]
-        high = [max(plane.high for plane in self.planes), *flat[:, 1].max(axis=0)]
-        return np.array([low, high])
-
-
-@dataclass(frozen=True, eq=False)
-class Ruler:
-    """Where the slices lie that contours were drawn on: mm of each, ascending.
-
-    Gaps between planes are counted in slices, so that a structure has none where a scan goes on in
-    thicker ones.
-    """
-
-    levels: NDArray[np.float64]
-
-    @classmethod
-    def even(cls, step_mm: float) -> Ruler:
-        """Slices at every multiple of a step."""
-        return cls(np.array([0.0, step_mm]))
-
-    def slices(self, mm: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Fractional slices at these mm, continued evenly beyond the ends."""
-        k = np.clip(np.searchsorted(self.levels, mm) - 1, 0, len(self.levels) - 2)
-        low, high = self.levels[k], self.levels[k + 1]
-        return np.asarray(k + (mm - low) / (high - low))
-
-    def mm(self, slices: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The inverse of `slices`."""
-        k = np.clip(np.ceil(slices) - 1, 0, len(self.levels) - 2).astype(np.intp)
-        low, high = self.levels[k], self.levels[k + 1]
-        return np.asarray(low + (slices - k) * (high - low))
+        boxes = np.array([plane.box for plane in self.planes])
+        return np.array([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
 
 def draw(
@@ -145,7 +139,8 @@ def draw(
     """Put closed contours, each (n, 3) points in mm of the patient, into planes of a grid.
 
     `step_mm` is the distance between the planes that the whole set is drawn in; it decides for
-    structures of few planes whether these join (default: the distance between slices). `end_cap`
+    structures of few planes whether these join (default: the distance between slices). `ruler` says
+    which slices the contours were drawn on, where that is known (see `slabs`). `end_cap`
     is how far, in usual distances, a structure goes on beyond its last plane; some planning systems
     use 0. With `even_odd` the contours are combined by that rule alone (CLOSEDPLANAR_XOR).
     Contours of fewer than three points are left out with a note; contours that do not lie in
@@ -156,11 +151,11 @@ def draw(
     few = len(contours) - len(usable)
     notes = [f"{few} contour(s) of fewer than 3 points left out"] if few else []
     slice_mm = float(np.linalg.norm(affine[:3, 0]))
-    ruler = ruler or Ruler.even(slice_mm)
+    on_slices, ruler = ruler is not None, ruler or Ruler.even(slice_mm)
     by_level = _planes(usable, affine, ruler)
-    slabs = _slabs(np.array(list(by_level)), ruler, (step_mm or slice_mm), end_cap)
+    lows, highs = slabs(np.array(list(by_level)), ruler, step_mm or slice_mm, end_cap, on_slices)
     planes, copies, across = [], 0, 0
-    for (low, high), rings in zip(slabs, by_level.values(), strict=True):
+    for low, high, rings in zip(lows.tolist(), highs.tolist(), by_level.values(), strict=True):
         if even_odd:
             planes.append(Plane(low, high, tuple(rings), tuple(range(len(rings)))))
             continue
@@ -180,28 +175,6 @@ def in_frame(points: NDArray[np.float64], affine: NDArray[np.float64]) -> NDArra
     at = points @ to_index[:3, :3].T + to_index[:3, 3]
     scaled: NDArray[np.float64] = at * np.linalg.norm(affine[:3, :3], axis=0)
     return scaled
-
-
-def usual_step(levels: Sequence[NDArray[np.float64]], slice_mm: float = 0.0) -> float | None:
-    """The distance in mm between the planes that a set of structures is drawn in.
-
-    `levels` are the mm of each structure's contours along the normal. Structures of several planes
-    tell it; else the planes of all together do, unless they lie closer than the slices of a CT.
-    """
-    steps = [np.diff(np.unique(np.round(mm, 2))) for mm in levels]
-    telling = [gaps for gaps in steps if len(gaps) >= FEW]
-    if telling and (own := _median_by_length(np.concatenate(telling))):
-        return own
-    every = np.concatenate([np.zeros(0), *levels])
-    return max(slice_mm, _median_by_length(np.diff(np.unique(np.round(every, 2))))) or None
-
-
-def _median_by_length(gaps: NDArray[np.floating]) -> float:
-    """The gap that half of the height lies in: planes written twice, a little apart, count less."""
-    gaps = np.sort(gaps[gaps <= WIDEST_MM])
-    if not gaps.size:
-        return 0.0
-    return float(gaps[np.searchsorted(np.cumsum(gaps), 0.5 * gaps.sum())])
 
 
 def _planes(
@@ -229,24 +202,3 @@ def _planes(
         key = known if known is not None and level - known < SAME_PLANE else level
         planes.setdefault(key, []).append(rings[which])
     return planes
-
-
-def _slabs(
-    levels: NDArray[np.float64], ruler: Ruler, step_mm: float, end_cap: float
-) -> Iterator[tuple[float, float]]:
-    """The range of mm for which each plane, given as a fractional slice, stands."""
-    if not len(levels):
-        return
-    mm = ruler.mm(levels)
-    per_slice = (mm[-1] - mm[0]) / (levels[-1] - levels[0]) if len(levels) > 1 else 0.0
-    step = step_mm / (per_slice or float(np.diff(ruler.mm(levels[0] + np.array([-0.5, 0.5])))[0]))
-    gaps, gaps_mm = np.diff(levels), np.diff(mm)
-    own = gaps[(gaps_mm <= WIDEST_MM) & (gaps > DOUBLED * step)]
-    usual = float(np.median(own)) if own.size else step
-    if own.size < FEW:
-        usual = min(usual, step)
-    half = np.where(gaps > JOIN * usual, end_cap * usual, gaps / 2.0)
-    cap = [end_cap * usual]
-    low = ruler.mm(levels - np.concatenate([cap, half]))
-    high = ruler.mm(levels + np.concatenate([half, cap]))
-    yield from zip(low.tolist(), high.tolist(), strict=True)

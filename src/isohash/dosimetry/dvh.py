@@ -23,12 +23,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.dose import sampled
+from isohash.dosimetry.dose import holds, sampled
+from isohash.dosimetry.drawing import Drawing
 from isohash.dosimetry.layers import layers
 from isohash.dosimetry.resample import resample
 from isohash.dosimetry.structures import Structure
@@ -166,14 +168,20 @@ def _voxels(dose: Volume, mask: Volume, supersample: int) -> Samples:
 
 
 def share_without_dose(dose: Volume, structure: Structure) -> float:
-    """Share of a structure's volume that lies beyond the dose grid, on coarse cells."""
+    """Share of a structure's volume that lies beyond the dose grid.
+
+    Planes whose box lies within the grid need no look; the others are cut into coarse cells.
+    """
+    planes, affine = structure.drawing.planes, structure.affine
+    boxes = np.array([plane.box for plane in planes])
+    leaving = Drawing(tuple(compress(planes, ~holds(dose, boxes, affine))))
     lost = total = 0.0
-    for layer in layers(structure.drawing, structure.affine, FEW_CELLS):
+    for layer in layers(leaving, affine, FEW_CELLS):
         gy = sampled(dose, layer.affine, layer.shape)
         weights = np.broadcast_to(layer.weights, gy.shape)
         lost += float(weights[np.isnan(gy)].sum())
         total += float(weights.sum())
-    return lost / total if total > 0 else 0.0
+    return lost / total * leaving.volume_cc / structure.volume_cc if lost > 0 else 0.0
 
 
 def _box(mask: Volume) -> tuple[NDArray[Any], NDArray[Any]]:

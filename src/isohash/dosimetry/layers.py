@@ -38,7 +38,7 @@ def layers(
     axes = affine[:3, :3] / spacing
     side = _side(drawing, most)
     for plane in drawing.planes:
-        low, high = plane.bounds()
+        low, high = plane.bounds
         n = (_count(high[0] - low[0], side), _count(high[1] - low[1], side))
         middle = 0.5 * (low + high)
         corner = middle - 0.5 * side * np.array(n)
@@ -54,9 +54,9 @@ def layers(
 
 def _side(drawing: Drawing, most: int) -> float:
     """Side of the cells in mm."""
-    boxes = sum(float(np.prod(np.ptp(plane.bounds(), axis=0))) for plane in drawing.planes)
+    boxes = sum(float(np.prod(np.ptp(plane.bounds, axis=0))) for plane in drawing.planes)
     lengths = sum(plane.length for plane in drawing.planes)
-    areas = sum(plane.area for plane in drawing.planes)
+    areas = float(drawing.areas.sum())
     wanted = min(math.sqrt(boxes / min(CELLS, most)), WIDEST_MM)
     if lengths > 0:
         wanted = min(wanted, 2.0 * areas / lengths / PER_WIDTH)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ring = NDArray[np.float64]
+APART_MM = 1.0  # between planes that are laid one beside the other
 MOST_CORNERS = 2000  # in rows apart: of more the areas are sampled
 
 
@@ -52,6 +53,37 @@ class Crossings:
         """Area inside by the even-odd rule."""
         height = lines.height[self.line[::2]]
         return float(((self.column[1::2] - self.column[::2]) * height).sum())
+
+
+def areas(planes: Sequence[Sequence[Ring]]) -> NDArray[np.float64]:
+    """Area inside of each plane's rings by the even-odd rule.
+
+    Many planes are measured at once, laid one beside the other: rings are many and small.
+    """
+    corners = [sum(map(len, rings)) for rings in planes]
+    found = np.zeros(len(planes))
+    begin = 0
+    while begin < len(planes):
+        count = int(np.searchsorted(np.cumsum(corners[begin:]), MOST_CORNERS, side="right"))
+        end = begin + max(1, count)
+        found[begin:end] = _areas(planes[begin:end])
+        begin = end
+    return found
+
+
+def _areas(planes: Sequence[Sequence[Ring]]) -> NDArray[np.float64]:
+    low = np.array([min(ring[:, 0].min() for ring in rings) for rings in planes])
+    high = np.array([max(ring[:, 0].max() for ring in rings) for rings in planes])
+    wide = high - low + APART_MM
+    begin = np.cumsum(wide) - wide
+    shifts = np.column_stack([begin - low, np.zeros(len(planes))])
+    beside = [ring + at for rings, at in zip(planes, shifts, strict=True) for ring in rings]
+    lines = Lines.between_corners(beside)
+    met = crossings(beside, lines)
+    line = met.line[::2]
+    spans = (met.column[1::2] - met.column[::2]) * lines.height[line]
+    plane = np.searchsorted(begin, lines.rows[line], side="right") - 1
+    return np.bincount(plane, spans, len(planes)).astype(np.float64)
 
 
 def crossings(rings: Sequence[Ring], lines: Lines) -> Crossings:

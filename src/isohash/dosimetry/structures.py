@@ -222,7 +222,7 @@ def _cells(
 ) -> tuple[tuple[slice, slice], Shares]:
     """Shares of the pixels about the rings of a plane, and where these pixels lie."""
     bounds = np.zeros((2, 3))
-    bounds[:, 1:] = plane.bounds() / spacing[1:]
+    bounds[:, 1:] = plane.bounds / spacing[1:]
     _, rows, columns = _voxels(bounds, shape)
     n = (rows.stop - rows.start, columns.stop - columns.start)
     if min(n) < 1:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from isohash.dosimetry.drawing import Drawing, Ruler, draw, in_frame, usual_step
+from isohash.dosimetry.drawing import Drawing, draw, in_frame
+from isohash.dosimetry.slabs import Ruler, usual_step
 from isohash.dosimetry.structures import Structure, share_outside
 from isohash.errors import InputError
 from isohash.records import Volume
@@ -104,7 +105,7 @@ class Canvas:
     """The grid that structures are drawn on: the CT's, or without a CT one of their own.
 
     `step_mm` is the distance of the planes that most contours lie in; `ruler` says where the slices
-    of an uneven CT lie.
+    of the CT lie.
     """
 
     affine: NDArray[np.float64]
@@ -207,13 +208,14 @@ def _levels(drawn: Iterable[Drawn], affine: NDArray[np.float64]) -> Iterable[NDA
             yield in_frame(np.array([points[0] for points in one.contours]), affine)[:, 0]
 
 
-def _ruler(ladder: Ladder | None, affine: NDArray[np.float64]) -> Ruler | None:
-    """The slices of an uneven CT along the first axis of the grid, if that is where they lie."""
+def _ruler(ladder: Ladder | None, affine: NDArray[np.float64]) -> Ruler:
+    """The slices of a CT along the first axis of the grid: of an uneven one, those it came in."""
+    even = Ruler.even(float(np.linalg.norm(affine[:3, 0])))
     if ladder is None or ladder.levels is None:
-        return None
+        return even
     normal = ladder.first.normal
     planes = np.array(ladder.first.position) + np.outer(ladder.levels, normal)
     along = affine[:3, 0] / np.linalg.norm(affine[:3, 0])
     if abs(float(normal @ along)) < 0.99:
-        return None
+        return even
     return Ruler(np.sort(in_frame(planes, affine)[:, 0]))

@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_dataset as parse_elements
 from pydicom.tag import BaseTag, Tag
 
 from isohash.errors import InputError
+from isohash.sources.dicom.meta import usual_meta
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # may expand without bound before anything can be checked
 PLAIN = ("CS", "DA", "DS", "IS", "LO", "TM", "UI")  # text that needs no character set if ASCII
@@ -46,6 +48,7 @@ DEFINED_TERMS = {  # PS3.3 C.8.8.3, C.11.1, C.7.6.3
 META_GROUP = b"\x02\x00"  # of the elements before the data set, which name its transfer syntax
 HEAD_BYTES = 4096  # in which a file must name its syntax, or end its meta information
 DAMAGED = "damaged DICOM"
+PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # of floats, of doubles, of whole numbers
 SYNTAX_TAG = b"\x02\x00\x10\x00UI"
 
 
@@ -92,13 +95,7 @@ def _read(
         with file.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
             _check_syntax(head)
-            stream.seek(0)
-            dataset = pydicom.dcmread(
-                stream,
-                force=True,
-                specific_tags=specific_tags(head),
-                stop_before_pixels=stop_before_pixels,
-            )
+            dataset = _parsed(stream, head, specific_tags(head), stop_before_pixels)
             return dataset, stream.tell()
     except InputError:
         raise
@@ -110,6 +107,28 @@ def _read(
         raise InputError("declares more data than memory holds") from error
     except Exception as error:
         raise InputError(f"{DAMAGED} ({type(error).__name__})") from error
+
+
+def _parsed(
+    stream: BinaryIO, head: bytes, tags: list[BaseTag] | None, stop_before_pixels: bool
+) -> FileDataset:
+    """What pydicom makes of a file, spared the meta information where that is as usual."""
+    meta = usual_meta(head)
+    if meta is None:
+        stream.seek(0)
+        return pydicom.dcmread(
+            stream, force=True, specific_tags=tags, stop_before_pixels=stop_before_pixels
+        )
+    stream.seek(meta.end)
+    stop = _at_pixels if stop_before_pixels else None
+    elements = parse_elements(stream, meta.implicit, True, stop_when=stop, specific_tags=tags)
+    dataset = FileDataset(stream, elements, head[:128], meta.elements, meta.implicit, True)
+    dataset.set_original_encoding(meta.implicit, True, elements.original_character_set)
+    return dataset
+
+
+def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag in PIXELS
 
 
 def only(keywords: Sequence[str]) -> Callable[[bytes], list[BaseTag]]:

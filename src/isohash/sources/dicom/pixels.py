@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def read_pixels(file: Path) -> tuple[FileDataset, NDArray[Any]]:
 
 def _stored_values(dataset: FileDataset) -> NDArray[Any]:
     shape = _shape(dataset)
-    if value(dataset, "PixelData") is None:
+    if (data := value(dataset, "PixelData")) is None:
         raise InputError("has no pixels")
     bits = int(numbers(dataset, "BitsAllocated", 1)[0])
     stored = int(numbers(dataset, "BitsStored", 1)[0])
@@ -37,10 +38,10 @@ def _stored_values(dataset: FileDataset) -> NDArray[Any]:
     signed = bool(numbers(dataset, "PixelRepresentation", 1)[0])
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     dtype = np.dtype(f"{order}{'i' if signed else 'u'}{bits // 8}")
-    need = int(np.prod(shape)) * dtype.itemsize
-    if len(dataset.PixelData) < need:
-        raise InputError(f"truncated: {len(dataset.PixelData)} bytes of pixels, {need} declared")
-    pixels = np.frombuffer(dataset.PixelData, dtype, count=int(np.prod(shape))).reshape(shape)
+    need = math.prod(shape) * dtype.itemsize
+    if len(data) < need:
+        raise InputError(f"truncated: {len(data)} bytes of pixels, {need} declared")
+    pixels = np.frombuffer(data, dtype, count=need // dtype.itemsize).reshape(shape)
     return _strip(pixels, bits, stored, dataset).astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -116,27 +116,30 @@ def _hounsfield(
     )
     if not (np.isfinite([slope, intercept]).all() and slope > 0):
         raise InputError(f"RescaleSlope {slope:g} and RescaleIntercept {intercept:g} make no HU")
-    hu = pixels.astype(np.float64) * slope + intercept
+    hu = pixels.astype(np.float64)
+    hu *= slope
+    hu += intercept
     padded = _padded(dataset, pixels)
-    if padded.any() and _may_be_tissue(hu[padded]):
+    if padded is not None and _may_be_tissue(hu[padded]):
         if PADDING_KEPT not in warnings:
             warnings.append(PADDING_KEPT)
-    else:
+    elif padded is not None:
         hu[padded] = AIR_HU
-    if hu.min() < HU_RANGE[0] or hu.max() > HU_RANGE[1]:
-        raise InputError(f"HU from {hu.min():g} to {hu.max():g} are no CT")
+    lowest, highest = float(hu.min()), float(hu.max())
+    if lowest < HU_RANGE[0] or highest > HU_RANGE[1]:
+        raise InputError(f"HU from {lowest:g} to {highest:g} are no CT")
     whole = slope == int(slope) and intercept == int(intercept)
     return hu.astype(np.int16) if whole else hu.astype(np.float32)
 
 
-def _padded(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels that stand for no measurement, outside the reconstructed circle.
+def _padded(dataset: Dataset, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Pixels that stand for no measurement, outside the reconstructed circle; None if none may.
 
     The padding value counts in the pixels' own type: scanners write -2000 also as 63536.
     """
     fill = value(dataset, "PixelPaddingValue")
     if not isinstance(fill, int):
-        return np.zeros(pixels.shape, dtype=bool)
+        return None
     limit = value(dataset, "PixelPaddingRangeLimit")
     ends = np.array([fill, limit if isinstance(limit, int) else fill]).astype(pixels.dtype)
     return (pixels >= ends.min()) & (pixels <= ends.max())
