@@ -6,7 +6,7 @@ rigidly on it. What counts is the same comparison with the query's own plan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,12 @@ from isohash.progress import Progress, tell
 from isohash.records import Volume
 
 FIVE = 5
+EVERY = 2  # doses are compared at every other cell along each axis: their mean is the same
 RANKS = (1, 5, 10)
+
+
+Cells = NDArray[np.int64]
+Plan = tuple[Mapping[str, NDArray[np.float64]], Volume]  # centres of structures, and the dose
 
 
 @dataclass(eq=False)
@@ -52,18 +57,19 @@ def distances(
     planned = np.array([_in(one, names, planned=True) for one in past])
     rows: dict[str, list[Doses]] = {n: [] for n in ("map", "own map", "plan", "shared", "own")}
     laid: dict[str, list[tuple[float, Doses | None]]] = {}
-    doses = [one.kept.planned for one in past]
+    plans = [_plan(one) for one in past]
     for done, query in enumerate(queries):
         tell(progress, done, len(queries), f"laying past doses on {query.id}")
         own = np.array([one.patient == query.patient for one in past])
         told, true = (_in(query, names, planned=p) for p in (False, True))
         by = _by_histograms(told, true, planned)
-        fields = _fields(query, past, doses)
-        by["map"] = np.abs(fields - _inside(query, query.kept.predicted)).mean(axis=1)
-        by["own map"] = np.abs(fields - _inside(query, query.kept.planned)).mean(axis=1)
+        some = _cells(query, EVERY)
+        fields = _fields(query, plans, some)
+        by["map"] = np.abs(fields - _inside(query.kept.predicted, some)).mean(axis=1)
+        by["own map"] = np.abs(fields - _inside(query.kept.planned, some)).mean(axis=1)
         for name, gy in by.items():
             rows[name].append(np.where(own, np.nan, gy))
-        _lay(laid, query, fields, {n: rows[n][-1] for n in ("map", "plan", "own map")})
+        _lay(laid, query, plans, {n: rows[n][-1] for n in ("map", "plan", "own map")})
     return Distances({name: np.array(found) for name, found in rows.items()}, laid)
 
 
@@ -81,38 +87,45 @@ def _by_histograms(told: Doses, true: Doses, planned: Doses) -> dict[str, Doses]
     }
 
 
-def _fields(
-    query: Patient, past: Sequence[Patient], doses: Sequence[Volume | None]
-) -> NDArray[np.float32]:
-    """The past doses (past, n) at the cells of the query where dose is foreseen."""
-    predicted = query.kept.predicted
-    assert predicted is not None
-    affine = predicted.affine
-    points = np.argwhere(query.kept.places > 0) @ affine[:3, :3].T + affine[:3, 3]
-    found = []
-    for one, dose in zip(past, doses, strict=True):
-        assert dose is not None
-        found.append(dose_at(dose, rigid_between(query.kept.centres, one.kept.centres)(points)))
-    return np.array(found)
+def _cells(query: Patient, every: int = 1) -> Cells:
+    """Indices (n, 3) of the cells where dose is foreseen, of every so many along each axis."""
+    cells = np.argwhere(query.kept.places > 0)
+    return cells[(cells % every == 0).all(axis=1)]
 
 
-def _inside(query: Patient, dose: Volume | None) -> NDArray[np.float32]:
+def _plan(patient: Patient) -> Plan:
+    dose = patient.kept.planned
     assert dose is not None
-    inside: NDArray[np.float32] = dose.array[query.kept.places > 0]
+    return patient.kept.centres, dose
+
+
+def _fields(query: Patient, plans: Sequence[Plan], cells: Cells) -> NDArray[np.float32]:
+    """The past doses (plans, n) at cells (n, 3) of the query."""
+    predicted, own = query.kept.predicted, query.kept.centres
+    assert predicted is not None
+    points = cells @ predicted.affine[:3, :3].T + predicted.affine[:3, 3]
+    laid = [dose_at(dose, rigid_between(own, centres)(points)) for centres, dose in plans]
+    return np.array(laid)
+
+
+def _inside(dose: Volume | None, cells: Cells) -> NDArray[np.float32]:
+    assert dose is not None
+    inside: NDArray[np.float32] = dose.array[tuple(cells.T)]
     return inside
 
 
 def _lay(
     laid: dict[str, list[tuple[float, Doses | None]]],
     query: Patient,
-    fields: NDArray[np.float32],
+    plans: Sequence[Plan],
     by: dict[str, Doses],
 ) -> None:
     """The scores of the nearest past dose and of the mean of five, in each order."""
     for name, gy in by.items():
         order = np.argsort(np.where(np.isnan(gy), np.inf, gy), kind="stable")[:FIVE]
-        for what, chosen in (("nearest", order[:1]), ("mean of five", order)):
-            scored = _scores(query, fields[chosen].mean(axis=0))
+        fields = _fields(query, [plans[at] for at in order.tolist()], _cells(query))
+        for what, n in (("nearest", 1), ("mean of five", FIVE)):
+            scored = _scores(query, fields[:n].mean(axis=0))
             laid.setdefault(f"{what} by {name}", []).append(scored)
 
 
