@@ -1,39 +1,104 @@
-"""The heart in ten lines: what a comparison answers, by loops over cases and monotone paths."""
+"""The heart in plain loops: what a comparison answers, by loops over cases and monotone paths."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
 from isohash.retrieval.slices import SliceTable
 
 
-def aligned(costs: np.ndarray, reach: int) -> tuple[float, list[int]]:
-    """The least total cost of matching each row with a column, and these; ties to lower columns.
+def matchings(at: list[int], n_rungs: int) -> Iterator[list[int | None]]:
+    """All ways of matching query slices, which lie on rungs `at`, with the rungs of a case.
 
-    A column never runs backwards, and advances by at most `reach` from one row to the next.
+    None stands for a slice beyond the case's ends.
     """
-    best = [[(float(cost), [j]) for j, cost in enumerate(costs[0])]]
-    for row in costs[1:]:
-        before = best[-1]
-        steps = [before[max(0, j - reach) : j + 1] for j in range(len(row))]
-        nearest = [min(step, key=lambda one: one[0]) for step in steps]
-        best.append(
-            [(total + float(row[j]), [*path, j]) for j, (total, path) in enumerate(nearest)]
-        )
-    return min(best[-1], key=lambda one: one[0])
+    n, over = len(at), max(0, at[-1] + 1 - n_rungs)
+    for first in [0, *(i for i in range(1, n) if at[i - 1] < over)]:
+        for last in range(first, n):
+            if last < n - 1 and at[-1] - at[last + 1] >= over:
+                continue
+            for inside in _runs(at[first : last + 1], n_rungs, first > 0, last < n - 1):
+                yield [None] * first + inside + [None] * (n - 1 - last)
 
 
-def reach_of(query: SliceTable, stored: SliceTable) -> int:
-    """How far a match may advance: twice the query's spacing in slices of the stored case."""
+def _runs(at: list[int], n_rungs: int, from_end: bool, to_end: bool) -> Iterator[list[int]]:
+    """Runs of rungs: at most twice and at least half as fast as the query, or staying once."""
+    whole = [[0]] if from_end else [[j] for j in range(n_rungs)]
+    for gap in (b - a for a, b in pairwise(at)):
+        whole = [
+            [*run, run[-1] + step]
+            for run in whole
+            for step in range(2 * gap + 1)
+            if run[-1] + step < n_rungs
+            and (2 * step >= gap if step or gap > 1 else len(run) < 2 or run[-1] > run[-2])
+        ]
+    return (run for run in whole if not to_end or run[-1] == n_rungs - 1)
 
-    def spacing(table: SliceTable) -> float:
-        steps = np.abs(np.diff(table.z_mm))
-        return float(np.median(steps)) if len(steps) else math.nan
 
-    reach = 2.0 * spacing(query) / spacing(stored) if spacing(stored) != 0 else math.inf
-    return max(1, math.ceil(reach)) if math.isfinite(reach) else 1
+def spent(
+    costs: np.ndarray, at: list[int], price: float, matching: list[int | None]
+) -> tuple[float, int, int]:
+    """What a matching costs, and how many rungs of the query and of the case it leaves alone."""
+    n_rungs = costs.shape[1]
+    inside = [i for i, rung in enumerate(matching) if rung is not None]
+    first, last = inside[0], inside[-1]
+    steps = [(at[b] - at[a], matching[b] - matching[a]) for a, b in pairwise(inside)]
+    query = at[first] + at[-1] - at[last] + sum(max(0, own - taken) for own, taken in steps)
+    case = matching[first] + n_rungs - 1 - matching[last]
+    case += sum(max(0, taken - own) for own, taken in steps)
+    rungs = [0 if i < first else n_rungs - 1 if i > last else matching[i] for i in range(len(at))]
+    total = sum(float(costs[i, rung]) for i, rung in enumerate(rungs))
+    return total + price * (query + case), query, case
+
+
+def aligned(costs: np.ndarray, at: list[int], price: float) -> float:
+    """The least that a matching costs."""
+    (n, m), over = costs.shape, max(0, at[-1] + 1 - costs.shape[1])
+
+    @cache
+    def rest(i: int, rung: int, stayed: bool) -> float:
+        """Of the slices after the i-th, which took a rung."""
+        if i == n - 1:
+            return price * (m - 1 - rung)
+        gap = at[i + 1] - at[i]
+        found = [
+            float(costs[i + 1, to]) + price * abs(to - rung - gap) + rest(i + 1, to, to == rung)
+            for to in range(rung, min(m, rung + 2 * gap + 1))
+            if (2 * (to - rung) >= gap if to > rung or gap > 1 else not stayed)
+        ]
+        if rung == m - 1 and at[-1] - at[i + 1] < over:
+            found.append(float(costs[i + 1 :, -1].sum()) + price * (at[-1] - at[i]))
+        return min(found, default=math.inf)
+
+    inside = [float(costs[0, rung]) + price * rung + rest(0, rung, False) for rung in range(m)]
+    entering = [i for i in range(1, n) if at[i - 1] < over]
+    before = [float(costs[: i + 1, 0].sum()) + price * at[i] + rest(i, 0, False) for i in entering]
+    return min(inside + before)
+
+
+def laid(query_mm: np.ndarray, stored_mm: np.ndarray) -> tuple[list[int], list[int]]:
+    """The rungs of a query's slices, and the stored slice nearest to each rung of a case."""
+    gaps = [abs(float(b - a)) for a, b in pairwise(query_mm)]
+    step = float(np.median(gaps)) if gaps else math.nan
+    at = [0]
+    for gap in gaps:
+        at.append(at[-1] + max(1, math.floor(_fine(gap / step) + Fraction(1, 2))))
+    heights = [Fraction(0)]
+    for a, b in pairwise(stored_mm):
+        heights.append(heights[-1] + _fine(abs(float(b - a)) / step if gaps else 1.0))
+    rungs = range(math.floor(heights[-1] + Fraction(1, 2)) + 1)
+    apart = [[abs(height - rung) for height in heights] for rung in rungs]
+    return at, [row.index(min(row)) for row in apart]
+
+
+def _fine(rungs: float) -> Fraction:
+    return Fraction(round(min(32.0, rungs) * 2**20), 2**20)
 
 
 def ranked_cases(
@@ -42,10 +107,12 @@ def ranked_cases(
     cost: dict[str, np.ndarray],
     weights: dict[str, float],
     allowed: np.ndarray,
-) -> list[tuple[float, int, list[tuple[int, int]]]]:
-    """Cases that compare, best first: mean cost, position, and the matched (query, stored) rows.
+    uncovered: float,
+) -> list[tuple[float, int]]:
+    """Cases that compare, best first: distance and position.
 
-    `cost[view]` says how far each of the query's codes is from each stored code of that view.
+    `cost[view]` says how far each of the query's codes is from each stored code of that view; what
+    is not covered costs up to `uncovered` for every unit of weight.
     """
     found = []
     own = [q for q in range(len(query.index)) if all(query.row[v][q] >= 0 for v in weights)]
@@ -55,10 +122,10 @@ def ranked_cases(
         if not usable:
             continue
         table = np.array([[_cost(query, stored, cost, weights, q, r) for r in usable] for q in own])
-        total, path = aligned(table, reach_of(query, _one_case(stored, case)))
-        pairs = [(q, usable[column]) for q, column in zip(own, path, strict=True)]
-        found.append((total / len(own), case, pairs))
-    return sorted(found, key=lambda one: one[:2])
+        at, slices = laid(query.z_mm[own], stored.z_mm[usable])
+        price = uncovered * sum(weights.values()) / (at[-1] + 1 + len(slices))
+        found.append((aligned(table[:, slices] / len(own), at, price), case))
+    return sorted(found)
 
 
 def ranked_slices(
@@ -85,8 +152,3 @@ def _cost(
     return sum(
         w * float(cost[v][query.row[v][own], stored.row[v][row]]) for v, w in weights.items()
     )
-
-
-def _one_case(table: SliceTable, case: int) -> SliceTable:
-    rows = slice(table.start[case], table.start[case + 1])
-    return SliceTable(np.array([0, 1]), table.index[rows], table.z_mm[rows], {})

@@ -1,67 +1,120 @@
-"""Alignment against brute force over all monotone matchings."""
+"""Alignment against brute force over all matchings, and what it promises whatever the costs."""
 
 from __future__ import annotations
 
-from itertools import pairwise, product
-
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isohash.retrieval.alignment import Segmented, alignment_totals, paths
-from oracle import aligned
+from isohash.retrieval.alignment import OUTSIDE, Segmented, alignment_totals, covered_by, paths
+from isohash.retrieval.rungs import MOST_RUNGS, Rungs, lengths_of, rungs_of
+from oracle import aligned, laid, matchings, spent
+
+SEEDS = st.integers(0, 2**32 - 1)
 
 
-def best_by_brute_force(costs: np.ndarray, reach: int) -> float:
-    columns = range(costs.shape[1])
-    return min(
-        sum(costs[i, j] for i, j in enumerate(path))
-        for path in product(columns, repeat=len(costs))
-        if all(0 <= b - a <= reach for a, b in pairwise(path))
-    )
+def heights(rng: np.random.Generator, n: int, gaps: list[float]) -> np.ndarray:
+    return rng.uniform(-50, 50) + np.cumsum(rng.choice(gaps, n))
 
 
-def one_case(costs: np.ndarray, reach: int) -> Segmented:
-    return Segmented(costs, np.array([0, costs.shape[1]]), np.array([reach]))
+def one_case(costs: np.ndarray, price: float = 0.0) -> Segmented:
+    n, m = costs.shape
+    rungs = rungs_of(np.arange(n) * 3.0, np.arange(m) * 3.0, np.array([0, m]))
+    return Segmented(costs, rungs, np.array([price]))
 
 
-@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**32 - 1))
-def test_alignment_is_the_best_of_all_monotone_matchings(n, m, reach, seed) -> None:
-    costs = np.random.default_rng(seed).integers(0, 9, (n, m))
-    found = paths(one_case(costs, reach))
-    path = found.columns[0]
-    assert found.totals[0] == best_by_brute_force(costs, reach) == costs[np.arange(n), path].sum()
-    assert all(0 <= step <= reach for step in np.diff(path))
-    assert aligned(costs, reach) == (found.totals[0], path.tolist())
+def told(found: np.ndarray) -> list[int | None]:
+    return [None if rung == OUTSIDE else int(rung) for rung in found]
 
 
-@given(st.lists(st.integers(0, 7), min_size=1, max_size=6), st.integers(1, 5), st.data())
-def test_many_cases_at_once_agree_with_one_at_a_time(lengths, n, data) -> None:
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    reach = rng.integers(1, 4, len(lengths))
+@given(st.integers(1, 5), st.lists(st.integers(0, 6), min_size=1, max_size=4), SEEDS)
+def test_alignment_is_the_best_of_all_matchings(n, lengths, seed) -> None:
+    rng = np.random.default_rng(seed)
+    query = heights(rng, n, [1, 1, 1, 2.4, 3])
+    stored = np.concatenate([heights(rng, m, [0.5, 1, 1, 1.3, 3]) for m in lengths])
     start = np.concatenate([[0], np.cumsum(lengths)])
-    costs = rng.integers(0, 9, (n, start[-1])).astype(float)
-    whole = Segmented(costs, start, reach)
-    alone = [
-        aligned(costs[:, a:b], int(r)) if b > a else (np.inf, [])
-        for a, b, r in zip(start, start[1:], reach, strict=False)
-    ]
-    np.testing.assert_array_equal(alignment_totals(whole), [total for total, _ in alone])
-    some = rng.permutation(np.flatnonzero(lengths))
-    if len(some):
-        found = paths(whole.of_cases(some))
-        assert found.columns.tolist() == [alone[case][1] for case in some]
-        assert found.totals.tolist() == [alone[case][0] for case in some]
+    costs = rng.integers(0, 6, (n, len(stored))).astype(float)
+    problem = Segmented(
+        costs, rungs_of(query, stored, start), rng.integers(0, 3, len(lengths)).astype(float)
+    )
+    totals = alignment_totals(problem)
+    for case in np.flatnonzero(lengths).tolist():
+        at, slices = laid(query, stored[start[case] : start[case + 1]])
+        own, price = costs[:, start[case] + np.array(slices)], float(problem.price[case])
+        all_of_them = [spent(own, at, price, one)[0] for one in matchings(at, len(slices))]
+        assert totals[case] == min(all_of_them) == aligned(own, at, price)
+        found = paths(problem.of_cases(np.array([case])))
+        path = told(found.rungs[0])
+        assert path in list(matchings(at, len(slices)))
+        total, query_left, case_left = spent(own, at, price, path)
+        assert found.totals[0] == total == totals[case]
+        covered = covered_by(found.rungs[0], problem.rungs.query, len(slices))
+        assert covered.query == pytest.approx(1 - query_left / (at[-1] + 1))
+        assert covered.case == pytest.approx(1 - case_left / len(slices))
+    assert np.isinf(totals[np.array(lengths) == 0]).all()
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=6), st.integers(1, 5), SEEDS)
+def test_cases_are_laid_as_one_at_a_time(lengths, n, seed) -> None:
+    rng = np.random.default_rng(seed)
+    query, start = heights(rng, n, [1, 2, 7, 90]), np.concatenate([[0], np.cumsum(lengths)])
+    stored = np.concatenate([heights(rng, m, [0.1, 1, 2, 1e6]) for m in lengths])
+    found = rungs_of(query, stored, start)
+    assert lengths_of(query, stored, start)[0] == found.n_query
+    np.testing.assert_array_equal(lengths_of(query, stored, start)[1], found.lengths)
+    for case in np.flatnonzero(lengths).tolist():
+        at, slices = laid(query, stored[start[case] : start[case + 1]])
+        assert found.query.tolist() == at
+        own = found.slice[found.start[case] : found.start[case + 1]] - start[case]
+        assert own.tolist() == slices
+        assert len(own) <= MOST_RUNGS * lengths[case]
+
+
+@given(st.sampled_from([(1, 1), (1, 2.5), (2.5, 1), (3, 5)]), st.data())
+@settings(max_examples=200)
+def test_half_of_the_slices_that_the_lengths_allow_are_matched(spacing, data) -> None:
+    n, m = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
+    query, stored = spacing[0] * np.arange(n), spacing[1] * np.arange(m)
+    rungs = rungs_of(query, stored, np.array([0, m]))
+    tempting = np.abs(np.arange(m) - data.draw(st.integers(0, m - 1)))  # one slice draws them all
+    problem = Segmented(np.tile(tempting, (n, 1)).astype(float), rungs, np.zeros(1))
+    path = paths(problem).rungs[0]
+    distinct = len(set(rungs.slice[path[path != OUTSIDE]].tolist()))
+    allowed = 1 + int(min(np.ptp(query), np.ptp(stored)) / max(spacing) + 1e-9)
+    rounding = 0 if spacing[0] == spacing[1] else 1
+    assert 2 * distinct + rounding >= allowed
+
+
+def test_many_cases_are_aligned_in_blocks(monkeypatch, rng) -> None:
+    lengths = [4, 0, 7, 1, 5]
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    rungs = rungs_of(np.arange(4.0), np.arange(17.0), start)
+    problem = Segmented(rng.random((4, 17)), rungs, np.full(5, 0.1))
+    whole = alignment_totals(problem)
+    monkeypatch.setattr("isohash.retrieval.alignment.CASES_AT_ONCE", 2)
+    np.testing.assert_array_equal(alignment_totals(problem), whole)
 
 
 def test_a_case_finds_itself_at_no_cost() -> None:
-    found = paths(one_case(1 - np.eye(8), 1))
+    found = paths(one_case(1 - np.eye(8), price=1.0))
     assert found.totals[0] == 0
-    np.testing.assert_array_equal(found.columns[0], np.arange(8))
+    np.testing.assert_array_equal(found.rungs[0], np.arange(8))
+    covered = covered_by(found.rungs[0], np.arange(8), 8)
+    assert (covered.query, covered.case) == (1.0, 1.0)
 
 
-def test_a_case_without_slices_is_infinitely_far() -> None:
-    totals = alignment_totals(Segmented(np.ones((2, 3)), np.array([0, 3, 3]), np.array([1, 1])))
-    assert totals[0] == pytest.approx(2)
-    assert np.isinf(totals[1])
+def test_what_is_longer_costs_both_ways() -> None:
+    longer, shorter = (paths(one_case(np.zeros(shape), price=1.0)) for shape in ((9, 6), (6, 9)))
+    assert longer.totals.tolist() == shorter.totals.tolist() == [3.0]
+    over = covered_by(longer.rungs[0], np.arange(9), 6)
+    assert (over.query, over.case) == (pytest.approx(6 / 9), 1.0)
+    under = covered_by(shorter.rungs[0], np.arange(6), 9)
+    assert (under.query, under.case) == (1.0, pytest.approx(6 / 9))
+
+
+def test_heights_of_any_size_make_no_table_of_any_size() -> None:
+    far = np.array([0.0, 1e308, -1e308])
+    rungs = rungs_of(np.array([0.0, 1e-300, 1.0]), far, np.array([0, 3]))
+    assert rungs.lengths.tolist() == [2 * MOST_RUNGS + 1]
+    assert isinstance(rungs, Rungs)

@@ -14,6 +14,7 @@ from isohash.index.flat import distances
 from isohash.records import Codes
 from isohash.retrieval import comparison as module
 from isohash.retrieval.comparison import Comparison, ViewCodes
+from isohash.retrieval.dense import UNCOVERED
 from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.slices import SliceTable
 from oracle import ranked_cases, ranked_slices
@@ -37,6 +38,10 @@ class Problem:
     def given(self) -> tuple:
         comparison, question = self.comparison, self.question
         return comparison.query, comparison.stored, self.cost, question.weights, question.allowed
+
+    @property
+    def ranked(self) -> list[tuple[float, int]]:
+        return ranked_cases(*self.given, UNCOVERED)
 
 
 def slices(rng: np.random.Generator, lengths: list[int], share: float) -> tuple[SliceTable, dict]:
@@ -82,16 +87,20 @@ def rows_of(found: Ranked, table: SliceTable, query: SliceTable) -> list[tuple[i
 @given(problems())
 def test_cases_come_as_loops_over_all_of_them_say(problem: Problem) -> None:
     comparison, question = problem.comparison, problem.question
-    found, wanted = comparison.rank(question), ranked_cases(*problem.given)
-    costs = {case: mean for mean, case, _ in wanted}
+    found, wanted = comparison.rank(question), problem.ranked
+    costs = {case: mean for mean, case in wanted}
     assert [one.distance for one in found] == pytest.approx(
-        [mean for mean, _, _ in wanted[: question.k]], abs=1e-12
+        [mean for mean, _ in wanted[: question.k]], abs=1e-12
     )
     for one in found:
         assert one.distance == pytest.approx(costs[one.case], abs=1e-12)
         spent = [_pair_cost(problem, pair) for pair in one.pairs]
         assert [pair.distance for pair in one.pairs] == pytest.approx(spent, abs=1e-12)
-        assert one.distance == pytest.approx(np.mean(spent), abs=1e-12)
+        n = len(comparison.query.index)
+        assert len(spent) <= n
+        assert one.distance >= sum(spent) / n - 1e-12
+        if (one.covered.query, one.covered.case) == (1.0, 1.0):
+            assert one.distance == pytest.approx(np.mean(spent), abs=1e-12)
         rows = [row for _, row in rows_of(one, comparison.stored, comparison.query)]
         assert rows == sorted(rows)
         assert all(comparison.stored.start[one.case] <= row for row in rows)
@@ -129,8 +138,19 @@ def test_bounds_are_below_the_totals_of_every_case(problem: Problem) -> None:
     bounds, totals = comparison.bounds(weights), comparison.reference().totals(weights)
     assert (bounds <= totals).all()
     finite = np.isfinite(totals)
-    one_slice = np.diff(comparison.stored.start) == 1
+    one_slice = (np.diff(comparison.stored.start) == 1) & (len(comparison.query.index) == 1)
     np.testing.assert_allclose(bounds[finite & one_slice], totals[finite & one_slice], rtol=1e-8)
+
+
+@given(problems(), st.floats(0, 1))
+@settings(max_examples=50)
+def test_cases_that_cover_less_than_is_asked_for_are_passed_over(problem, share) -> None:
+    comparison, question = problem.comparison, problem.question
+    everyone = comparison.rank(replace(question, k=99))
+    wanted = [one for one in everyone if one.covered.query >= share]
+    asked = replace(question, covered=share)
+    assert comparison.rank(asked) == wanted[: question.k]
+    assert comparison.reference().rank(asked) == wanted[: question.k]
 
 
 @given(problems("slice"))
@@ -158,7 +178,7 @@ def test_slices_come_as_loops_over_all_of_them_say(problem: Problem) -> None:
 def test_matched_slices_of_named_cases_are_those_of_an_answer(problem: Problem) -> None:
     comparison, question = problem.comparison, problem.question
     everyone = replace(question, k=99, allowed=np.ones_like(question.allowed))
-    answered = {one.case: one.pairs for one in comparison.rank(everyone)}
+    answered = {one.case: one for one in comparison.rank(everyone)}
     asked = [case for case in answered if case % 2 == 0]
     assert comparison.matched(question.weights, asked) == {case: answered[case] for case in asked}
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
+from isohash.records import Volume
 from isohash.retrieval.answer import covered_text
-from isohash.retrieval.engine import Archive, _collapsed
+from isohash.retrieval.engine import Archive, _barely_covered
+from isohash.retrieval.ranked import Covered
 from small_cases import FAMILIES, MEMBERS
 
 
@@ -57,12 +59,15 @@ def test_changing_alpha_reads_no_codes_again(archive: Archive, monkeypatch) -> N
 
 def test_the_distance_is_the_weighted_mean_of_its_evidence(archive: Archive) -> None:
     session = archive.session("phantom-00-03")
+    n = int(session.query.table.usable(("ct", "dose")).sum())
     for match in session.ask(5, by="joint", alpha=0.3, rerank=0):
         mean = {
             view: np.mean(model.measured([pair.counts[view] for pair in match.pairs]))
             for view, model in archive.contents.pipeline.models.items()
         }
-        assert match.distance == pytest.approx(0.3 * mean["ct"] + 0.7 * mean["dose"])
+        least = (0.3 * mean["ct"] + 0.7 * mean["dose"]) * len(match.pairs) / n
+        whole = (match.lengths.query, match.lengths.case) == (1.0, 1.0)
+        assert match.distance == pytest.approx(least) if whole else match.distance > least
         low, high = match.interval
         assert low - 1e-12 <= match.distance <= high + 1e-12
         slices = [pair.slice for pair in match.pairs]
@@ -154,17 +159,33 @@ def test_an_unknown_case_is_refused_by_name(archive: Archive) -> None:
         archive.query("nobody")
 
 
-def test_a_match_says_how_much_of_the_query_its_slices_span(archive: Archive) -> None:
+def test_a_match_says_how_much_of_both_lengths_is_matched(archive: Archive) -> None:
     answer = archive.query("phantom-00-03", k=4, by="ct")
     for match, told in zip(answer, answer.to_json()["matches"], strict=True):
-        query = [pair.query_z_mm for pair in match.pairs]
-        stored = [pair.z_mm for pair in match.pairs]
-        spans = (max(stored) - min(stored)) / (max(query) - min(query))
-        assert match.covered == told["covered"] == pytest.approx(min(1.0, spans))
-    first = answer.matches[0]
-    one = tuple(replace(pair, z_mm=7.0, slice=3) for pair in first.pairs)
-    collapsed = replace(first, pairs=one)
-    assert collapsed.covered == 0.0
-    assert covered_text(collapsed) == f"1 of {len(one)}, 0% of the length"
-    assert "span less than half" in _collapsed((collapsed,))[0]
-    assert _collapsed((replace(first, pairs=first.pairs[:1]),)) == []
+        assert match.covered == told["covered"] == told["lengths"]["query"]
+        assert 0.5 <= match.covered <= 1.0
+        share = f"{match.covered:.0%} of the query, {match.lengths.case:.0%} of the case"
+        assert covered_text(match).endswith(share)
+    single = archive.query("phantom-00-03", k=1, by="ct", level="slice").matches[0]
+    assert (single.covered, covered_text(single)) == (None, "1 of 1")
+    first = replace(answer.matches[0], lengths=Covered(0.4, 1.0))
+    assert "of rank 1: less than half of the query's length" in _barely_covered((first,))[0]
+    assert _barely_covered(answer.matches) == []
+
+
+def test_a_covered_share_can_be_asked_for(archive: Archive, other_patient) -> None:
+    def upper(volume: Volume) -> Volume:
+        return Volume(np.asarray(volume.array)[14:], volume.affine)
+
+    short = replace(other_patient, ct=upper(other_patient.ct), dose=None, structures={})
+    with Archive.open(archive.store.path) as opened:
+        long = opened.query("phantom-00-03", k=9, by="ct", covered=0.9)
+        assert all(match.covered >= 0.9 for match in long)
+        everyone = opened.query(short, k=99, by="ct")
+    assert all(match.lengths.case < 0.6 for match in everyone)  # longer cases are told as such
+    with pytest.raises(InputError, match="--covered is the least share"):
+        archive.query("phantom-00-03", covered=1.5)
+    with pytest.raises(InputError, match=r"--covered 0\.5 means nothing"):
+        archive.query("phantom-00-03", by="ct", level="slice", covered=0.5)
+    few = archive.query("phantom-00-03", k=99, by="ct", covered=1.0)
+    assert len(few) == 99 or "--covered asks for" in " ".join(few.warnings)

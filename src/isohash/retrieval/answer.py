@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from isohash.retrieval.likeness import Unlike
-from isohash.retrieval.ranked import DoseShare, Pair
+from isohash.retrieval.ranked import Covered, DoseShare, Pair
 from isohash.retrieval.request import Level, Weights
 
 TIE_HEADER = "not told apart"
@@ -46,6 +44,9 @@ class Match:
     is certain. `interval` holds the true distance in 95 % of answers; it is None where `distance`
     is exact: what is uncertain then is told by `Answer.uncertain`.
 
+    `lengths` says how much of the query's and of the case's length is matched by `pairs`; what is
+    not adds to the distance. None for single slices.
+
     By plan, `distance` is in Gy (see `Answer.meaning`), `shares` says of which structures, and
     `interval` is the range of true differences seen at such a distance between past plans.
 
@@ -69,18 +70,12 @@ class Match:
     pairs: tuple[Pair, ...]
     facts: Mapping[str, Any]
     shares: tuple[DoseShare, ...] = ()
+    lengths: Covered | None = None
 
     @property
     def covered(self) -> float | None:
-        """How much of the query's length (mm) its matched slices span, 0..1.
-
-        0 says that many slices were matched with one and the same; None for single slices.
-        """
-        asked, found = (
-            np.ptp([getattr(pair, name) for pair in self.pairs]) if self.pairs else 0.0
-            for name in ("query_z_mm", "z_mm")
-        )
-        return min(1.0, float(found / asked)) if asked > 0 else None
+        """How much of the query's length its matched slices cover, 0..1; None for single slices."""
+        return None if self.lengths is None else self.lengths.query
 
 
 @dataclass(frozen=True)
@@ -188,9 +183,11 @@ def _told_by_code(answer: Answer) -> str:
 
 
 def covered_text(match: Match) -> str:
-    """How many slices are matched, and how much of the query's length they span."""
-    spans = "" if match.covered is None else f", {match.covered:.0%} of the length"
-    return f"{len({pair.slice for pair in match.pairs})} of {len(match.pairs)}{spans}"
+    """How many slices are matched, and how much of both lengths they cover."""
+    told = f"{len({pair.slice for pair in match.pairs})} of {len(match.pairs)}"
+    if match.lengths is None:
+        return told
+    return f"{told}, {match.lengths.query:.0%} of the query, {match.lengths.case:.0%} of the case"
 
 
 def distance_text(answer: Answer, match: Match) -> str:

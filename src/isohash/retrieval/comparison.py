@@ -1,7 +1,8 @@
 """A query compared with an archive: the nearest cases without looking at every pair of slices.
 
-The alignment of a case picks one of its slices for each of the query's. So the sum, over the
-query's slices, of the least code distance to any slice of the case bounds its total from below.
+The alignment of a case picks one of its slices for each of the query's, and adds the price of what
+is not covered. So the sum, over the query's slices, of the least code distance to any slice of the
+case bounds its total from below, also with the price of what one length exceeds the other by.
 That least is what the engine finds in one pass over the codes (`index.least_per_case`), a table as
 wide as there are cases, not slices. Cases are then aligned in the order of their bounds until no
 bound is below the k-th total: the answer is that of all cases (`Comparison.reference`), ties
@@ -23,9 +24,20 @@ from numpy.typing import NDArray
 from isohash.index.flat import distances
 from isohash.index.segments import NO_DISTANCE, distances_to_cases, least_per_case
 from isohash.records import Codes
-from isohash.retrieval.dense import Dense, Measure, Table, nearest, query_row, query_rows
-from isohash.retrieval.ranked import Pair, Question, Ranked
+from isohash.retrieval.dense import (
+    UNCOVERED,
+    Dense,
+    Measure,
+    Table,
+    nearest,
+    price,
+    query_row,
+    query_rows,
+    unit_of,
+)
+from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.request import Weights
+from isohash.retrieval.rungs import lengths_of
 from isohash.retrieval.slices import SliceTable
 
 # A bound is a sum of the very numbers that a total is a sum of, in another order: it may exceed the
@@ -40,13 +52,15 @@ KEPT_BYTES = 1 << 26  # code distances of aligned cases that are kept for the ne
 class ViewCodes:
     """One view of a comparison: the query's codes and all stored ones.
 
-    `start` (n_cases + 1,) says which case owns which stored codes.
+    `start` (n_cases + 1,) says which case owns which stored codes; `unit` is the distance of a near
+    neighbour under `measure`.
     """
 
     query: Codes
     stored: Codes
     start: NDArray[np.int64]
     measure: Measure
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,22 +85,27 @@ class Comparison:
             return _ascending(one.case for one in found)
         return np.sort(self._nearest_cases(question))
 
-    def matched(self, weights: Weights, cases: Sequence[int]) -> dict[int, tuple[Pair, ...]]:
+    def matched(self, weights: Weights, cases: Sequence[int]) -> dict[int, Ranked]:
         """The slices of some cases matched with the query's, whatever these are ranked by."""
         everyone = np.ones(self.stored.n_cases, dtype=bool)
         part = self.part(_ascending(cases))
-        return {one.case: one.pairs for one in part.rank(Question(weights, len(cases), everyone))}
+        return {one.case: one for one in part.rank(Question(weights, len(cases), everyone))}
 
     def part(self, cases: NDArray[np.int64]) -> Dense:
         """The query against some cases, given by ascending positions."""
         counts = {view: self._counts(view, cases) for view in self.views}
-        return Dense(self.query, self.stored.of_cases(cases), cases, counts, self._measure)
+        stored = self.stored.of_cases(cases)
+        return Dense(self.query, stored, cases, counts, self._measure, unit=self._unit)
 
     def reference(self) -> Dense:
         """The query against every case: what `rank` must equal, in all the memory it takes."""
         counts = {v: distances(codes.query, codes.stored) for v, codes in self.views.items()}
         everyone = np.arange(self.stored.n_cases)
-        return Dense(self.query, self.stored, everyone, counts, self._measure)
+        return Dense(self.query, self.stored, everyone, counts, self._measure, unit=self._unit)
+
+    @property
+    def _unit(self) -> dict[str, float]:
+        return {view: codes.unit for view, codes in self.views.items()}
 
     @property
     def _measure(self) -> dict[str, Measure]:
@@ -106,20 +125,37 @@ class Comparison:
                 break
             more = np.sort(order[done : 2 * done + question.k + ALIGNED_MORE])
             cases = np.concatenate([cases, more])
-            totals = np.concatenate([totals, self.part(more).totals(question.weights)])
+            found = self.part(more).totals(question.weights, question.covered)
+            totals = np.concatenate([totals, found])
         by_position = np.argsort(cases)
         return cases[by_position][nearest(totals[by_position], question.k)]
 
     def bounds(self, weights: Weights) -> Table:
-        """A number for every case that its total cannot be below; infinite where none compares."""
+        """A number for every case that its total cannot be below; infinite where none compares.
+
+        The least distances of the query's slices, and the price of what one of two lengths is
+        longer by.
+        """
+        return (self.least(weights) + self._longer(weights)) * (1.0 - ROUNDING)
+
+    def least(self, weights: Weights) -> Table:
+        """The sum, over the query's slices, of the least distance to any slice of each case."""
         rows = query_rows(self.query, tuple(weights))
-        bound = np.zeros(self.stored.n_cases)
+        total = np.zeros(self.stored.n_cases)
         for view, weight in weights.items():
             least = self._least[view][self.query.row[view][rows]]
             nothing = (least == NO_DISTANCE).any(axis=0)
             measured = self.views[view].measure(least).sum(axis=0)
-            bound += np.where(nothing, np.inf, weight * measured)
-        return bound * (1.0 - ROUNDING)
+            total += np.where(nothing, np.inf, weight * measured)
+        return total
+
+    def _longer(self, weights: Weights) -> Table:
+        usable = self.stored.usable(tuple(weights))
+        start = np.concatenate([[0], np.cumsum(usable)])[self.stored.start]
+        rows = query_rows(self.query, tuple(weights))
+        n, lengths = lengths_of(self.query.z_mm[rows], self.stored.z_mm[usable], start)
+        unit = UNCOVERED * unit_of(weights, self._unit)
+        return price(unit, len(rows), n, lengths) * np.abs(n - lengths)
 
     def nearest_case(self, view: str, others: NDArray[np.bool_]) -> float:
         """How near the nearest of the `others` (n_cases,) can be by one view, per query slice.
@@ -127,8 +163,8 @@ class Comparison:
         NaN where none compares.
         """
         rows = query_rows(self.query, (view,))
-        least = np.where(others, self.bounds({view: 1.0}), np.inf).min(initial=np.inf)
-        return float(least) / len(rows) if np.isfinite(least) else float("nan")
+        least = np.where(others, self.least({view: 1.0}), np.inf).min(initial=np.inf)
+        return float(least) * (1.0 - ROUNDING) / len(rows) if np.isfinite(least) else float("nan")
 
     @cached_property
     def _least(self) -> dict[str, NDArray[np.int32]]:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.retrieval.alignment import Segmented, alignment_totals, paths
-from isohash.retrieval.ranked import Pair, Question, Ranked
+from isohash.retrieval.alignment import OUTSIDE, Segmented, alignment_totals, covered_by, paths
+from isohash.retrieval.ranked import Covered, Pair, Question, Ranked
 from isohash.retrieval.request import Weights
+from isohash.retrieval.rungs import Rungs, rungs_of
 from isohash.retrieval.slices import SliceTable
 
 Measure = Callable[[NDArray[Any]], NDArray[np.float64]]  # code distances -> addable distances
 Table = NDArray[np.float64]
+Places = NDArray[np.int64]
 
-# A stored slice position may advance at most this many times as fast (in mm) as the query's:
-# patients differ in length, but not by more than a factor of two.
-MOST_STRETCH = 2.0
+# How much farther a case is if nothing of its length and the query's is matched, in distances of
+# near neighbours (docs/validity.md: chosen by left-out patients).
+UNCOVERED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,8 @@ class Dense:
 
     `counts[view]` int32 (query rows of that view, stored rows of that view); `measure[view]` makes
     of them distances that may be averaged and added over views. Where `exact[view]` is given, of
-    the same shape, it ranks instead, and the counts are only told.
+    the same shape, it ranks instead, and the counts are only told. `unit[view]` is the distance of
+    a near neighbour; what is not covered costs up to `uncovered` of them.
     """
 
     query: SliceTable
@@ -42,20 +46,26 @@ class Dense:
     counts: Mapping[str, NDArray[np.int32]]
     measure: Mapping[str, Measure]
     exact: Mapping[str, Table] = field(default_factory=dict)
+    unit: Mapping[str, float] = field(default_factory=dict)
+    uncovered: float = UNCOVERED
 
     def rank(self, question: Question) -> list[Ranked]:
         """The k nearest cases by their best monotone alignment, or the k nearest slices."""
         joined = _Joined.of(self, question.weights)
         costs = joined.costs(question.allowed[self.cases])
         if question.level == "case":
-            return joined.evidence(nearest(joined.totals(costs), question.k), costs)
+            totals = joined.totals(costs, question.covered)
+            return joined.evidence(nearest(totals, question.k), costs)
         row = query_row(self.query, joined.query_rows, question.query_slice)
         return [joined.single(row, at, costs) for at in nearest(costs[row], question.k)]
 
-    def totals(self, weights: Weights) -> Table:
-        """The least total cost of aligning each case, (n,); infinite where nothing compares."""
+    def totals(self, weights: Weights, covered: float = 0.0) -> Table:
+        """The least total cost of aligning each case, (n,).
+
+        Infinite where nothing compares, and where less than a share of the query is `covered`.
+        """
         joined = _Joined.of(self, weights)
-        return joined.totals(joined.costs(np.ones(len(self.cases), dtype=bool)))
+        return joined.totals(joined.costs(np.ones(len(self.cases), dtype=bool)), covered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,24 +104,50 @@ class _Joined:
         costs[:, ~np.repeat(allowed, np.diff(self.start))] = np.inf
         return costs
 
-    def totals(self, costs: Table) -> Table:
-        """The least total of each case."""
-        return alignment_totals(Segmented(costs, self.start, reach(self.dense)))
+    def totals(self, costs: Table, covered: float) -> Table:
+        """The least total of each case; infinite where it covers less than a share of the query."""
+        problem = self.problem(costs)
+        totals = alignment_totals(problem)
+        some = np.flatnonzero(np.isfinite(totals))
+        if covered > 0 and len(some):
+            found = paths(problem.of_cases(some)).rungs
+            told = [self._covered(at, path) for at, path in zip(some.tolist(), found, strict=True)]
+            totals[some[[one.query < covered for one in told]]] = np.inf
+        return totals
+
+    def problem(self, costs: Table) -> Segmented:
+        """The alignment of the query with all cases."""
+        rungs = self.rungs
+        unit = unit_of(self.weights, self.dense.unit) * self.dense.uncovered
+        cost = price(unit, len(self.query_rows), rungs.n_query, rungs.lengths)
+        return Segmented(costs, rungs, cost)
+
+    @cached_property
+    def rungs(self) -> Rungs:
+        """The slices of the cases on the rungs of the query."""
+        own, stored = self.dense.query.z_mm[self.query_rows], self.dense.stored.z_mm
+        return rungs_of(own, stored[self.stored_rows], self.start)
 
     def evidence(self, order: list[int], costs: Table) -> list[Ranked]:
-        """Some cases in that order, each with its matched slice pairs and their mean distance."""
-        if not order:
-            return []
+        """Some cases in that order, each with its matched pairs of slices and its distance."""
         chosen = np.array(order, dtype=np.int64)
-        part = Segmented(costs, self.start, reach(self.dense)).of_cases(chosen)
-        found = paths(part)
-        rows = np.arange(len(self.query_rows))
-        ranked = []
-        for at, total, path in zip(order, found.totals.tolist(), found.columns, strict=True):
-            columns = self.start[at] + path
-            pairs = self._pairs(rows, columns, costs)
-            ranked.append(Ranked(int(self.dense.cases[at]), total / len(pairs), pairs))
-        return ranked
+        found = paths(self.problem(costs).of_cases(chosen)) if order else None
+        if found is None:
+            return []
+        return [
+            self._aligned(*one, costs)
+            for one in zip(order, found.totals.tolist(), found.rungs, strict=True)
+        ]
+
+    def _aligned(self, at: int, total: float, path: Places, costs: Table) -> Ranked:
+        inside = np.flatnonzero(path != OUTSIDE)
+        columns = self.rungs.slice[self.rungs.start[at] + path[inside]]
+        distance = total / len(self.query_rows)
+        pairs = self._pairs(inside, columns, costs)
+        return Ranked(int(self.dense.cases[at]), distance, pairs, covered=self._covered(at, path))
+
+    def _covered(self, at: int, path: Places) -> Covered:
+        return covered_by(path, self.rungs.query, int(self.rungs.lengths[at]))
 
     def single(self, row: int, column: int, costs: Table) -> Ranked:
         """One stored slice as an answer of its own."""
@@ -171,9 +207,14 @@ def nearest(costs: Table, k: int) -> list[int]:
     return [int(i) for i in order if np.isfinite(costs[i])]
 
 
-def reach(dense: Dense) -> NDArray[np.int64]:
-    """How many slices of each case the match may advance from one query slice to the next."""
-    step = dense.query.spacing_mm()[0]
-    with np.errstate(invalid="ignore"):
-        slices = np.ceil(MOST_STRETCH * step / dense.stored.spacing_mm())
-    return np.where(np.isfinite(slices), slices, 1).clip(1).astype(np.int64)
+def unit_of(weights: Weights, units: Mapping[str, float]) -> float:
+    """The joint distance of two that are near neighbours in every view; 1 by view if not given."""
+    return sum(weight * units.get(view, 1.0) for view, weight in weights.items())
+
+
+def price(unit: float, n_slices: int, n_query: int, lengths: Places) -> Table:
+    """What each rung without a counterpart adds to a total over so many query slices, by case.
+
+    All rungs of a query of `n_query` and a case together cost `unit` a query slice.
+    """
+    return unit * n_slices / (n_query + lengths)

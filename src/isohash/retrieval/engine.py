@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from isohash.retrieval.planning.check import Check
     from isohash.retrieval.planning.proposal import Proposal
 
-LEAST_COVERED = 0.5  # of the query's length, below which a match is told as collapsed
+LEAST_COVERED = 0.5  # of the query's length, below which it is told
 NOT_MEASURED = (
     "whether the query is unlike this archive is not known: an earlier version made it; index its "
     "source again"
@@ -109,7 +109,7 @@ class Session:
                 *self.query.warnings,
                 *ranking.notes,
                 *_no_close_match(matches),
-                *_collapsed(matches),
+                *_barely_covered(matches),
                 *self._missed(way, asked),
                 *([] if contents.usual is not None else [NOT_MEASURED]),
             ),
@@ -306,15 +306,15 @@ class Archive:
         return verify(self.store.path)
 
 
-def _collapsed(matches: tuple[Match, ...]) -> list[str]:
-    """That slices of results stand for much more of the query than they are long."""
+def _barely_covered(matches: tuple[Match, ...]) -> list[str]:
+    """That results are much shorter than the query."""
     told = [m for m in matches if m.covered is not None and m.covered < LEAST_COVERED]
     if not told:
         return []
     ranks = ", ".join(str(match.rank) for match in told)
     return [
-        f"of rank {ranks}: the matched slices span less than half of the query's length: many of "
-        "its slices are compared with the same one"
+        f"of rank {ranks}: less than half of the query's length has a counterpart; "
+        "--covered 0.5 leaves such results out"
     ]
 
 

@@ -33,7 +33,7 @@ def matches_of(
         case_id, facts = named(one.case)
         told = None if exact else interval
         match = Match(rank, case_id, one.distance, told, None, near, one.pairs, facts)
-        matches.append(match)
+        matches.append(replace(match, lengths=one.covered))
     return _with_ties(matches)
 
 
@@ -60,14 +60,19 @@ def _farthest(match: Match) -> float:
 def _calibrated(
     one: Ranked, weights: Weights, models: Mapping[str, HashModel]
 ) -> tuple[dict[str, Near], tuple[float, float]]:
-    """Embedding distances by view, as the codes tell them, and the interval of their sum."""
-    near, low, high = {}, 0.0, 0.0
+    """Embedding distances by view, as the codes tell them, and the interval of the whole distance.
+
+    What uncovered length adds to it is certain, and moves both ends.
+    """
+    near, low, high, of_pairs = {}, 0.0, 0.0, 0.0
     for view, weight in weights.items():
         counts = [pair.counts[view] for pair in one.pairs]
         near[view], ends = _of_view(models[view], np.array(counts, dtype=np.float64))
+        of_pairs += weight * float(models[view].measured(counts).mean())
         low += weight * ends[0]
         high += weight * ends[1]
-    return near, (low, high)
+    beside = 0.0 if one.covered is None else one.distance - of_pairs
+    return near, (max(0.0, low + beside), high + beside)
 
 
 def _of_view(model: HashModel, counts: NDArray[np.float64]) -> tuple[Near, tuple[float, float]]:

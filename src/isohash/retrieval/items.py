@@ -25,7 +25,7 @@ from isohash.retrieval.likeness import PROFILE, Usual, usual_of
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.plan_code import predicted_doses
-from isohash.retrieval.ranked import Pair
+from isohash.retrieval.ranked import Ranked
 from isohash.retrieval.reranking import Embedded
 from isohash.retrieval.slices import SliceTable, check_slices
 from isohash.retrieval.strangers import understanding
@@ -154,7 +154,7 @@ class Items:
         """By plan, and by images."""
         images = self._images_way(query)
 
-        def matched(cases: Sequence[int]) -> Mapping[int, tuple[Pair, ...]]:
+        def matched(cases: Sequence[int]) -> Mapping[int, Ranked]:
             """Slices to show; only where pictures are wanted, for they cost an alignment."""
             if not query.has_pictures or images.why_not() is not None:
                 return {}
@@ -212,6 +212,7 @@ class Items:
                 stored=self.columns.codes[view],
                 start=self.columns.start[view],
                 measure=model.measured,
+                unit=model.near_measured,
             )
             for view, model in self.pipeline.models.items()
         }

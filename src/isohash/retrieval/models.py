@@ -60,6 +60,13 @@ class HashModel:
             return np.sqrt(np.asarray(counts, dtype=np.float64)) * (self.hash.unit / self.near)
         return np.asarray(counts, dtype=np.float64) / self.length
 
+    @cached_property
+    def near_measured(self) -> float:
+        """The distance of near neighbours, as `measured` tells distances."""
+        if self.linear:
+            return 1.0
+        return float(self.measured(self.calibration.code_distance([self.near]))[0])
+
     def untold(self, vectors: NDArray[np.floating], codes: Codes) -> NDArray[np.float64] | None:
         """How far vectors (n, d) lie from the points of their codes, in units of `near`.
 

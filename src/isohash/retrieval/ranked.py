@@ -23,6 +23,17 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Covered:
+    """How much of two lengths is matched, 0..1: of the query's and of the stored case's.
+
+    Slices matched with one and the same count once; the rest of their length has no counterpart.
+    """
+
+    query: float
+    case: float
+
+
+@dataclass(frozen=True)
 class DoseShare:
     """One structure's part of a plan distance: mean difference of the histograms in Gy.
 
@@ -39,6 +50,7 @@ class Question:
     """What is asked: the k nearest of the `allowed` (n_cases,) cases of the archive.
 
     For level "slice" the nearest slices, to the query's slice `query_slice` (None: its middle one).
+    Cases that cover less than the share `covered` of the query's length are passed over.
     """
 
     weights: Weights
@@ -46,16 +58,20 @@ class Question:
     allowed: NDArray[np.bool_]
     level: Level = "case"
     query_slice: int | None = None
+    covered: float = 0.0
 
 
 @dataclass(frozen=True)
 class Ranked:
     """An item (or a slice of it) in the order of an answer, with what its distance is made of.
 
-    `distance` is the mean over its `pairs` of slices or, by plan, over its `shares`.
+    By plan, `distance` is the mean over its `shares`. By images it is the mean over the query's
+    slices of how far they are from their counterparts, and what is not `covered` (None of a single
+    slice) adds to it; `pairs` are the slices that have one.
     """
 
     case: int
     distance: float
     pairs: tuple[Pair, ...] = ()
     shares: tuple[DoseShare, ...] = ()
+    covered: Covered | None = None

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     rerank: int | None
     weights: Weights | None
     absent: str | None
+    covered: float | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Request:
         absent: how a structure of the query that a case lacks counts by plan: with the "mean" of
             the others, so that no case comes first because little of it is known (the default), or
             "ignored", which follows the plans' distance in shared structures best.
+        covered: cases whose slices cover less than this share of the query's length, 0..1, are
+            left out; what is not covered costs in any case.
 
     Example:
         >>> Request(k=5, by="joint", alpha=0.3).k
@@ -73,6 +76,7 @@ class Request:
     rerank: int | None = None
     weights: Weights | None = None
     absent: str | None = None
+    covered: float | None = None
 
     def __post_init__(self) -> None:
         if _whole(self.k, "-k") < 1:
@@ -87,6 +91,10 @@ class Request:
             raise InputError(f"--rerank must be 0 (by code only) or more, got {self.rerank}")
         if self.slice is not None and _whole(self.slice, "--slice") < 0:
             raise InputError(f"--slice must be 0 or more, got {self.slice}")
+        if self.covered is not None and not 0.0 <= _number(self.covered, "--covered") <= 1.0:
+            raise InputError(
+                f"--covered is the least share of the query's length in 0..1, got {self.covered}"
+            )
         if self.where is not None and not isinstance(self.where, str):
             raise InputError(f"--where must be text, got {self.where!r}")
         if not isinstance(self.same_patient, bool):
@@ -114,7 +122,7 @@ class Request:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that only some ways of answering understand, where given."""
-        names = ("alpha", "weights", "level", "slice", "rerank", "absent")
+        names = ("alpha", "weights", "level", "slice", "rerank", "absent", "covered")
         return tuple(name for name in names if getattr(self, name) is not None)
 
 

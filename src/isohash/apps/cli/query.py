@@ -43,6 +43,10 @@ def query(
             "ignored [mean]."
         ),
     ] = None,
+    covered: Annotated[
+        float | None,
+        typer.Option(help="Leave out cases that cover less than this share of CASE's length."),
+    ] = None,
     same_patient: Annotated[
         bool, typer.Option("--same-patient", help="Also return the query's own patient.")
     ] = False,
@@ -73,7 +77,9 @@ def query(
     from isohash.retrieval.engine import Archive
     from isohash.retrieval.request import Request
 
-    request = Request(k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent)
+    request = Request(
+        k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent, covered
+    )
     for page in (report, collage):
         if page is not None:
             check_place(page)

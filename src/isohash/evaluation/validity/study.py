@@ -102,10 +102,10 @@ def run_validity(
     out, found = Path(out), find(train).found
     parts = work_folder(out, work) / _stamp(found, settings)
     encoders = _encoders(found, parts, settings, progress)
-    past, skipped = _patients(found, parts, encoders, progress)
+    past, skipped = patients_of(found, parts, encoders, progress)
     splits = [] if only_queries else [_split(LEFT_OUT, past, past, parts, progress)]
     if validation is not None:
-        new, more = _patients(find(validation).found, parts, encoders, progress)
+        new, more = patients_of(find(validation).found, parts, encoders, progress)
         skipped += more
         splits.append(_split(_name(validation), new, past, parts, progress))
     tables = _rows(splits, settings, progress)
@@ -176,7 +176,7 @@ def _encoders(
     return encoders
 
 
-def _patients(
+def patients_of(
     found: Sequence[Found], folder: Path, encoders: Mapping[str, Encoder], progress: Progress | None
 ) -> tuple[list[Patient], list[str]]:
     """All patients that can take part, and why the others cannot."""

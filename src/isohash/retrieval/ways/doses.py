@@ -18,9 +18,9 @@ from isohash.archive.store import CaseStore
 from isohash.retrieval.answer import Match, Near
 from isohash.retrieval.dose_arrays import ABOUT, CENTRES, CUBE, GRID, PLAN_BYTES, KeptDose
 from isohash.retrieval.dose_cubes import POINT_MM, SIDE, Asked, apart_from_cubes
-from isohash.retrieval.ranked import Pair, Ranked
+from isohash.retrieval.ranked import Ranked
 from isohash.retrieval.request import Request
-from isohash.retrieval.ways.plan import UNCERTAIN, Matched
+from isohash.retrieval.ways.plan import UNCERTAIN, Matched, with_slices
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
 MAP = "map"
@@ -153,13 +153,13 @@ class DoseMapWay:
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the true differences seen at such a distance."""
-        pairs = self.matched([one.case for one in ranking.found])
+        found = self.matched([one.case for one in ranking.found])
         return tuple(
-            self._match(rank, one, pairs.get(one.case, ()))
+            self._match(rank, with_slices(one, found))
             for rank, one in enumerate(ranking.found, start=1)
         )
 
-    def _match(self, rank: int, one: Ranked, pairs: tuple[Pair, ...]) -> Match:
+    def _match(self, rank: int, one: Ranked) -> Match:
         case_id, facts = self.facts(one.case)
         near = self._near(one.distance)
         high = np.inf if near.high is None else near.high
@@ -170,8 +170,9 @@ class DoseMapWay:
             interval=(near.low, high),
             tie=None,
             near={MAP: near},
-            pairs=pairs,
+            pairs=one.pairs,
             facts=facts,
+            lengths=one.covered,
         )
 
     def _near(self, gy: float) -> Near:

@@ -12,6 +12,7 @@ from typing import Any
 
 from isohash.retrieval.answer import NEAR_UNIT, Match
 from isohash.retrieval.comparison import Comparison
+from isohash.retrieval.dense import UNCOVERED
 from isohash.retrieval.evidence import matches_of
 from isohash.retrieval.models import HashModel
 from isohash.retrieval.ranked import Question
@@ -23,6 +24,10 @@ from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 # training patients (docs/validity.md).
 DEFAULT_ALPHA = 0.25
 COUNTS = "none, or none that counts: a body, a dose above 5 Gy"
+UNMATCHED = (
+    f" Slices without a counterpart add up to {UNCOVERED:g}, by their share of both lengths."
+)
+CANNOT_COVER = "those compared cover less of the query's length than --covered asks for"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,7 @@ class ImagesWay:
             return f"--alpha {request.alpha} means nothing for a query by {request.by} alone"
         understood = ["weights", "level", "rerank"]
         understood += ["alpha"] if len(self.labels) > 1 else []
-        understood += ["slice"] if request.level == "slice" else []
+        understood += ["slice"] if request.level == "slice" else ["covered"]
         return meaningless(request, understood, "of whole cases (--level slice takes one)")
 
     def weights(self, request: Request) -> Weights:
@@ -98,7 +103,8 @@ class ImagesWay:
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By code alone, or with candidates re-ranked by their embeddings."""
         weights, level = self.weights(request), _level(request)
-        question = Question(weights, request.k, allowed, level, request.slice)
+        covered = 0.0 if request.covered is None else float(request.covered)
+        question = Question(weights, request.k, allowed, level, request.slice, covered)
         n = n_candidates(request.rerank, request.k, self.embedded is not None)
         if n and self.embedded is not None:
             found = rerank(self.comparison, question, n, self.embedded)
@@ -118,9 +124,9 @@ class ImagesWay:
             n_reranked=n_reranked,
             linear=linear,
             what=self._what(weights, level),
-            meaning=distance_meaning(n_reranked, linear),
+            meaning=distance_meaning(n_reranked, linear) + (UNMATCHED if level == "case" else ""),
             uncertain=uncertainty(n_reranked, n_considered),
-            notes=_few(len(found), request.k, n_considered, level),
+            notes=_few(len(found), request, n_considered, level),
         )
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
@@ -175,9 +181,11 @@ def uncertainty(n_reranked: int, n_considered: int) -> str:
     return f"Uncertain: nothing about these distances; all {n_considered} were compared exactly."
 
 
-def _few(n: int, k: int, allowed: int, level: Level) -> tuple[str, ...]:
-    if n == k:
+def _few(n: int, request: Request, allowed: int, level: Level) -> tuple[str, ...]:
+    if n == (k := request.k):
         return ()
+    if request.covered:
+        return (f"only {n} of the {k} results asked for: of the others, {CANNOT_COVER}",)
     if level == "case" and n == allowed:
         return (f"only {n} of the {k} results asked for: no more cases qualify",)
     return (f"only {n} of the {k} results asked for: the other cases have nothing comparable",)

@@ -29,7 +29,7 @@ from isohash.retrieval.plan_code import (
     SYMBOLS,
     plan_symbols,
 )
-from isohash.retrieval.ranked import DoseShare, Pair, Ranked
+from isohash.retrieval.ranked import DoseShare, Ranked
 from isohash.retrieval.request import Request
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
@@ -152,7 +152,7 @@ class PlanComparison:
 
 
 Expected = Callable[[float], tuple[float, float, float]]
-Matched = Callable[[Sequence[int]], Mapping[int, tuple[Pair, ...]]]
+Matched = Callable[[Sequence[int]], Mapping[int, Ranked]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +172,12 @@ class Foretold:
     def structures(self) -> tuple[str, ...]:
         """Whose histograms, in the order of the first axis."""
         return self.settings.structures
+
+
+def with_slices(one: Ranked, matched: Mapping[int, Ranked]) -> Ranked:
+    """What was ranked otherwise, with the slices to show beside it."""
+    found = matched.get(one.case)
+    return one if found is None else replace(one, pairs=found.pairs, covered=found.covered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,12 +270,12 @@ class PlanWay:
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With each structure's share, and the true differences seen at such a distance."""
-        pairs = self.matched([one.case for one in ranking.found])
+        found = self.matched([one.case for one in ranking.found])
         assert not isinstance(self.foretold, str)
         shared, usual = self.foretold.expected_shared, self.foretold.expected
         expected = shared if shared is not None and ranking.meaning == UNIT_SHARED else usual
         return tuple(
-            self._match(rank, replace(one, pairs=pairs.get(one.case, ())), expected)
+            self._match(rank, with_slices(one, found), expected)
             for rank, one in enumerate(ranking.found, start=1)
         )
 
@@ -287,4 +293,5 @@ class PlanWay:
             pairs=one.pairs,
             facts=facts,
             shares=one.shares,
+            lengths=one.covered,
         )
