@@ -14,7 +14,7 @@ import pytest
 import rt_studies as rt
 from dicom_sets import reasons
 from isohash.errors import InputError
-from isohash.sources import packed
+from isohash.sources import packed, private_folder
 from isohash.sources.phi_scan import phi_scan
 from isohash.sources.reading import find, read_case
 from isohash.sources.typed_names import unknown_names
@@ -105,6 +105,34 @@ def test_the_files_lie_in_a_private_folder_that_goes_with_the_process(study, tmp
         [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
     )
     assert not Path(done.stdout.strip()).exists()
+
+
+KILLED = """
+import os, signal, sys
+from isohash.sources.packed import unpacked
+from pathlib import Path
+print(unpacked(Path(sys.argv[1]))[0], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_what_is_in_use_stays(
+    study, tmp_path, monkeypatch
+):
+    file = zipped(study, tmp_path / "a.zip")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(file)], capture_output=True, text=True, check=False
+    )
+    left = Path(killed.stdout.strip())
+    in_use, _ = packed.unpacked(file)
+    assert left.is_dir()  # it is young: its process may not have locked it yet
+    monkeypatch.setattr(private_folder, "YOUNG_SECONDS", -1.0)
+    own, link = left.parent / "isohash-else", left.parent / f"{private_folder.PREFIX}link"
+    own.mkdir()
+    link.symlink_to(tmp_path)
+    other, _ = packed.unpacked(zipped(study, tmp_path / "b.zip"))
+    assert not left.exists()
+    assert all(path.exists() for path in (in_use, other, own, file, link))
 
 
 @pytest.mark.parametrize(

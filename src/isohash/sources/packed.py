@@ -1,8 +1,8 @@
 """Zip and tar files as sources: their files are laid out in a private folder, within limits.
 
-Only the owner may enter the folder, and it goes when this process ends. Names that lead out of it,
-links and devices are passed over. What a packed file says of its sizes is not believed: bytes are
-counted as they come.
+Only the owner may enter the folder, and it goes when this process ends (see private_folder). Names
+that lead out of it, links and devices are passed over. What a packed file says of its sizes is not
+believed: bytes are counted as they come.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from typing import IO
 
 from isohash.errors import InputError
 from isohash.records import Case, Vectors
+from isohash.sources import private_folder
 from isohash.sources.found import Findings, Found, Skipped
 from isohash.sources.identity.naming import Naming
 
@@ -84,7 +84,7 @@ def unpacked(path: Path) -> tuple[Path, tuple[Skipped, ...]]:
     status = path.stat()
     stamp = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if stamp not in _laid_out:
-        folder = Path(tempfile.mkdtemp(prefix="isohash-")).resolve()
+        folder = private_folder.make()
         try:
             _laid_out[stamp] = folder, tuple(_lay_out(path, folder, status.st_size))
         except InputError:
@@ -94,7 +94,7 @@ def unpacked(path: Path) -> tuple[Path, tuple[Skipped, ...]]:
             raise InputError(f"{path}: cannot be unpacked ({why}); {UNPACK}") from error
         finally:
             if stamp not in _laid_out:
-                shutil.rmtree(folder, ignore_errors=True)
+                private_folder.remove(folder)
     return _laid_out[stamp]
 
 
@@ -103,7 +103,7 @@ def forget() -> None:
     """Remove all that was laid out."""
     while _laid_out:
         _, (folder, _) = _laid_out.popitem()
-        shutil.rmtree(folder, ignore_errors=True)
+        private_folder.remove(folder)
 
 
 def as_packed(findings: Findings, folder: Path, path: Path) -> Findings:

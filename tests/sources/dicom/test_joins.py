@@ -141,6 +141,51 @@ def test_two_plans_of_older_structure_sets_are_told_and_none_is_taken(tmp_path):
     assert told(case, "2 plan(s) without dose: none was taken")
 
 
+def elsewhere(plan):
+    """A plan in a study of its own, without a frame of reference."""
+    plan.StudyInstanceUID = rt.uid("another study")
+    del plan.FrameOfReferenceUID
+    return plan
+
+
+@pytest.mark.parametrize("how", ["structures", "older structures", "dose", "dose to plan"])
+def test_a_plan_of_another_study_without_a_frame_is_joined_by_its_references(tmp_path, how):
+    with_dose = how.startswith("dose")
+    made = rt.write_study(tmp_path, keep=("CT", "RS", "RD") if with_dose else ("CT", "RS"))
+    plan = elsewhere(made["RP"])
+    if how == "older structures":
+        old = copy.deepcopy(made["RS"])
+        old.SOPInstanceUID, old.StructureSetDate = rt.uid("old"), "20200101"
+        rt.save(old, tmp_path / "OLD.dcm")
+        plan.ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("old"))
+    if how == "dose":
+        del plan.ReferencedStructureSetSequence, made["RD"].ReferencedRTPlanSequence
+        plan.ReferencedDoseSequence = rt.refer("RTDOSE", made["RD"].SOPInstanceUID)
+        rt.save(made["RD"], tmp_path / "RD.dcm")
+    rt.save(plan, tmp_path / "RP.dcm")
+    findings = find(tmp_path)
+    case = findings.found[0].read()
+    assert (case.prescription_gy, case.facts["n_fractions"]) == (60, 30)
+    assert not [reason for reason in reasons(findings) if "RTPLAN" in reason]
+    assert told(case, "made on another structure set") == (how == "older structures")
+    assert told(case, "the dose names no plan") == (how == "dose")
+
+
+@pytest.mark.parametrize("keep", [("CT", "RS"), ("CT", "RS", "RD")])
+def test_a_plan_of_another_study_that_names_nothing_here_is_told(tmp_path, keep):
+    made = rt.write_study(tmp_path, keep=keep)
+    del made["RD"].ReferencedRTPlanSequence
+    if "RD" in keep:
+        rt.save(made["RD"], tmp_path / "RD.dcm")
+    plan = elsewhere(made["RP"])
+    plan.ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("unknown"))
+    rt.save(plan, tmp_path / "RP.dcm")
+    findings = find(tmp_path)
+    (reason,) = reasons(findings)
+    assert reason == "RTPLAN of another study that names no frame of reference, and nothing here"
+    assert findings.found[0].read().facts.get("n_fractions") is None
+
+
 def test_a_dose_whose_plan_was_made_on_other_structures_says_so(tmp_path):
     made = rt.write_study(tmp_path)
     made["RP"].ReferencedStructureSetSequence = rt.refer("RTSTRUCT", rt.uid("old"))

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 import rt_studies as rt
 from dicom_sets import reasons
@@ -435,6 +436,26 @@ def test_padding_behind_a_whole_file_is_no_cut(tmp_path):
         file.write_bytes(file.read_bytes() + bytes(2048))
         assert cut_short(file) == ""
     assert read_case(tmp_path).warnings == ()
+
+
+@pytest.mark.parametrize("beside", [(), ("CT", "RS", "RD")])
+@pytest.mark.parametrize("end", ["RTPlanGeometry", "DoseReferenceSequence", "PatientID"])
+def test_a_plan_cut_before_its_fraction_groups_is_named_as_cut_short(tmp_path, beside, end):
+    plan = rt.write_study(tmp_path, keep=beside)["RP"]
+    cut = Dataset()
+    cut.update({element.tag: element for element in plan if element.tag <= plan[end].tag})
+    if end == "PatientID":
+        cut.StudyInstanceUID, cut.SeriesInstanceUID = plan.StudyInstanceUID, rt.uid("rpseries")
+    rt.save(cut, tmp_path / "RP.dcm")
+    if not beside:
+        with pytest.raises(InputError, match="cut short: it ends before its fraction groups"):
+            find(tmp_path)
+        return
+    findings = find(tmp_path)
+    assert "cut short" in reasons(findings)[0]
+    case = findings.found[0].read()
+    assert case.dose is not None
+    assert any("plan(s) beside it left out: cut short" in note for note in case.warnings)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 131, 132, 140, 200, 330, 600])

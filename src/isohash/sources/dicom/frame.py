@@ -106,9 +106,19 @@ class Frame:
         here = [
             plan
             for plan in self.plans.values()
-            if plan.frame_uid in ("", self.frame_uid) and plan.study_uid in ("", dose.study_uid)
+            if plan.frame_uid in ("", self.frame_uid)
+            if plan.study_uid in ("", dose.study_uid) or self._refers_here(plan)
         ]
         return here[0] if len(here) == 1 else None
+
+    def _refers_here(self, plan: Instance) -> bool:
+        """Whether a plan refers to a dose of this frame, or to a structure set drawn in it."""
+        return bool(plan.refers_to & {one.sop_uid for one in (*self.doses, *self._drawn_here())})
+
+    def _drawn_here(self) -> list[Instance]:
+        """Structure sets that name this frame of reference or a CT series in it."""
+        here = {self.frame_uid, *self.series, *self.broken}
+        return [s for s in self.structures if here & {s.frame_uid, *s.refers_to}]
 
     def _undosed(self, slices: list[Instance]) -> CaseFiles:
         structures, warnings = self._structures_of(slices, frozenset())
@@ -133,16 +143,32 @@ class Frame:
         if of_these:
             return None, [f"{len(of_these)} plan(s) without dose: none was taken"]
         studies = {one.study_uid for one in slices} - {""}
-        known = {one.sop_uid for one in self.structures}
+        elsewhere = {one.sop_uid for one in self.structures if one not in self._drawn_here()}
         older = [
             plan
             for plan in self.plans.values()
-            if plan.study_uid in studies or plan.frame_uid == self.frame_uid
-            if plan.frame_uid in ("", self.frame_uid) and not plan.refers_to & known
+            if plan.study_uid in studies
+            or plan.frame_uid == self.frame_uid
+            or self._refers_here(plan)
+            if plan.frame_uid in ("", self.frame_uid) and not plan.refers_to & elsewhere
         ]
         if len(older) == 1 and len(self.series) == 1:
-            return older[0], [_made_elsewhere(older[0], structures)]
+            return older[0], [self._made_elsewhere(older[0], structures)]
         return None, [f"{len(older)} plan(s) without dose: none was taken"] if older else []
+
+    def _made_elsewhere(self, plan: Instance, structures: Instance | None) -> str:
+        """The note on a plan that was not made on the structures that are here."""
+        taken = "its prescription and fractions are taken"
+        if not plan.refers_to:
+            return f"the plan names no structure set and is the only one that can be meant: {taken}"
+        if plan.refers_to & {one.sop_uid for one in self.structures}:
+            return f"the plan was made on another structure set than the one taken: {taken}"
+        if structures is None:
+            return f"the structure set that the plan was made on is not here: {taken}"
+        return (
+            f"the plan was made on a structure set that is not here (an older one?): {taken}, "
+            "the structures are others"
+        )
 
     def _dosed(self, doses: list[Instance], plan: Instance | None) -> CaseFiles:
         chosen, warnings, left = choose_doses(doses, self.alike)
@@ -171,7 +197,8 @@ class Frame:
         notes = []
         if not dose.plan_uid:
             notes.append("the dose names no plan: it is taken for that of the only plan here")
-        if structures is not None and plan.refers_to and structures.sop_uid not in plan.refers_to:
+        made_on = plan.refers_to - {one.sop_uid for one in self.doses}
+        if structures is not None and made_on and structures.sop_uid not in made_on:
             notes.append("the plan was made on another structure set than the one that is here")
         return notes
 
@@ -265,16 +292,3 @@ class Frame:
 
     def _skip(self, instances: Iterable[Instance], reason: str) -> None:
         self.skipped += [Skipped(str(instance.path), reason) for instance in instances]
-
-
-def _made_elsewhere(plan: Instance, structures: Instance | None) -> str:
-    """The note on a plan that was not made on the structures that are here."""
-    taken = "its prescription and fractions are taken"
-    if not plan.refers_to:
-        return f"the plan names no structure set and is the only one that can be meant: {taken}"
-    if structures is None:
-        return f"the structure set that the plan was made on is not here: {taken}"
-    return (
-        f"the plan was made on a structure set that is not here (an older one?): {taken}, "
-        "the structures are others"
-    )

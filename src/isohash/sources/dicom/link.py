@@ -21,6 +21,7 @@ from isohash.sources.dicom.series import with_frames
 from isohash.sources.found import Skipped
 
 KINDS = {"CT": "image", "RTDOSE": "dose", "RTSTRUCT": "structure set", "RTPLAN": "plan"}
+PLACED = ("CT", "RTDOSE")
 ELSEWHERE = "a dose of this patient lies in another frame of reference, so it is none of this CT"
 STRANGER = "a dose in its frame of reference carries another PatientID, so it is none of this CT"
 
@@ -76,6 +77,9 @@ def _unused(one: Instance, whole: Sequence[Instance]) -> str:
     """Why a structure set or plan is in no case."""
     if not one.patient and any(other.patient for other in whole):
         return f"{one.kind} without PatientID, and its UIDs lead to no one patient"
+    studies = {o.study_uid for o in whole if o.patient == one.patient and o.kind in PLACED} - {""}
+    if not one.frame_uid and studies and one.study_uid not in studies:
+        return f"{one.kind} of another study that names no frame of reference, and nothing here"
     return f"{one.kind} that belongs to no CT or dose found here"
 
 

@@ -30,7 +30,7 @@ from isohash.sources.dicom.elements import (
     whole_number,
 )
 from isohash.sources.dicom.geometry import Plane
-from isohash.sources.dicom.whole import cut_short, pixels_cut_short
+from isohash.sources.dicom.whole import cut_short, ends_before, pixels_cut_short
 from isohash.sources.identity.pseudonyms import is_placeholder, pseudonym, shifted_date
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -47,6 +47,8 @@ RT_CLASSES = {
 SLICE_MARK = b"\x08\x00\x16\x00UI\x1a\x00" + CT_STORAGE.encode() + b"\0"  # SOPClassUID, explicit
 UNKNOWN_GROUP = -1  # of a beam that is not said to be of a fraction group
 NO_CLASS = "neither CT nor dose, structures or plan"
+FRACTION_GROUPS = 0x300A0070
+PLAN_CUT = "cut short: it ends before its fraction groups"
 MAX_FILE_BYTES = 1 << 31
 TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
@@ -142,8 +144,11 @@ def _instance(file: Path, status: os.stat_result, key: bytes) -> Instance:
 def _cut(file: Path, kind: str, size: int, pixels_at: int) -> str:
     """Why a file whose header can be read is not whole.
 
-    Of an image only the pixels are followed to their end: the elements before them were read.
+    Of an image only the pixels are followed to their end: the elements before them were read. A
+    plan has elements behind its fraction groups, be it only those of the beams or the approval.
     """
+    if kind == "RTPLAN":
+        return cut_short(file) or (PLAN_CUT if ends_before(file, FRACTION_GROUPS) else "")
     if kind not in ("CT", "RTDOSE"):
         return cut_short(file)
     return "has no pixels" if pixels_at >= size else pixels_cut_short(file, pixels_at)

@@ -63,6 +63,15 @@ def cut_short(file: Path) -> str:
     return ""
 
 
+def ends_before(file: Path, tag: int) -> bool:
+    """Whether a file that is not cut within an element has none from this tag on."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            return _follow(data, _written(data)) < tag
+        except (_Cut, _Lost, _Filled, RecursionError):
+            return False
+
+
 def is_beginning(part: Path, whole: Path) -> bool:
     """Whether a file is the beginning of another, or that and zeros: a copy that broke off."""
     with part.open("rb") as a, whole.open("rb") as b:
@@ -134,8 +143,8 @@ SYNTAXES = {
 }
 
 
-def _follow(data: Bytes, written: int) -> None:
-    """Go from element to element until the end of what is `written` of the file."""
+def _follow(data: Bytes, written: int) -> int:
+    """Go from element to element until the end of what is `written`; the tag of the last one."""
     at = 132 if data[128:132] == b"DICM" else 0
     syntax, named = EXPLICIT, ""
     while data[at : at + 2] == b"\x02\x00":
@@ -144,14 +153,17 @@ def _follow(data: Bytes, written: int) -> None:
             named = data[at + 8 : after].decode("ascii", "replace").rstrip("\0 ")
         at = after
     syntax = SYNTAXES.get(named, EXPLICIT) if named else _guessed(data, at)
+    last = 0
     while at < len(data):
         if at >= written or (len(data) - at < 8 and not data[at:].strip(b"\0\r\n ")):
-            return  # padding behind the last element
+            break  # padding behind the last element
         after = _end_of_element(data, at, syntax, 0)
         group = syntax.number(data, at, "H")
+        last = group << 16 | syntax.number(data, at + 2, "H")
         if after > written + ZEROS and group not in OF_ZEROS and group % 2 == 0:
             raise _Filled
         at = after
+    return last
 
 
 def _guessed(data: Bytes, at: int) -> _Syntax:
