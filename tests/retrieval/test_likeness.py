@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from isohash.features.cases.profile import PARTS, SIZE, profile_of
 from isohash.features.cases.slices import case_slices
 from isohash.records import Case, Volume
 from isohash.retrieval.building.indexing import build_archive, index_found
+from isohash.retrieval.building.merging import merge
 from isohash.retrieval.building.removal import remove
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.likeness import ALARM, FILE, Usual
 from isohash.sources.phantom import phantom_case
-from small_cases import OPTIONS, SHAPE, phantom, some_phantoms
+from small_cases import OPTIONS, SHAPE, as_findings, phantom, some_phantoms
 
 N = 24
 
@@ -188,6 +190,16 @@ def test_nothing_of_a_removed_case_stays_in_what_is_usual(tmp_path) -> None:
         after = Usual.from_bytes(store.read_file(FILE))
     kept = (before.profiles[:, None] == after.profiles[None]).all(axis=2).any(axis=1)
     assert (len(before.profiles), len(after.profiles), int(kept.sum())) == (8, 7, 7)
+
+
+def test_what_is_usual_is_measured_anew_by_a_merge(tmp_path) -> None:
+    for name, first in (("A", 0), ("B", 4)):
+        cases = {f"phantom-0-{m}": partial(phantom, 0, m) for m in range(first, first + 4)}
+        index_found(as_findings(cases), tmp_path / name, {**OPTIONS, "encoder": "deep", "dim": 128})
+    merge(tmp_path / "A", tmp_path / "B")
+    with Archive.open(tmp_path / "A") as archive:
+        usual = archive.contents.usual
+        assert (len(archive), usual.of, len(usual.profiles)) == (8, 8, 8)
 
 
 def test_a_profile_says_what_it_says() -> None:

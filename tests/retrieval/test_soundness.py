@@ -38,6 +38,26 @@ def test_a_lost_shipped_encoder_is_put_back(shipped: Path, tmp_path: Path, name:
         assert archive.query("phantom-00-00", k=3, by="joint") == before
 
 
+@pytest.mark.parametrize("what", ["cases", "vectors"])
+def test_what_is_usual_is_measured_again_when_it_is_lost(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "A"
+    if what == "cases":
+        index_found(some_phantoms(2, 4), path, OPTIONS)
+    else:
+        build_archive(np.random.default_rng(0).standard_normal((60, 6)), path, bits=64)
+    with Archive.open(path) as archive:
+        before = archive.contents.usual
+    lose(path, "likeness")
+    assert not verify(path).ok
+    assert repair(path).restored == ("likeness",)
+    assert verify(path).ok
+    with Archive.open(path) as archive:
+        after = archive.contents.usual
+    assert (after.names, after.of) == (before.names, before.of)
+    if what == "cases":  # of vectors another draw of rows is measured
+        np.testing.assert_array_equal(after.scores, before.scores)
+
+
 def test_what_cannot_be_put_back_stays_named(tmp_path: Path) -> None:
     copy = tmp_path / "A"
     index_found(some_phantoms(1, 3), copy, {**OPTIONS, "encoder": "pca"})

@@ -22,7 +22,7 @@ from isohash.errors import InputError
 from isohash.features.encoders.shipped import shipped_by_digest
 from isohash.progress import Progress
 from isohash.retrieval.building.dose_keeping import recalibrate
-from isohash.retrieval.building.usual import keep_usual, keep_usual_rows
+from isohash.retrieval.building.usual import measure_anew
 from isohash.retrieval.dose_view import CALIBRATION, FOLDS, MODEL, DoseView
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.likeness import FILE
@@ -105,8 +105,7 @@ def _put_back(path: Path) -> Iterator[str]:
                 store.put_file(name, content)
                 yield name
             elif name == FILE:
-                keep = keep_usual_rows if Recipe(store.recipe).kind == "vectors" else keep_usual
-                keep(store, anew=True)
+                measure_anew(store)
                 yield name
             elif name == CALIBRATION:
                 recalibrate(store, DoseView(Recipe(store.recipe).dose, store.read_file))

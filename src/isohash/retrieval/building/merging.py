@@ -17,6 +17,8 @@ from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
+from isohash.retrieval.building.usual import measure_anew
+from isohash.retrieval.likeness import FILE
 from isohash.retrieval.models import HashModel, codes_name, load_model
 from isohash.retrieval.telling_apart import known_in
 from isohash.sources.fingerprint import APART, Fingerprint
@@ -53,6 +55,8 @@ def merge(path: str | Path, other: str | Path, progress: Progress | None = None)
             else:
                 into.put(name, here)
                 added[name] = here
+        if added and FILE in store.file_names():
+            measure_anew(store)
         store.compact(progress)
         return Merged(added, tuple(unchanged), len(store), tuple(into.notes()))
 

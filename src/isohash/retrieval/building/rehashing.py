@@ -25,7 +25,7 @@ from isohash.hashing.bandwidth import NEIGHBOUR
 from isohash.hashing.calibration import Calibration
 from isohash.kernels.radial import RadialKernel
 from isohash.progress import Progress, tell
-from isohash.retrieval.building.usual import keep_usual, keep_usual_rows
+from isohash.retrieval.building.usual import measure_anew
 from isohash.retrieval.likeness import FILE
 from isohash.retrieval.models import HashModel, codes_name, load_model, model_files
 from isohash.retrieval.ways.vectors import VIEW
@@ -112,8 +112,7 @@ def rehash(archive: str | Path, progress: Progress | None = None) -> list[dict[s
         now = {**recipe["settings"], "hash": "kernel", "q": 2}
         store.set_recipe(recipe.changed(generation=old + 1, kernel=learned, settings=now))
         if FILE in store.file_names():  # other codes, other distances
-            measure = keep_usual_rows if recipe["kind"] == "vectors" else keep_usual
-            measure(store, anew=True)
+            measure_anew(store)
         return [
             {"view": view, "hash": model.hash.family, "kernel": learned[view], "bits": model.length}
             for view, model in models.items()

@@ -52,6 +52,14 @@ def keep_usual_rows(
     _keep(store, Usual.measure(nothing, range(len(measured)), nearest, len(rows)))
 
 
+def measure_anew(store: CaseStore) -> None:
+    """What is usual of an archive that holds or codes other things than before, of either kind."""
+    if Recipe(store.recipe).kind == "vectors":
+        keep_usual_rows(store, anew=True)
+    else:
+        keep_usual(store, anew=True)
+
+
 def _still_right(store: CaseStore, n: int, fewest: int) -> bool:
     usual = usual_of(store)
     return usual is not None and usual.of >= fewest and usual.of <= n < GROWN * usual.of
