@@ -31,6 +31,13 @@ def test_a_number_in_pieces_is_found_beside_digits_and_numbers(
     assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") != []
 
 
+@pytest.mark.parametrize("before", [b"", b"\xff", b"a", b"\xffa3", b"a3f"])
+def test_hexadecimal_digits_are_read_from_either(tmp_path: Path, before: bytes) -> None:
+    """The byte before them may be one by chance."""
+    (tmp_path / "x").write_bytes(bytes(100) + before + b"86436-61".hex().encode() + bytes(100))
+    assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") != []
+
+
 def test_a_number_that_chance_gives_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_text(f"{NUMBERS}no 8643661;")
     assert alarms(Haystack(needles_of(NAMED)), tmp_path / "x") == []

@@ -84,6 +84,7 @@ def _begin(target: Path) -> folder.Lock:
 def _copy(log: Log, target: Path, progress: Progress | None) -> list[int]:
     """Copy the segments that the backup lacks; the size of each."""
     _refuse_others(log, target)
+    _mark(target, unfinished=True)
     missing = [e for e in log.state.segments.values() if not _has(target, log, e.sequence)]
     copied: list[int] = []
     total = sum(entry.size for entry in missing)
@@ -130,11 +131,16 @@ def _pieces(segment: Segment) -> Iterator[bytes]:
 
 
 def _finish(log: Log, target: Path) -> None:
-    """Make what was copied count: the recipe, then the catalogue."""
-    folder.write_recipe(target, log.recipe)
-    replace_catalogue(target, log.state)
-    said = {"isohash backup": True, "sequence": log.state.sequence}
-    files.publish(target / MARK, [folder.dump(said).encode() + b"\n"])
+    """Make what was copied count."""
+    replace_catalogue(target, log.state, log.recipe)
+    _mark(target, sequence=log.state.sequence)
     whole_files.unlink(target / folder.CREATING)
     whole_files.sync_folder(target)
+    whole_files.sync_folder(target.parent)
     compaction.remove_replaced(target, log.state)
+
+
+def _mark(target: Path, **said: object) -> None:
+    """Say that the folder is a backup, and up to which change, or that one is under way."""
+    text = folder.dump({"isohash backup": True, **said})
+    files.publish(target / MARK, [text.encode() + b"\n"])

@@ -31,6 +31,7 @@ FORMAT = 1
 RECIPE = "recipe.json"
 CREATING = "creating"
 BACKUP = "backup.json"  # in a copy that `backup` keeps up to date
+MOST_SAID = 1 << 10  # bytes of it
 SEGMENTS = "segments"
 QUARANTINE = "quarantine"
 MOST_RECIPE = 1 << 26  # bytes
@@ -68,6 +69,15 @@ def read_recipe(archive: Path) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise
         raise DamagedArchive(path, str(error)) from None
+
+
+def is_unfinished_backup(archive: Path) -> bool:
+    """Whether a backup into this folder was begun and has not come to its end."""
+    try:
+        said = json.loads(files.content(archive / BACKUP, MOST_SAID))
+    except (DamagedArchive, OSError, ValueError, RecursionError):
+        return False
+    return isinstance(said, dict) and said.get("unfinished") is True
 
 
 def check_places(archive: Path) -> None:

@@ -89,7 +89,7 @@ def _repair(archive: Path, progress: Progress | None) -> Repair:
     if found.bad:
         _drop_lost(archive, found)
         state.apply(_rewrite(archive, state, progress))
-    replace_catalogue(archive, state)
+    replace_catalogue(archive, state, folder.read_recipe(archive))
     moved = [_quarantine(archive, path) for path in found.bad if path.exists()]
     compaction.remove_replaced(archive, state)
     return Repair(
@@ -256,15 +256,21 @@ def _rewrite(archive: Path, state: State, progress: Progress | None) -> Change:
     return compaction.write_compacted(archive, state, recipe, opener, progress, sequence)
 
 
-def replace_catalogue(archive: Path, state: State) -> None:
-    """Build the catalogue anew beside the old one and put it in its place at once."""
+def replace_catalogue(archive: Path, state: State, recipe: dict[str, Any]) -> None:
+    """Build the catalogue anew beside the old one and put it in its place, and the recipe.
+
+    The old seal is gone before, the new one comes last: a power failure in between never leaves one
+    beside a catalogue that is not its own, or that has a copy of another recipe.
+    """
     workplace = archive / (files.TEMPORARY + "repair")
     whole_files.make_folder(workplace)
-    write_catalogue(workplace, state, folder.dump(folder.read_recipe(archive)))
-    for suffix in ("-wal", "-shm"):
-        whole_files.unlink(archive / (sql.NAME + suffix))
-    whole_files.unlink(archive / catalogue.SEAL)
+    write_catalogue(workplace, state, folder.dump(recipe))
+    for name in (sql.NAME + "-wal", sql.NAME + "-shm", catalogue.SEAL):
+        whole_files.unlink(archive / name)
+    whole_files.sync_folder(archive)
     whole_files.rename(workplace / sql.NAME, archive / sql.NAME)
+    whole_files.sync_folder(archive)
+    folder.write_recipe(archive, recipe)
     whole_files.rename(workplace / catalogue.SEAL, archive / catalogue.SEAL)
     whole_files.sync_folder(archive)
     shutil.rmtree(workplace)

@@ -159,6 +159,9 @@ class _Check:
     def _beyond(self, unlisted: list[tuple[Path, int]], state: State | None) -> Iterator[Path]:
         """Segments to check although the log does not list them."""
         expected = state.sequence + 1 if state else 0
+        if unlisted and folder.is_unfinished_backup(self.archive):
+            self.notes.append("a backup into this folder was not finished: run it again")
+            return
         for path, sequence in unlisted:
             if sequence < expected:  # a reader needed it when a compaction replaced it
                 self.notes.append(f"{path.name} is left over from a compaction")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isohash.archive.verify import verify
 from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.building.indexing import build_archive, index_found
@@ -229,6 +230,27 @@ def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generat
         assert np.mean(same) >= 0.9
         np.save(tmp_path / "q.npy", rows[[3, 9]])
         assert archive.query(tmp_path / "q.npy", k=1, slice=1).ids == ["v:9"]
+
+
+@pytest.mark.parametrize("bad", ["cut", "no table", "one row"])
+def test_a_bad_first_file_of_vectors_stops_no_new_archive(
+    tmp_path: Path, rng: np.random.Generator, bad: str
+) -> None:
+    folder, first = tmp_path / "vectors", tmp_path / "vectors" / "a.npy"
+    folder.mkdir()
+    rows = rng.standard_normal((200, 12)).astype(np.float32)
+    np.save(folder / "b.npy", rows)
+    np.save(first, rows[:1] if bad == "one row" else rows if bad == "cut" else rows[None])
+    if bad == "cut":
+        first.write_bytes(first.read_bytes()[:-50])
+    report = build_archive(folder, tmp_path / "archive", bits=64)
+    assert [Path(one.path).name for one in report.skipped] == ["a.npy"] * (bad != "one row")
+    assert report.n_cases == 200 + (bad == "one row")
+    assert verify(tmp_path / "archive").ok
+    (folder / "b.npy").unlink()
+    with pytest.raises(InputError, match=r"a\.npy"):
+        build_archive(folder, tmp_path / "none", bits=64)
+    assert not (tmp_path / "none").exists()
 
 
 def test_vectors_need_no_labels(tmp_path: Path, rng: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ from isohash.records import Codes, Vectors
 from isohash.retrieval.building.fitting import fit_model, hash_for
 from isohash.retrieval.building.migration import migrate
 from isohash.retrieval.building.usual import keep_usual_rows
-from isohash.retrieval.models import codes_name, model_files
+from isohash.retrieval.models import HashModel, codes_name, model_files
 from isohash.retrieval.naming import identity_notes, known_as
 from isohash.retrieval.settings import (
     IndexReport,
@@ -50,7 +50,7 @@ def index_vectors(
     options: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> IndexReport:
-    """Add the vectors of every file found; a new archive fits its hash to the first file."""
+    """Add the vectors of every file found; a new archive fits its hash to the first it can."""
     store = existing_store(archive, options)
     if store is not None:
         check_kind(store, findings)
@@ -71,27 +71,54 @@ def index_vectors(
 def _new_store(
     findings: Findings, archive: str | Path, settings: IndexSettings
 ) -> tuple[CaseStore, NDArray[np.float32]]:
-    """A store with its hash, and rows that this was not fitted to."""
-    rows = read_vectors(findings.found[0]).array
-    rng = np.random.default_rng(settings.seed)
-    sample = rows[rng.permutation(len(rows))[:FIT_ROWS]]
-    held_out = len(sample) // 3
+    """A store with its hash, and rows that this was not fitted to.
+
+    The first file that a hash can be fitted to says the dimensions; InputError of the first file
+    if there is none.
+    """
+    errors = []
+    for found in findings.found:
+        try:
+            sample = _sample(read_vectors(found).array, settings.seed)
+            model = _fit(sample, settings)
+        except InputError as error:
+            about = "" if found.path in str(error) else f"{found.path}: "
+            errors.append(InputError(f"{about}{error}"))
+        else:
+            recipe = _recipe(model, sample, settings)
+            files = model_files("vector", model)
+            return CaseStore.create(archive, recipe, files), sample[: _n_held_out(sample)]
+    raise errors[0]
+
+
+def _sample(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Rows drawn to fit a hash to, in random order; the first of them are held out."""
+    return rows[np.random.default_rng(seed).permutation(len(rows))[:FIT_ROWS]]
+
+
+def _n_held_out(sample: NDArray[np.float32]) -> int:
+    return len(sample) // 3
+
+
+def _fit(sample: NDArray[np.float32], settings: IndexSettings) -> HashModel:
+    held_out = _n_held_out(sample)
+    return fit_model(sample[held_out:], sample[:held_out], hash_for(settings, len(sample)))
+
+
+def _recipe(
+    model: HashModel, sample: NDArray[np.float32], settings: IndexSettings
+) -> dict[str, Any]:
     settings = hash_for(settings, len(sample))
-    try:
-        model = fit_model(sample[held_out:], sample[:held_out], settings)
-    except InputError as error:
-        raise InputError(f"{findings.found[0].path}: {error}") from error
-    recipe = {
+    return {
         "kind": "vectors",
-        "dim": int(rows.shape[1]),
+        "dim": int(sample.shape[1]),
         "settings": {name: getattr(settings, name) for name in VECTOR_SETTINGS},
         "near": {"vector": model.near},
-        "fitted_on": {"vector": len(sample) - held_out},
+        "fitted_on": {"vector": len(sample) - _n_held_out(sample)},
         "calibrated_on": {"vector": model.calibration.source},
         "digests": {},
         "versions": versions(),
     }
-    return CaseStore.create(archive, recipe, model_files("vector", model)), sample[:held_out]
 
 
 def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> IndexReport:

@@ -38,7 +38,7 @@ _BASE64 = re.compile(
     rb"(?:[A-Za-z0-9+/_-]{4}(?:\\n|\\r\\n|\r?\n[ \t]*)?){2,}[A-Za-z0-9+/_-]{0,3}={0,2}"
 )
 _BREAKS = re.compile(rb"\\r|\\n|\s")
-_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[ :-]?){4,}")
+_HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[ :-]?){4,}[0-9a-fA-F]?")
 _JOINT = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _LETTER = np.zeros(256, dtype=bool)
 _LETTER[[9, 10, 13, *range(0x20, 0x7F)]] = True
@@ -170,8 +170,9 @@ def _decoded(layer: Layer) -> Iterator[tuple[int, Layer]]:
                 yield from _plausible(start + run.start(), content, len(letters))
         for run in _HEX.finditer(text):
             digits = re.sub(rb"[ :-]", b"", run[0])
-            content = binascii.unhexlify(digits[: len(digits) // 2 * 2])
-            yield from _plausible(start + run.start(), content, len(digits))
+            for skip in range(2 if len(digits) < 4096 else 1):
+                content = binascii.unhexlify(digits[skip : skip + (len(digits) - skip) // 2 * 2])
+                yield from _plausible(start + run.start(), content, len(digits))
 
 
 def _text_runs(data: bytes) -> Iterator[tuple[int, int]]:
