@@ -16,21 +16,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from isohash.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Hook = Callable[[str, Path], None]
 Piece = bytes | bytearray | memoryview
 
-BY_UMASK = 0o666
 OWNER_ONLY = 0o600  # for what may name a patient, or shows one; whatever the umask
+OWNER_FOLDER = 0o700
+BY_UMASK = 0o666  # for what is learned and passed on, such as kernels and hashes
 ARCHIVE = ("recipe.json", "segments")  # what makes a folder an archive, which only its store writes
 
 _hook: Hook | None = None
+_tell_replaced: Callable[[Path], None] | None = None
+_written: set[Path] = set()  # since `telling_replaced` was called: no news when written again
 
 
 @contextmanager
@@ -44,6 +47,13 @@ def failpoints(hook: Hook) -> Iterator[None]:
         _hook = None
 
 
+def telling_replaced(tell: Callable[[Path], None] | None) -> None:
+    """Have `tell` called with each file of before that `whole_file` replaces, once for each."""
+    global _tell_replaced
+    _tell_replaced = tell
+    _written.clear()
+
+
 def reach(operation: str, path: Path) -> None:
     """Mark a point where the disk can fail."""
     if _hook is not None:
@@ -53,14 +63,15 @@ def reach(operation: str, path: Path) -> None:
 def write_whole(
     path: str | Path,
     pieces: bytes | Iterable[Piece],
-    mode: int = BY_UMASK,
+    mode: int = OWNER_ONLY,
     temporary: str | None = None,
+    kept_up: bool = False,
 ) -> None:
     """Make `path` hold the joined pieces, durably and all at once, or not at all.
 
     As `whole_file`, which says what happens when the disk refuses.
     """
-    with whole_file(path, mode, temporary) as file:
+    with whole_file(path, mode, temporary, kept_up) as file:
         for piece in [pieces] if isinstance(pieces, bytes) else pieces:
             reach("write", Path(file.name))
             file.write(piece)
@@ -68,12 +79,13 @@ def write_whole(
 
 @contextmanager
 def whole_file(
-    path: str | Path, mode: int = BY_UMASK, temporary: str | None = None
+    path: str | Path, mode: int = OWNER_ONLY, temporary: str | None = None, kept_up: bool = False
 ) -> Iterator[BinaryIO]:
     """A file to write, which gets the name `path` when the block ends well.
 
     Until then it has a name of its own beside `path`, or the name `temporary`. A new file has the
-    `mode`; one that is replaced keeps its own, and a link is followed. Only the store, which names
+    `mode`; one that is replaced keeps its own, and a link is followed. That one is replaced is told
+    (`telling_replaced`), unless it is `kept_up`, as checkpoints are. Only the store, which names
     its temporary files, writes inside an archive: InputError for others.
     Raises OSError; then no temporary file is left, and `path` is as before (where even taking back
     the rename fails, the next reader finds the file whole).
@@ -83,6 +95,8 @@ def whole_file(
         refuse_in_archive(target)
     beside = target.with_name(temporary or f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
     before = target.stat().st_mode if target.exists() else None
+    if temporary is None and not kept_up:
+        _note(target, before is not None)
     try:
         reach("create", beside)
         with open(beside, "wb", opener=partial(os.open, mode=mode)) as file:
@@ -103,6 +117,21 @@ def whole_file(
         if before is None:
             unlink(target)
         raise
+
+
+def _note(target: Path, replaced: bool) -> None:
+    if replaced and target not in _written and _tell_replaced is not None:
+        _tell_replaced(target)
+    _written.add(target)
+
+
+def private_folder(path: str | Path) -> Path:
+    """Make a folder and what leads to it for their owner alone; what is there stays as it is."""
+    folder = Path(path)
+    for one in reversed([folder, *folder.parents]):
+        if not one.exists():
+            one.mkdir(OWNER_FOLDER, exist_ok=True)
+    return folder
 
 
 def refuse_in_archive(path: str | Path) -> None:
@@ -152,6 +181,8 @@ def digest(*arrays: NDArray[Any] | None, settings: Mapping[str, Any] | None = No
 
     Arrays that are None are left out.
     """
+    import numpy as np  # not before it is needed: commands set up its threads
+
     sha = hashlib.sha256()
     if settings is not None:
         sha.update(json.dumps(settings, sort_keys=True, default=repr).encode())

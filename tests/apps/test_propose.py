@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -132,8 +133,14 @@ def test_a_disk_that_fails_leaves_nothing(dosed_path, tmp_path, isohash, monkeyp
 def test_the_answer_for_machines_is_the_file(dosed_path, tmp_path, isohash) -> None:
     told = isohash("propose", dosed_path, "phantom-00-00", "--out", tmp_path / "P", "--json")
     assert json.loads(told.out) == json.loads((tmp_path / "P" / "proposal.json").read_text())
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "P").iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert stat.S_IMODE((tmp_path / "P").stat().st_mode) == 0o700
+    (tmp_path / "P" / "plan.dcm").chmod(0o640)  # the mode that it was given stays
     again = isohash("propose", dosed_path, "phantom-00-00", "--out", tmp_path / "P", "--replace")
     assert again.status == 0
+    assert stat.S_IMODE((tmp_path / "P" / "plan.dcm").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "P" / "dose.dcm").stat().st_mode) == 0o600
     page = (tmp_path / "P" / "proposal.html").read_text()
     assert "as 12 plans of this archive show" in page
     assert page.count('class="pane"') == 5

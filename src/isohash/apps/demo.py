@@ -17,6 +17,7 @@ from isohash.retrieval.engine import Archive
 from isohash.sources.found import Findings, Found
 from isohash.sources.identity.naming import Naming
 from isohash.sources.phantom import phantom_case
+from isohash.whole_files import private_folder
 
 FAMILIES, PER_FAMILY = 6, 11  # each query has ten relatives
 K = PER_FAMILY - 1
@@ -60,7 +61,7 @@ def run_demo(folder: str | Path, seed: int = 0, progress: Progress | None = None
     """Index 66 synthetic cases below `folder`, ask for the relatives of one case of each family."""
     start = time.monotonic()
     out = Path(folder)
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     index_found(phantoms(seed), out / "archive", {**SETTINGS, "seed": seed}, progress)
     archive = Archive.open(out / "archive")
     relatives = {}

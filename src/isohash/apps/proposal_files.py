@@ -18,6 +18,7 @@ import hashlib
 import json
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -64,6 +65,8 @@ def write_proposal(
         sync_folder(work)
         if out.exists():
             for name in FILES:
+                if (out / name).exists():  # asked for: --replace
+                    (work / name).chmod(stat.S_IMODE((out / name).stat().st_mode))
                 rename(work / name, out / name)
         else:
             rename(work, out)

@@ -16,7 +16,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 from isohash.errors import InputError
-from isohash.whole_files import write_whole
+from isohash.whole_files import BY_UMASK, write_whole
 
 VERSION = 1
 KEY = "isohash"  # the one metadata entry: safetensors does not keep the order of several
@@ -31,7 +31,7 @@ class Kept:
 
     def save(self, path: str | Path) -> None:
         """Write the hash to one file."""
-        write_whole(path, [self.to_bytes()])
+        write_whole(path, [self.to_bytes()], BY_UMASK)
 
     @cached_property
     def digest(self) -> str:

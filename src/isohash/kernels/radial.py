@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isohash.distances import distance_matrix
 from isohash.errors import InputError
-from isohash.whole_files import write_whole
+from isohash.whole_files import BY_UMASK, write_whole
 
 FORMAT = "isohash radial kernel 1"
 
@@ -59,7 +59,7 @@ class RadialKernel:
     def save(self, path: str | Path) -> None:
         """Write the particles to a JSON file; `load` gives back the same bits."""
         text = json.dumps({"format": FORMAT, "particles": self.particles.tolist()})
-        write_whole(path, [f"{text}\n".encode()])
+        write_whole(path, [f"{text}\n".encode()], BY_UMASK)
 
     @classmethod
     def load(cls, path: str | Path) -> RadialKernel:

@@ -49,7 +49,7 @@ def remember(digest: str) -> None:
     """Note what took too long; a disk that refuses costs the time again, and nothing else."""
     with _noting, suppress(OSError):
         kept = [*(one for one in _read() if one != digest), digest][-MOST:]
-        write_whole(slow_path(), json.dumps(kept).encode(), OWNER_ONLY)
+        write_whole(slow_path(), json.dumps(kept).encode(), OWNER_ONLY, kept_up=True)
 
 
 def forget() -> int:

@@ -57,6 +57,6 @@ def _write(path: Path, table: dict[str, str]) -> None:
     content = json.dumps(table, indent=1, ensure_ascii=False).encode() + b"\n"
 
     try:
-        write_whole(path, content, OWNER_ONLY)
+        write_whole(path, content, OWNER_ONLY, kept_up=True)
     except OSError as error:
         raise InputError(f"--add-to {path}: cannot be written ({error.strerror})") from error

@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for m
 
 
 def outside(path: Path) -> Path:
-    """A folder to write results into, refused inside an archive before the work."""
+    """A place to write results to, refused inside an archive before the work."""
     from isohash.whole_files import refuse_in_archive
 
     refuse_in_archive(path)
@@ -68,12 +68,3 @@ def group(about: str) -> typer.Typer:
 def answer_one() -> None:
     """Before NumPy is imported: its threads take longer to start than one case needs them."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-
-def check_place(path: Path) -> None:
-    """Refuse a file to write inside an archive, before the work; say that one is replaced."""
-    from isohash.whole_files import refuse_in_archive
-
-    refuse_in_archive(path)
-    if path.is_file():
-        typer.echo(f"{path} is replaced", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isohash.apps.cli.options import ArchivePath, Json, answer_one, check_place, print_facts
+from isohash.apps.cli.options import ArchivePath, Json, answer_one, outside, print_facts
 from isohash.apps.cli.progress import progress_bar
 
 
@@ -82,7 +82,7 @@ def query(
     )
     for page in (report, collage):
         if page is not None:
-            check_place(page)
+            outside(page)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
         with progress_bar(as_json) as progress:

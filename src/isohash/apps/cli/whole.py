@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from isohash.apps.cli.progress import log, speak
+from isohash.visible import visible
+from isohash.whole_files import telling_replaced
 
 
 def _version(wanted: bool) -> None:
@@ -37,4 +39,5 @@ def whole_program(
     if verbose and quiet:
         raise typer.BadParameter("--verbose and --quiet contradict each other")
     speak(verbose, quiet, log_file)
+    telling_replaced(lambda path: typer.echo(f"{visible(str(path))} is replaced", err=True))
     log(f"isohash {context.invoked_subcommand}")

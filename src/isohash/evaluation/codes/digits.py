@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isohash.errors import InputError
 from isohash.evaluation.kit.views import Embedded, files_digest, load_views, save_views
 from isohash.progress import Progress
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 if TYPE_CHECKING:
     from isohash.features.encoders.onnx_encoder import OnnxEncoder
@@ -122,7 +122,7 @@ def _autoencoder(
     from isohash.features.training.settings import TrainingSettings
     from isohash.features.training.training import train_autoencoder
 
-    work.mkdir(parents=True, exist_ok=True)
+    private_folder(work)
     plan = TrainingSettings(
         random_state=settings.seed,
         max_epochs=settings.epochs,

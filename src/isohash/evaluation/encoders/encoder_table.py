@@ -32,7 +32,7 @@ from isohash.features.encoders.reconstruction import reconstruction_errors, unit
 from isohash.features.training.settings import Training, TrainingSettings
 from isohash.index.flat import distances
 from isohash.progress import Progress, tell
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 Reversible = DownsampledEncoder | PcaEncoder | OnnxEncoder
 VARIANTS: tuple[Variant, ...] = ("shallow", "deep")
@@ -126,7 +126,7 @@ def trained_encoder(
     from isohash.features.training.training import train_autoencoder
 
     folder, name = Path(weights), f"{view}-{variant}"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
 
     def told(done: int, total: int, message: str) -> None:
         tell(progress, done, total, f"{name} {message}")

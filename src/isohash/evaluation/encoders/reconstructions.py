@@ -37,7 +37,7 @@ from isohash.features.encoders.reconstruction import (
 from isohash.progress import Progress
 from isohash.records import Case
 from isohash.sources.reading import find
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 Encoders = Mapping[str, OnnxEncoder]
 
@@ -72,7 +72,7 @@ def run_reconstructions(
     """Draw slices and surfaces of unseen patients; writes PNG, HTML, CSV and JSON to `out`."""
     check_drawing()
     settings, folder = settings or ReconstructionSettings(), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     slices = read_slices(source, progress)
     rows = chosen_rows(slices.patient, settings)
     results: dict[str, list[dict[str, Any]]] = {"reconstructions": []}

@@ -32,7 +32,7 @@ from isohash.index.flat import distances
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 SHOWN = VolumeSettings()
 SECOND = VolumeSettings(channels=("dose", "structures"))  # the Siamese objective's other view
@@ -104,7 +104,7 @@ def train_volumes(
     from isohash.features.training.training import train_autoencoder
 
     objective, folder = objective_named(loss), Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     siamese = isinstance(objective, Siamese)
     network = replace(network or volume_network(), unit=siamese)
 

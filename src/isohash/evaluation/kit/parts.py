@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isohash.whole_files import digest, write_whole
+from isohash.whole_files import digest, private_folder, write_whole
 
 Row = dict[str, Any]
 
@@ -38,8 +38,9 @@ class Parts:
         rows = _read(path, key)
         if rows is None:
             rows = measure()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, [json.dumps({"digest": key, "rows": rows}).encode()])
+            private_folder(self.folder)
+            content = json.dumps({"digest": key, "rows": rows}).encode()
+            write_whole(path, content, kept_up=True)
         return rows
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import MissingExtra
+from isohash.whole_files import private_folder, write_whole
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#7A7A7A", "#000000"
@@ -82,9 +83,11 @@ def _save(drawing: Any, path: Path, colours: int) -> None:
     whole = io.BytesIO()
     drawing.savefig(whole, format="png", dpi=DPI, metadata={"Software": None})
     picture = Image.open(whole).convert("RGB")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     fewer = picture.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    fewer.save(path, "PNG", optimize=True)
+    small = io.BytesIO()
+    fewer.save(small, "PNG", optimize=True)
+    write_whole(path, small.getvalue())
 
 
 def legend_below(drawing: Any, axes: Any, n_columns: int) -> None:

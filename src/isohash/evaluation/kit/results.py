@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.machine import processor_name
-from isohash.whole_files import write_whole
+from isohash.whole_files import private_folder, write_whole
 
 Row = Mapping[str, Any]
 WORDS = {"": None, "True": True, "False": False}
@@ -94,7 +94,7 @@ def without_points(panel: Row) -> dict[str, Any]:
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows, which need not all have the same columns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = StringIO(newline="")
     writer = csv.DictWriter(text, columns)
@@ -104,7 +104,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _write_json(path: Path, about: Row) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     told = {**about, "machine": machine()}
     write_whole(path, [f"{json.dumps(told, indent=2)}\n".encode()])
 

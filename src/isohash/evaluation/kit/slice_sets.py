@@ -15,7 +15,7 @@ from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices,
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant
@@ -74,7 +74,7 @@ def train_one(
     from isohash.features.training.settings import TrainingSettings
     from isohash.features.training.training import train_autoencoder
 
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     training = train_autoencoder(
         train.images[view],
         train.patient,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.whole_files import digest, whole_file
+from isohash.whole_files import digest, private_folder, whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ def save_views(path: Path, key: str, views: Sequence[Embedded], about: Mapping[s
     arrays["names"] = np.array([view.name for view in views])
     for i, view in enumerate(views):
         arrays |= {f"base{i}": view.base, f"query{i}": view.query, f"groups{i}": view.groups}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    private_folder(path.parent)
+    with whole_file(path, kept_up=True) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 

@@ -7,6 +7,7 @@ a cell is timed its distances are compared with those of the peers.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -26,6 +27,7 @@ from isohash.index.dispatch import engine_info
 from isohash.index.flat import FlatIndex
 from isohash.machine import processor_name
 from isohash.progress import Progress, tell
+from isohash.whole_files import private_folder, write_whole
 
 SEED = 20260101
 
@@ -84,7 +86,7 @@ def run_search_bench(
     is stopped leaves the table of what it measured; started again, it goes on where it was.
     """
     out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     faiss = load_faiss()
     setup = _setup(faiss, out_dir, quick)
     name = f"search-{setup['level']}{'-quick' if quick else ''}"
@@ -133,7 +135,7 @@ class Journal:
         if first == json.dumps(setup):
             self._rows = dict(_read_lines(lines))
         else:
-            path.write_text(json.dumps(setup) + "\n")
+            write_whole(path, f"{json.dumps(setup)}\n".encode(), kept_up=True)
 
     def rows_of(self, cell: Cell) -> list[Measurement] | None:
         """What was measured of a cell, or None."""
@@ -259,7 +261,9 @@ def write(out: Path, name: str, rows: Sequence[Measurement], facts: dict[str, An
         return
     figure = Figure(figsize=(8, 0.3 * len(rows) / 2 + 2), layout="constrained")
     _draw(figure.subplots(), [row for row in rows if row.method.startswith("isohash")])
-    figure.savefig(out / f"{name}.png", dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    write_whole(out / f"{name}.png", picture.getvalue())
 
 
 def _draw(axes: Any, rows: Sequence[Measurement]) -> None:

@@ -178,7 +178,7 @@ def save(patient: Patient, path: Path) -> None:
         "own": measured.own.to_json(),
         "names": patient.names,
     }
-    with whole_file(path) as file:
+    with whole_file(path, kept_up=True) as file:
         np.savez_compressed(file, allow_pickle=False, header=json.dumps(header), **arrays)
 
 

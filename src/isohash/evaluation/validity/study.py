@@ -52,7 +52,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.found import Found
 from isohash.sources.reading import find
-from isohash.whole_files import digest, whole_file
+from isohash.whole_files import digest, private_folder, whole_file
 
 Table = NDArray[np.float64]
 
@@ -153,7 +153,7 @@ def _encoders(
     paths = {view: folder / f"{view}.safetensors" for view in VIEWS}
     if all(path.is_file() for path in paths.values()):
         return {view: load_encoder(path) for view, path in paths.items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     order = np.random.default_rng(settings.seed).permutation(len(found))[: settings.fit_cases]
     images: dict[str, list[NDArray[np.float32]]] = {view: [] for view in VIEWS}
     for done, at in enumerate(order):
@@ -219,7 +219,7 @@ def _split(
     else:
         slow = image_tables(queries, past, progress)
         slow["dose distance"] = dose_table(queries, past, progress)
-        with whole_file(kept) as file:
+        with whole_file(kept, kept_up=True) as file:
             np.savez(file, allow_pickle=False, **slow)
     dose = slow.pop("dose distance")
     anatomy = anatomy_tables(queries, past, progress)

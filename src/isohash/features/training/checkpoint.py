@@ -52,7 +52,7 @@ def write_checkpoint(path: Path, state: State, identity: Mapping[str, Any]) -> N
         "precision": state.precision,
         "history": [asdict(epoch) for epoch in state.history],
     }
-    write_whole(path, [save(tensors, {KEY: json.dumps(fields)})])
+    write_whole(path, [save(tensors, {KEY: json.dumps(fields)})], kept_up=True)
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> State:

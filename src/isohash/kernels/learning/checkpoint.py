@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.kernels.learning.particles import History, State
-from isohash.whole_files import whole_file
+from isohash.whole_files import private_folder, whole_file
 
 FORMAT = 1
 
@@ -39,7 +39,7 @@ class SavedRuns:
         if state.potentials is not None:
             arrays["f"], arrays["g"] = state.potentials
         header = {"digest": self.key, "step": state.step, "rng": state.rng.bit_generator.state}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         save(self._path(multiplier), arrays, header)
 
     def resume(self, multiplier: float, fresh: State) -> State:
@@ -62,7 +62,7 @@ class SavedRuns:
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], header: Mapping[str, Any]) -> None:
     """Write the file whole or not at all: a killed run leaves the one before."""
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
-    with whole_file(path) as file:
+    with whole_file(path, kept_up=True) as file:
         np.savez(file, allow_pickle=False, header=np.array(text), **arrays)
 
 

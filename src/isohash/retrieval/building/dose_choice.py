@@ -39,6 +39,7 @@ from isohash.retrieval.building.sampling import item_of
 from isohash.retrieval.dose_view import dose_files
 from isohash.retrieval.foreseen import planned_on
 from isohash.sources.found import Found
+from isohash.whole_files import private_folder
 
 MOST_PLANS = 300  # more teach little more and take their time
 
@@ -115,7 +116,7 @@ class FeatureFolder:
             values = np.load(path, allow_pickle=False)
             return Voxels(anatomy, np.nonzero(anatomy.reached), values)
         voxels = voxels_of(anatomy, settings)
-        self.path.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path)
         np.save(path, voxels.values, allow_pickle=False)
         return voxels
 

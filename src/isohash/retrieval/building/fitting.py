@@ -19,6 +19,7 @@ from isohash.hashing.fitted.points import PointHash
 from isohash.hashing.pairs import FEWEST_ROWS
 from isohash.progress import Progress
 from isohash.retrieval.models import HashModel
+from isohash.whole_files import private_folder
 
 # Share of a row's length by which rows are made to differ where a source has none that do.
 SPREAD = 0.05
@@ -83,7 +84,7 @@ def fit_encoder(
         from isohash.features.training.settings import TrainingSettings
         from isohash.features.training.training import train_autoencoder
 
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         training = train_autoencoder(
             images,
             patient,

@@ -8,8 +8,10 @@ reading the set back gives the CT and the masks exactly and the dose to within i
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from isohash.records import Case, Volume
 from isohash.sources.dicom.belonging import Belonging
 from isohash.sources.dicom.outlines import outlines
 from isohash.sources.dicom.scan import CT_STORAGE
+from isohash.whole_files import OWNER_ONLY, private_folder
 
 DOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 STRUCTURE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -81,7 +84,7 @@ def write_dicom(case: Case, folder: str | Path, options: WriteOptions | None = N
     if case.ct is None and case.dose is None:
         raise InputError(f"case {case.id} has neither CT nor dose to write")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     writer = _Writer(case, folder, options)
     if case.ct is not None:
         writer.write_ct(case.ct)
@@ -314,7 +317,8 @@ class _Writer:
 
     def _save(self, dataset: Dataset, kind: str, number: int) -> None:
         path = self.folder / self.options.file_name(kind, number)
-        dataset.save_as(path, enforce_file_format=True)
+        with open(path, "wb", opener=partial(os.open, mode=OWNER_ONLY)) as file:
+            dataset.save_as(file, enforce_file_format=True)
         self.files.append(path)
 
 
