@@ -128,6 +128,7 @@ figures-planning: $(VENV)/.all
 # Train and compare encoders for docs/encoders.md and the model card (half an hour of one core).
 ENCODERS := docs/figures/encoders
 figures-encoders: $(VENV)/.all
+	$(BIN)/isohash evaluate networks --out $(ENCODERS)
 	$(BIN)/isohash evaluate encoders $(DATA)/train $(DATA)/validation --weights out/weights --out $(ENCODERS)
 	$(BIN)/isohash evaluate volumes $(DATA)/train $(DATA)/validation --weights out/weights --out $(ENCODERS)
 	$(BIN)/isohash evaluate small-archives $(DATA)/validation --out $(ENCODERS)

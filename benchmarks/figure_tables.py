@@ -81,27 +81,30 @@ def scatter() -> str:
 
 
 def average_precision() -> str:
-    name = "mnist-precision-recall"
-    columns = [(v, r) for v in names(rows(name), "view") for r in ("label", "Euclidean")]
+    """A row per alphabet and length; a column per kernel and rule."""
+    name, rules = "mnist-precision-recall", ("label", "Euclidean")
+    coded = [r for r in rows(name) if r["bits"]]
+    kernels = names(coded, "kernel")
     lines = []
-    for codes, bits in dict.fromkeys((r["codes"], r["bits"]) for r in rows(name)):
-        cells = []
-        for view, relevant in columns:
-            found = rows(name, codes=codes, bits=bits, view=view, relevant=relevant)
-            cells.append(f"{found[0]['average_precision']:.3f}" if found else "")
-        lines.append((_codes_name(codes, bits), *cells))
-    header = ("average precision", *(f"{v}, by {'digit' if r == 'label' else r}"
-                                     for v, r in columns))  # fmt: skip
-    return table(header, lines)
+    for alphabet, bits in dict.fromkeys((r["alphabet"], r["bits"]) for r in coded):
+        found = [row(name, alphabet=alphabet, bits=bits, kernel=kernel, relevant=rule)
+                 for rule in rules for kernel in kernels]  # fmt: skip
+        lines.append(
+            (_codes_name(alphabet, bits), *(f"{r['average_precision']:.3f}" for r in found))
+        )
+    (exact,) = rows(name, bits=0)
+    lines.append(("embeddings themselves", f"{exact['average_precision']:.3f}", *[""] * 5))
+    shown = {"label": "digit", "Euclidean": "Euclidean"}
+    columns = [f"{kernel}, by {shown[rule]}" for rule in rules for kernel in kernels]
+    return table(("average precision", *columns), lines)
 
 
-def _codes_name(codes: str, bits: int) -> str:
-    if codes == "q-ary":
-        settings = told("mnist-precision-recall")["settings"]
-        symbols = bits // settings["symbol_bits"]
-        return f"{symbols} symbols, q = {settings['curve_q']} ({bits} bits)"
-    names = {"Euclidean": "embeddings themselves", "untrained": f"{bits} bits, gamma = 1"}
-    return names.get(codes, f"{bits} bits, tuned")
+def _codes_name(alphabet: str, bits: int) -> str:
+    if alphabet == "binary":
+        return f"{bits} bits"
+    settings = told("mnist-precision-recall")["settings"]
+    symbols = bits // settings["symbol_bits"]
+    return f"{symbols} symbols, q = {settings['curve_q']} ({bits} bits)"
 
 
 def collage() -> str:

@@ -1,4 +1,4 @@
-"""Write the tables of docs/svm.md from docs/figures/svm: no figure in them is typed by hand.
+"""Write the tables of docs/svm.md from docs/figures/svm, and draw its figure: nothing by hand.
 
 isohash evaluate svm DATA --out docs/figures/svm
 python benchmarks/svm_tables.py
@@ -13,6 +13,7 @@ from typing import Any
 
 from isohash.evaluation.kit.results import read_results
 from isohash.evaluation.svm.experiment import SvmSettings
+from isohash.evaluation.svm.figure import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 FOUND = ROOT / "docs" / "figures" / "svm"
@@ -196,4 +197,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
+    draw(read_results(FOUND, "svm")["rows"], FOUND / "svm.png")
     PAGE.write_text(filled(PAGE.read_text()))

@@ -43,6 +43,23 @@ def test_every_figure_is_on_the_page_with_its_table_and_its_origin() -> None:
         assert re.search(r'"digest": "[0-9a-f]{64}"', picture.with_suffix(".json").read_text())
 
 
+def test_every_figure_of_the_documentation_is_listed_with_its_command() -> None:
+    """Each line of the last table names one kind of figure; `*` and "the others" take the rest."""
+    table = PAGE.partition("## All figures")[2]
+    lines = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| ")][1:]
+    patterns = []
+    for named, command, state in lines:
+        assert "isohash evaluate" in command or "README" in command, named
+        assert state.strip() == "as measured" or state.strip().startswith("older: "), named
+        found = re.findall(r"[\w./*-]+\.png", named)
+        folder = found[0].rpartition("/")[0]
+        patterns += [one if "/" in one else f"{folder}/{one}" for one in found]
+    pictures = [str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.png")]
+    shown = [p for p in pictures if not p.startswith("numbers/")]
+    assert [p for p in shown if not any(fnmatch(p, one) for one in patterns)] == []
+    assert [one for one in patterns if not any(fnmatch(p, one) for p in shown)] == []
+
+
 def test_every_link_leads_to_a_file() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", PAGE)
     assert [link for link in links if not (ROOT / "docs" / link).exists()] == []

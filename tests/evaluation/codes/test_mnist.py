@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
+from isohash.evaluation.codes.collage import WIDTH, _sheet
 from isohash.evaluation.codes.digits import DigitSettings, load_digits
 from isohash.evaluation.codes.mnist import MnistSettings, run_mnist
 
@@ -38,7 +39,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def some(n: int) -> tuple[np.ndarray, np.ndarray]:
         labels = rng.integers(0, 10, n)
-        images = 180 * shapes[labels] + rng.normal(0, 25, (n, 28, 28))
+        images = 180 * shapes[labels] + rng.normal(0, 70, (n, 28, 28))
         return np.clip(images, 0, 255).astype(np.uint8), labels.astype(np.uint8)
 
     (x, y), (a, b) = some(400), some(40)
@@ -98,13 +99,31 @@ def test_the_code_distances_follow_the_closed_form(mnist) -> None:
 
 
 def test_tuned_codes_retrieve_better_than_untrained_ones(mnist) -> None:
-    def precision(codes: str) -> float:
-        wanted = ("raw pixels", codes, 512, "label")
+    def precision(alphabet: str, kernel: str) -> float:
+        wanted = ("PCA 16", alphabet, kernel, 512, "label")
         panels = mnist[1]["mnist-precision-recall"]
-        names = ("view", "codes", "bits", "relevant")
+        names = ("view", "alphabet", "kernel", "bits", "relevant")
         return next(p["average_precision"] for p in panels if tuple(p[n] for n in names) == wanted)
 
-    assert precision("binary") > precision("untrained") + 0.3
+    for alphabet in ("binary", "q-ary"):
+        assert precision(alphabet, "tuned") > precision(alphabet, "untrained") + 0.3
+        assert precision(alphabet, "trained") > precision(alphabet, "untrained") + 0.3
+
+
+def test_collages_show_every_kernel_with_the_query_first(mnist, digits: Path) -> None:
+    panels = mnist[1]["mnist-collage"]
+    kinds = list(dict.fromkeys(panel["codes"] for panel in panels))
+    assert kinds[0] == "exact search"
+    assert [kind.split(", ")[1] for kind in kinds[1:4]] == ["untrained", "tuned", "trained"]
+    loaded = load_digits(digits, SMALL.digits)
+    sheet = _sheet(loaded, panels[0])
+    first = 1 - loaded.query[panels[0]["query"]] / 255
+    np.testing.assert_array_equal(sheet[:28, :28], np.repeat(first[..., None], 3, axis=2))
+    wrong = [i for i, label in enumerate(panels[0]["label"], 1) if label != panels[0]["digit"]]
+    rows, columns = np.divmod(wrong, WIDTH)
+    papers = [sheet[28 * r : 28 * r + 28, 28 * c : 28 * c + 28].max()
+              for r, c in zip(rows, columns, strict=True)]  # fmt: skip
+    assert max(papers, default=0.0) <= 0.72
 
 
 def test_larger_alphabets_follow_the_euclidean_distance_more_closely_per_symbol(mnist) -> None:

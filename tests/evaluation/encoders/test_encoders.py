@@ -205,3 +205,22 @@ def test_sources_are_measured_against_what_the_shipped_encoders_know(made):
     for row in rows:
         assert row["lowest"] <= row["relative"] <= row["highest"]
         assert (row["taken"] == "pca") == (row["fitted"] < row["shipped"])
+
+
+@pytest.mark.parametrize("variant", ["shallow", "deep"])
+def test_the_diagram_counts_the_weights_that_are_trained(variant: str, tmp_path: Path) -> None:
+    """Block by block against the module that torch makes of the same lists."""
+    from isohash.evaluation.encoders.diagram import blocks, learned, run_diagram
+    from isohash.features.encoders.networks import decoder_layers, encoder_layers
+    from isohash.features.training.autoencoder import torch_network
+
+    settings = AutoencoderSettings(variant=variant)
+    lists = [learned(make(settings)) for make in (encoder_layers, decoder_layers)]
+    wanted = sum(w.numel() for one in lists for w in torch_network(one).parameters())
+    drawn = blocks(settings)
+    assert sum(block.weights for block in drawn) == wanted
+    assert (drawn[0].channels, drawn[0].side) == (drawn[-1].channels, drawn[-1].side) == (1, 128)
+    assert [block.channels for block in drawn if block.side == 1] == [settings.latent]
+    rows = run_diagram(tmp_path)
+    assert len([row for row in rows if row["network"] == variant]) == len(drawn)
+    assert (tmp_path / "networks.png").stat().st_size > 5_000

@@ -126,3 +126,14 @@ def domain(
     with progress_bar(as_json) as progress:
         rows = run_domain(sources, out, progress)
     print_rows(f"Relative error of the shipped encoders; see {out}", rows, as_json)
+
+
+@evaluate.command()
+def networks(out: Out = Path("out/encoders"), as_json: Json = False) -> None:
+    """Draw the shallow and the deep autoencoder, with the size of every layer.
+
+    Example: isohash evaluate networks --out out/encoders
+    """
+    from isohash.evaluation.encoders.diagram import run_diagram
+
+    print_rows(f"Autoencoders; see {out}", run_diagram(out), as_json)

@@ -1,7 +1,12 @@
-"""The nearest digits of three queries as pictures: Euclidean, 4096 bits, 1024 q-ary symbols."""
+"""The nearest digits of three queries as pictures: exact search, 4096 bits, 1024 q-ary symbols.
+
+The bits are those of an untrained, a tuned and a trained kernel. A query stands framed at the head
+of each sheet, and digits of another class are grey.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,8 @@ from numpy.typing import NDArray
 
 from isohash.distances import nearest
 from isohash.evaluation.codes.digits import Digits
-from isohash.evaluation.kit.plotting import figure
+from isohash.evaluation.codes.scatter import Kernels
+from isohash.evaluation.kit.plotting import PAGE_WIDTH, VERMILION, figure
 from isohash.evaluation.kit.views import Embedded
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.hashing.lee_hasher import LeeHasher
@@ -19,9 +25,10 @@ from isohash.index.flat import FlatIndex
 N_BITS, N_SYMBOLS = 4096, 1024  # the literature's lengths
 N_QUERIES = 3
 CANDIDATES = 100  # queries among which the hardest are looked for
-WIDTH = 10  # tiles in a row
-WIDTH_INCHES = 5.7  # less than a page: pictures of pictures take many bytes
-WRONG = np.array([246, 178, 107]) / 255  # orange paper under a digit of another class
+WIDTH = 17  # tiles in a row: the query and 100 others fill six rows
+SIDE = 28  # pixels of a digit
+WRONG = 0.72  # brightness of the paper under a digit of another class
+EXACT = "exact search"
 
 Row = dict[str, Any]
 
@@ -40,21 +47,31 @@ def chosen_queries(view: Embedded, digits: Digits, k: int) -> list[int]:
     return [int(order[i]) for i in sorted(first.tolist())[:N_QUERIES]]
 
 
-def collage_panels(view: Embedded, digits: Digits, q: int, n_shown: int, seed: int) -> list[Row]:
+def collage_codes(kernels: Kernels, q: int, seed: int) -> dict[str, Any]:
+    """The hashers of the sheets, by name."""
+    bits = {
+        f"{N_BITS} bits, {name}": KernelHasher(N_BITS, kernel, random_state=seed)
+        for name, kernel in kernels.items()
+    }
+    return {**bits, f"{N_SYMBOLS} symbols, q = {q}": LeeHasher(N_SYMBOLS, q, random_state=seed)}
+
+
+def collage_panels(
+    view: Embedded, digits: Digits, codes: Mapping[str, Any], n_shown: int
+) -> list[Row]:
     """The `n_shown` nearest of each query by each kind of distance, with how many are right."""
     k = min(n_shown, len(view.base))
     rows = chosen_queries(view, digits, k)
     asked = view.query[rows]
-    found = {"Euclidean distance": nearest(view.base, asked, k)}
-    hashers: dict[str, Any] = {
-        f"{N_BITS} bits": KernelHasher(N_BITS, random_state=seed),
-        f"{N_SYMBOLS} symbols, q = {q}": LeeHasher(N_SYMBOLS, q, random_state=seed),
-    }
-    for name, hasher in hashers.items():
+    found = {EXACT: nearest(view.base, asked, k)}
+    for name, hasher in codes.items():
         index = FlatIndex.of(hasher.fit(view.base).transform(view.base))
         found[name] = index.search(hasher.transform(asked), k).ids
-    return [_panel(view, digits, row, name, ids[i], found["Euclidean distance"][i])
-            for i, row in enumerate(rows) for name, ids in found.items()]  # fmt: skip
+    return [
+        _panel(view, digits, row, name, ids[i], found[EXACT][i])
+        for i, row in enumerate(rows)
+        for name, ids in found.items()
+    ]
 
 
 def _panel(
@@ -80,39 +97,39 @@ def _panel(
 
 
 def draw_collage(panels: list[Row], digits: Digits, path: Path) -> None:
-    """A sheet per query and kind of distance, the query itself beside them."""
+    """A row per kind of distance, a sheet per query."""
     queries = list(dict.fromkeys(panel["query"] for panel in panels))
     kinds = list(dict.fromkeys(panel["codes"] for panel in panels))
-    ratios = [1.0] + [4.0] * len(kinds)
-    shape: dict[str, Any] = {"nrows": len(queries), "ncols": 1 + len(kinds), "squeeze": False}
-    with figure(
-        path, WIDTH_INCHES, 2.0 * len(queries), colours=8, width_ratios=ratios, **shape
-    ) as (_, grid):
-        for axes in grid.ravel():
-            axes.axis("off")
-        for query, (own, *others) in zip(queries, grid, strict=True):
-            own.imshow(255 - digits.query[query], cmap="gray", vmin=0, vmax=255)
-            own.set_title("query")
-            for panel, axes in zip(_of(panels, query), others, strict=True):
+    shape: dict[str, Any] = {"nrows": len(kinds), "ncols": len(queries), "squeeze": False}
+    with figure(path, PAGE_WIDTH, 1.17 * len(kinds), colours=14, **shape) as (_, grid):
+        for kind, line in zip(kinds, grid, strict=True):
+            for query, axes in zip(queries, line, strict=True):
+                (panel,) = (p for p in panels if (p["query"], p["codes"]) == (query, kind))
                 axes.imshow(_sheet(digits, panel), interpolation="antialiased")
-                axes.set_title(f"{panel['codes']}\n{panel['right']} of {panel['of']} right")
+                axes.set_title(f"{kind}: {panel['right']} of {panel['of']} right", fontsize=8)
+                axes.add_patch(_frame())
+                axes.axis("off")
 
 
-def _of(panels: list[Row], query: int) -> list[Row]:
-    return [panel for panel in panels if panel["query"] == query]
+def _frame() -> Any:
+    """Around the query, the first tile of a sheet."""
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((0, 0), SIDE - 1, SIDE - 1, fill=False, edgecolor=VERMILION, linewidth=1.6)
 
 
 def _sheet(digits: Digits, panel: Row) -> NDArray[np.float64]:
-    """RGB tiles row by row, nearest first; digits of another class lie on coloured paper."""
-    tiles = [
+    """The query and its nearest in rows of tiles; those of another class lie on grey paper."""
+    tiles = [_tile(digits.query[panel["query"]], right=True)]
+    tiles += [
         _tile(digits.base[i], label == panel["digit"])
         for i, label in zip(panel["id"], panel["label"], strict=True)
     ]
-    tiles += [np.ones((28, 28, 3))] * (-len(tiles) % WIDTH)
+    tiles += [np.ones((SIDE, SIDE))] * (-len(tiles) % WIDTH)
     rows = [np.concatenate(tiles[i : i + WIDTH], axis=1) for i in range(0, len(tiles), WIDTH)]
-    return np.concatenate(rows, axis=0)
+    sheet = np.concatenate(rows, axis=0)
+    return np.repeat(sheet[..., None], 3, axis=2)
 
 
 def _tile(image: NDArray[np.uint8], right: bool) -> NDArray[np.float64]:
-    paper = np.ones(3) if right else WRONG
-    return (1.0 - image[..., None] / 255.0) * paper
+    return (1.0 - image / 255.0) * (1.0 if right else WRONG)

@@ -223,9 +223,11 @@ DRAWN = (
     ("random t, gamma = 1", "code", GREY, "--", "v"),
     ("FAISS LSH", "code", ORANGE, "--", "P"),
     ("FAISS OPQ", "code", VERMILION, "--", "D"),
+    ("FAISS RQ", "code", BLACK, "--", "d"),
     ("spectral hashing", "code", BLACK, ":", "X"),
     ("make_hasher", "real", BLUE, "-", "o"),
     ("FAISS OPQ", "real", VERMILION, "--", "D"),
+    ("FAISS RQ", "real", BLACK, "--", "d"),
     ("FAISS PQ", "real", ORANGE, "--", "P"),
     ("FAISS RaBitQ", "real", BLACK, ":", "X"),
 )

@@ -10,7 +10,7 @@ from isohash.distances import nearest
 from isohash.evaluation.codes.scatter import sample_pairs, scatter
 from isohash.evaluation.kernel.data import EmbeddedSet, KernelSettings
 from isohash.evaluation.kernel.retrieval import BEST, kernels
-from isohash.evaluation.kit.curves import code_blocks, code_levels, thinned, truth_curve
+from isohash.evaluation.kit.curves import code_blocks, code_levels, truth_curve
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.kernels.radial import RadialKernel
 
@@ -74,6 +74,6 @@ def _curves(
         curve = truth_curve(code_blocks(base, queries), code_levels(base), truth)
         panels.append({
             "dataset": name, "method": method, "bits": bits,
-            "average_precision": round(curve.average_precision, 4), **thinned(curve),
+            "average_precision": round(curve.average_precision, 4), **curve.to_json(),
         })  # fmt: skip
     return panels

@@ -3,11 +3,12 @@
 * sign random projection: signs of centred Gaussian projections (Charikar 2002), scanned by us;
 * spectral hashing (Weiss, Torralba and Fergus 2008), written here, scanned by us;
 * FAISS (faiss-cpu): LSH (random rotation, thresholds at the medians), ITQ, product quantisation
-  with 8-bit sub-quantisers (PQ), the same after an optimised rotation (OPQ), scalar quantisers
-  after a random rotation (SQ), RaBitQ after a random rotation.
+  with 8-bit sub-quantisers (PQ), the same after an optimised rotation (OPQ), residual quantisers
+  (RQ: sums of points, each the nearest to what the ones before left), scalar quantisers after a
+  random rotation (SQ), RaBitQ after a random rotation.
 
-PQ, OPQ, SQ and RaBitQ compare a real-valued query with stored codes, as FAISS does by default; OPQ
-is also tried with codes on both sides.
+PQ, OPQ, RQ, SQ and RaBitQ compare a real-valued query with stored codes, as FAISS does by default;
+OPQ and RQ are also tried with codes on both sides.
 Every method answers with all distances of the queries to the database.
 """
 
@@ -27,6 +28,7 @@ from isohash.records import Codes
 
 TRAINED_ON = 10_000  # rows: FAISS asks for 39 per centroid of 8-bit sub-quantisers
 # "np" in a factory string leaves out polysemous training, which serves a filter that we do not use.
+LARGEST_RQ = 128  # bits: training takes time with the square of their number
 ALTERNATIONS = 10  # of OPQ between rotation and quantisers; FAISS's default is 50
 
 Float = NDArray[np.float32]
@@ -63,6 +65,10 @@ def baselines(bits: int, dim: int) -> Iterator[Trial]:
         rotated = _optimised(axes, parts)
         yield Trial("FAISS OPQ", bits, bits, False, rotated.from_codes)
         yield Trial("FAISS OPQ", bits, bits, True, rotated.from_vectors)
+    if bits <= LARGEST_RQ:
+        residual = _residual(parts)
+        yield Trial("FAISS RQ", bits, bits, False, residual.from_codes)
+        yield Trial("FAISS RQ", bits, bits, True, residual.from_vectors)
     yield from _scalar(bits, dim)
     yield from _rabitq(bits, dim)
 
@@ -155,6 +161,17 @@ def _optimised(axes: int, parts: int) -> _Fitted:
         rotation.pq = borrowed[-1]
         for quantiser in (rotation.pq, _inner(index, faiss).pq):
             _accept_few_rows(quantiser)
+        return index
+
+    return _Fitted(make)
+
+
+def _residual(parts: int) -> _Fitted:
+    """Residual quantisers of 8 bits each; no norms are stored beside them."""
+
+    def make(dim: int, faiss: Any) -> Any:
+        index = faiss.IndexResidualQuantizer(dim, parts, 8)
+        _accept_few_rows(index.rq)
         return index
 
     return _Fitted(make)

@@ -1,13 +1,15 @@
-"""Precision against recall for many queries: exact at every integer distance, block by block.
+"""Precision against recall, query by query: exact at every integer distance, block by block.
 
-Everything within a distance is retrieved, so tied items enter together. Precision and recall are
-means over queries; a query that retrieves nothing within a distance does not enter that distance's
-precision. It is the rule of `metrics.precision_recall`, which is the tests' oracle.
+Everything within a distance is retrieved, so tied items enter together. A query's precision at a
+recall is that within the least distance at which it has found so much; the curve is the mean over
+queries. One distance for all queries would be another curve, of the few that retrieve anything at
+first, with a dip where queries of dense regions have found more than all they should.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,39 +17,53 @@ from numpy.typing import NDArray
 
 from isohash.distances import rough_squared_blocks
 from isohash.errors import InputError
-from isohash.evaluation.kit.metrics import PrecisionRecall
 from isohash.index.flat import distances
 from isohash.records import Codes
 
 QUERIES = 250  # queries compared with the whole database at a time
+RECALLS = np.linspace(0.0, 1.0, 51)
+ROUNDING = 1e-9
 EUCLIDEAN_LEVELS = 4096  # steps into which Euclidean distances are cut for their own curve
 Block = tuple[slice, NDArray[Any]]  # which queries, and their integer distances (b, n)
 
 
-class CurveSums:
-    """Sums over queries of precision and recall at the distances 0 .. n_levels - 1."""
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Mean over queries of the precision at each of `RECALLS`, and of the average precision."""
 
-    def __init__(self, n_levels: int) -> None:
-        self._precision = np.zeros(n_levels)
-        self._recall = np.zeros(n_levels)
-        self._counted = np.zeros(n_levels, dtype=np.int64)
+    precision: NDArray[np.float64]
+    average_precision: float
+
+    def to_json(self) -> dict[str, list[float]]:
+        """For a drawing."""
+        return {
+            "recall": [round(float(v), 3) for v in RECALLS],
+            "precision": [round(float(v), 5) for v in self.precision],
+        }
+
+
+class CurveSums:
+    """Sums over queries of the precision at `RECALLS` and of the average precision."""
+
+    def __init__(self) -> None:
+        self._precision = np.zeros(len(RECALLS))
+        self._average = 0.0
         self._n = 0
 
     def add(self, retrieved: NDArray[np.int64], found: NDArray[np.int64]) -> None:
         """Counts (b, n_levels) of items and of relevant items at each distance, per query."""
         retrieved, found = np.cumsum(retrieved, axis=1), np.cumsum(found, axis=1)
-        some = retrieved > 0
-        self._precision += np.where(some, found / np.maximum(retrieved, 1), 0.0).sum(axis=0)
-        self._recall += (found / found[:, -1:]).sum(axis=0)
-        self._counted += some.sum(axis=0)
+        precision, total = found / np.maximum(retrieved, 1), found[:, -1:]
+        gain = np.diff(found, axis=1, prepend=0) / total
+        wanted = np.maximum(1, np.ceil(RECALLS * total - ROUNDING))  # at recall 0 the first one
+        for share, count, least in zip(precision, found, wanted, strict=True):
+            self._precision += share[np.searchsorted(count, least)]
+        self._average += float((precision * gain).sum())
         self._n += len(found)
 
-    def curve(self) -> PrecisionRecall:
+    def curve(self) -> Curve:
         """The curve of all queries added so far."""
-        with np.errstate(invalid="ignore"):
-            precision = self._precision / self._counted
-        levels = np.arange(len(precision), dtype=np.float64)
-        return PrecisionRecall(levels, precision, self._recall / self._n)
+        return Curve(self._precision / self._n, self._average / self._n)
 
 
 def counts_by_level(d: NDArray[Any], n_levels: int) -> NDArray[np.int64]:
@@ -61,11 +77,11 @@ def label_curve(
     n_levels: int,
     base_labels: NDArray[np.int64],
     query_labels: NDArray[np.int64],
-) -> PrecisionRecall:
+) -> Curve:
     """Items of the query's class are relevant. The database must be sorted by its labels."""
     if (np.diff(base_labels) < 0).any():
         raise InputError("sort the database by label first")
-    sums = CurveSums(n_levels)
+    sums = CurveSums()
     for part, d in blocks:
         labels = query_labels[part]
         retrieved, found = counts_by_level(d, n_levels), np.zeros((len(d), n_levels), np.int64)
@@ -78,11 +94,9 @@ def label_curve(
     return sums.curve()
 
 
-def truth_curve(
-    blocks: Iterable[Block], n_levels: int, truth: NDArray[np.int64]
-) -> PrecisionRecall:
+def truth_curve(blocks: Iterable[Block], n_levels: int, truth: NDArray[np.int64]) -> Curve:
     """The items `truth` (n_queries, k) are relevant: each query's Euclidean nearest."""
-    sums = CurveSums(n_levels)
+    sums = CurveSums()
     for part, d in blocks:
         relevant = np.take_along_axis(d, truth[part], axis=1)
         sums.add(counts_by_level(d, n_levels), counts_by_level(relevant, n_levels))
@@ -108,17 +122,3 @@ def euclidean_blocks(base: NDArray[np.float32], query: NDArray[np.float32]) -> I
     for part, squared in rough_squared_blocks(base, query, QUERIES):
         steps = np.sqrt(squared) * (EUCLIDEAN_LEVELS / reach)
         yield part, np.minimum(steps, EUCLIDEAN_LEVELS - 1).astype(np.int64)
-
-
-def thinned(curve: PrecisionRecall, n: int = 60) -> dict[str, list[float]]:
-    """The curve at about n recalls, evenly spaced, for a drawing.
-
-    It begins beyond recall 0, where few queries retrieve anything and precision is that of a few.
-    """
-    known = np.flatnonzero(np.isfinite(curve.precision))
-    recall = curve.recall[known]
-    at = known[np.unique(np.searchsorted(recall, np.linspace(0, recall[-1], n)))]
-    return {
-        "recall": [round(float(v), 5) for v in curve.recall[at]],
-        "precision": [round(float(v), 5) for v in curve.precision[at]],
-    }

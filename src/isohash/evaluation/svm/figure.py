@@ -1,4 +1,4 @@
-"""The figure of the classification experiment: errors above, seconds below, one column per set."""
+"""The figure of the classification experiment: test and training errors and seconds, by set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from isohash.evaluation.kit.plotting import figure, legend_below
 from isohash.evaluation.svm.methods import CONTEXT, CURVES
 
 N_COLUMNS = 3
+PANELS = ("test error, %", "training error, %", "to learn, s")
+LEAST = 0.1  # per cent: where an error of 0 lies on a logarithmic axis
 TITLES = {
     "adult": "Adult", "news": "Online News (a fifth)", "buzz": "Buzz, Tom's Hardware",
     "seizure": "Epileptic Seizure", "seizure5": "Epileptic Seizure, 5 classes",
@@ -38,33 +40,36 @@ def draw(table: list[Row], path: Path) -> None:
     columns = min(N_COLUMNS, len(names))
     bands = -(-len(names) // columns)
     with figure(
-        path, plotting.PAGE_WIDTH * columns / N_COLUMNS + 0.4, 4.0 * bands + 0.9,
-        nrows=2 * bands, ncols=columns, squeeze=False, sharex=True,
-        gridspec_kw={"height_ratios": [1.7, 1.0] * bands},
+        path, plotting.PAGE_WIDTH * columns / N_COLUMNS + 0.4, 5.4 * bands + 0.9,
+        nrows=len(PANELS) * bands, ncols=columns, squeeze=False, sharex=True,
+        gridspec_kw={"height_ratios": [1.7, 1.3, 1.0] * bands},
     ) as (drawing, axes):  # fmt: skip
         for place in range(bands * columns):
             band, column = divmod(place, columns)
-            upper, lower = axes[2 * band, column], axes[2 * band + 1, column]
+            own = axes[len(PANELS) * band : len(PANELS) * (band + 1), column]
             if place >= len(names):
-                upper.set_axis_off()
-                lower.set_axis_off()
+                for axis in own:
+                    axis.set_axis_off()
                 continue
             mine = [row for row in table if row["dataset"] == names[place]]
-            _draw_errors(upper, TITLES.get(names[place], names[place]), mine)
-            _draw_seconds(lower, mine)
+            _draw_errors(own[0], "test_error", mine)
+            _draw_errors(own[1], "train_error", mine)
+            _draw_seconds(own[2], mine)
+            own[0].set_title(TITLES.get(names[place], names[place]))
             if column == 0:
-                upper.set_ylabel("test error, %")
-                lower.set_ylabel("to learn, s")
+                for axis, label in zip(own, PANELS, strict=True):
+                    axis.set_ylabel(label)
         legend_below(drawing, axes[0, 0], 3)
 
 
-def _draw_errors(axis: Any, title: str, rows: list[Row]) -> None:
+def _draw_errors(axis: Any, which: str, rows: list[Row]) -> None:
+    """In per cent; an error of none at all is drawn at LEAST."""
     for method, (colour, marker, line, width) in LOOKS.items():
         mine = [row for row in rows if row["method"] == method]
         axis.errorbar(
             [r["n_features"] for r in mine],
-            [100 * r["test_error"] for r in mine],
-            [100 * r["test_error_half_width"] for r in mine],
+            [max(LEAST, 100 * r[which]) for r in mine],
+            [100 * r[f"{which}_half_width"] for r in mine],
             label=CURVES[method], color=colour, marker=marker, linestyle=line, linewidth=width,
             elinewidth=0.7, markersize=3.5, markerfacecolor="none" if marker != "o" else colour,
         )  # fmt: skip
@@ -72,14 +77,16 @@ def _draw_errors(axis: Any, title: str, rows: list[Row]) -> None:
         for r in rows:
             if r["method"] == method:
                 axis.axhline(
-                    100 * r["test_error"], label=label, color="0.45",
+                    max(LEAST, 100 * r[which]), label=label, color="0.45",
                     linestyle=CONTEXT_LINES[method], linewidth=0.8, zorder=1,
                 )  # fmt: skip
-    axis.set_title(title)
     axis.set_xscale("log")
     axis.set_yscale("log")
     low, high = axis.get_ylim()
-    _label(axis.yaxis, FINE if high < 2 * low else COARSE)
+    low = max(low, 0.7 * LEAST)
+    axis.set_ylim(low, high)
+    places = FINE if high < 2 * low else COARSE if high < 20 * low else (1, 3)
+    _label(axis.yaxis, places)
 
 
 def _label(ticks: Any, places: tuple[float, ...]) -> None:
