@@ -93,6 +93,15 @@ class DoseDifference:
     low_gy: float
     high_gy: float
 
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        return (
+            f"dose difference: mean {self.mean_gy:+.2f} Gy, absolute "
+            f"{self.mean_absolute_gy:.2f} Gy, 95 % between {self.low_gy:+.1f} and "
+            f"{self.high_gy:+.1f} Gy"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class DoseComparison:
@@ -113,6 +122,24 @@ class DoseComparison:
     gamma: tuple[Gamma, ...]
     metrics: tuple[MetricPair, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Gamma and difference in sentences, and what is to be kept in mind."""
+        notes = (f"note: {one}" for one in self.notes)
+        return (*(one.text for one in self.gamma), self.difference.text, *notes)
+
+    @property
+    def fits(self) -> list[tuple[str, str, Conformity]]:
+        """Target, name of the dose, and how it fits, target by target."""
+        sides = (self.dose, self.reference)
+        targets = dict.fromkeys(name for side in sides for name in side.conformity)
+        return [
+            (name, side.name, side.conformity[name])
+            for name in targets
+            for side in sides
+            if name in side.conformity
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the volumes; what is not known is None."""

@@ -84,6 +84,15 @@ class Gamma:
     outside: int
 
     @property
+    def text(self) -> str:
+        """One sentence for people."""
+        beyond = f"; {self.outside} more lie outside the dose's grid" if self.outside else ""
+        return (
+            f"gamma {self.criteria.text}: {self.passing_percent:.1f} % of {self.points} points "
+            f"pass, mean {self.mean:.2f}{beyond}"
+        )
+
+    @property
     def points(self) -> int:
         """How many points were judged."""
         return int(np.count_nonzero(~np.isnan(self.values.array)))

@@ -75,6 +75,16 @@ def homogeneity_index(curve: DVH) -> float:
     return (curve.d(2) - curve.d(98)) / median if median > 0 else float("inf")
 
 
+FITS = {
+    "coverage": "coverage",
+    "rtog": "PIV/TV",
+    "paddick": "Paddick",
+    "gradient": "gradient",
+    "r50": "R50",
+    "homogeneity": "homogeneity",
+}  # the fields of `Conformity` as people call them
+
+
 @dataclass(frozen=True)
 class Conformity:
     """How well a prescription isodose fits a target; NaN where nothing reaches the prescription.
@@ -107,6 +117,12 @@ class Conformity:
     gradient: float
     r50: float
     homogeneity: float
+
+    @property
+    def cells(self) -> list[str]:
+        """The numbers in the order of `FITS`; what is not known stays empty."""
+        values = (getattr(self, name) for name in FITS)
+        return ["" if value != value else f"{value:.2f}" for value in values]
 
 
 def conformity_of(dose: Volume, target: Volume, prescription_gy: float) -> Conformity:

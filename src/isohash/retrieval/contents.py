@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from isohash.retrieval.facts import FactTable, Mask
-from isohash.retrieval.likeness import Usual
+from isohash.retrieval.likeness import Unlike, Usual, asked_for
 from isohash.retrieval.ways.way import Way
 
 
@@ -16,6 +16,12 @@ class Query(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What was wrong with it when it was read."""
+
+
+NOT_MEASURED = (
+    "whether the query is unlike this archive is not known: an earlier version made it; index its "
+    "source again"
+)
 
 
 class Contents(Protocol):
@@ -58,3 +64,11 @@ class Contents(Protocol):
 
     def own(self, query: Any) -> Mask:
         """Which of them are the query's own patient, or the query itself."""
+
+
+def unlike(contents: Contents, query: Any, by: str, measures: Mapping[str, float]) -> Unlike | None:
+    """Whether a query is unlike all that is there, asked by a way that measured so much of it."""
+    if contents.usual is None:
+        return None
+    profile = contents.profile(query).items()
+    return contents.usual.judge({**measures, **{n: v for n, v in profile if asked_for(by, n)}})

@@ -21,10 +21,11 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.answer import Answer, Match
+from isohash.retrieval.contents import NOT_MEASURED, unlike
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
-from isohash.retrieval.likeness import Unlike, asked_for
+from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.plan import Foretold
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from isohash.retrieval.planning.proposal import Proposal
 
 LEAST_COVERED = 0.5  # of the query's length, below which it is told
-NOT_MEASURED = (
-    "whether the query is unlike this archive is not known: an earlier version made it; index its "
-    "source again"
-)
 
 Item = Case | Entry | str | Path | ArrayLike
 
@@ -90,7 +87,7 @@ class Session:
         allowed = passing if asked.same_patient else passing & ~contents.own(self.query)
         ranking = way.rank(asked, allowed)
         matches = way.match(ranking)
-        unlike = self._unlike(way, ranking)
+        strange = self._unlike(way, ranking)
         return Answer(
             query=ranking.query,
             by=ranking.by,
@@ -113,7 +110,7 @@ class Session:
                 *self._missed(way, asked),
                 *([] if contents.usual is not None else [NOT_MEASURED]),
             ),
-            unlike=unlike,
+            unlike=strange,
         )
 
     def each(
@@ -140,11 +137,8 @@ class Session:
     def _unlike(self, way: Way, ranking: Ranking) -> Unlike | None:
         """Whether the query is unlike all that the archive holds, filters apart."""
         contents = self.archive.contents
-        if (usual := contents.usual) is None:
-            return None
         found = way.measures(~contents.own(self.query), ranking)
-        profile = contents.profile(self.query).items()
-        return usual.judge({**found, **{n: v for n, v in profile if asked_for(ranking.by, n)}})
+        return unlike(contents, self.query, ranking.by, found)
 
     def _missed(self, way: Way, asked: Request) -> list[str]:
         """Why the usual way did not answer, where the request left the choice."""
@@ -260,7 +254,9 @@ class Archive:
         contents = self._planned("propose")
         return propose(contents, contents.query(case, pictures, prescription_gy))
 
-    def check(self, case: Item, prescription_gy: float | None = None) -> Check:
+    def check(
+        self, case: Item, prescription_gy: float | None = None, pictures: bool = False
+    ) -> Check:
         """A finished plan against what its anatomy would get: what is worse than foreseen.
 
         The case needs CT, structures and its dose. See `propose` for the arguments and errors.
@@ -272,8 +268,7 @@ class Archive:
         """
         from isohash.retrieval.planning.check import check
 
-        contents = self._planned("check")
-        return check(contents, contents.query(case, False, prescription_gy))
+        return check(self._planned("check"), case, prescription_gy, pictures)
 
     def compare(
         self, case: Item, other: Item | None = None, criteria: Sequence[GammaCriteria] | None = None

@@ -94,3 +94,21 @@ def test_the_command_says_what_python_says(dosed: Archive, dosed_path, isohash) 
     table = isohash("check", dosed_path, "phantom-01-02").out
     assert "Research, not for treatment" in table
     assert isohash("check", dosed_path, "bare").status == 1
+
+
+def test_the_page_shows_what_is_worse_and_both_doses(dosed_path, finished, tmp_path, isohash):
+    from isohash.sources.dicom.writer import write_dicom
+
+    plan = worse(finished, an_organ(finished), 60.0)
+    whole = replace(plan.ct, array=np.rint(plan.ct.array))
+    write_dicom(replace(plan, ct=whole, facts={}), tmp_path / "plan")
+    page = tmp_path / "check.html"
+    told = isohash("check", dosed_path, tmp_path / "plan", "--report", page)
+    assert told.status in (0, 1), told.err  # 1 where the alarm is raised
+    text = page.read_text()
+    assert text.count("more than foreseen") >= 1
+    assert text.count("<figcaption>planned, z = ") == text.count("<figcaption>foreseen, z = ") == 5
+    assert "research, not for treatment" in text
+    assert "gamma 3 %/2 mm, global" in text
+    assert "Paddick" in text
+    assert "<script" not in text

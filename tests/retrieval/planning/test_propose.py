@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from isohash.apps.cli.plan_tables import proposal_table
+from isohash.apps.page.proposal import render
 from isohash.dosimetry.dvh import dvh
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
 from isohash.features.cases.geometry import GeometrySettings
 from isohash.records import Case, Volume
 from isohash.retrieval.building.indexing import index_found
+from isohash.retrieval.contents import NOT_MEASURED
 from isohash.retrieval.engine import Archive
 from small_cases import OPTIONS, as_findings, phantom, some_phantoms
 
@@ -74,7 +78,7 @@ def test_a_stored_case_is_proposed_as_if_it_were_new(dosed: Archive) -> None:
 
 def test_a_lower_prescription_is_a_lower_dose(dosed: Archive, new_patient: Case) -> None:
     whole, less = (dosed.propose(new_patient, gy) for gy in (60.0, 30.0))
-    assert any("prescription of 30" in one for one in less.unlike)
+    assert any("prescription of 30" in one for one in less.warnings)
     assert 0.4 < less.dose.array.max() / whole.dose.array.max() < 0.6
 
 
@@ -155,3 +159,20 @@ def test_settings_of_histograms_are_those_of_the_bands(dosed: Archive, new_patie
     found = dosed.propose(new_patient)
     for band in found.bands.values():
         assert band.volume_percent.tolist() == list(GeometrySettings((), ()).dose_volumes)
+
+
+def test_an_answer_and_a_proposal_tell_a_stranger_in_the_same_words(
+    dosed: Archive, new_patient: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = dosed.contents.usual
+    shifted = replace(usual, scores=usual.scores / 50.0)  # members far more alike than they are
+    monkeypatch.setattr(dosed.contents, "usual", shifted)
+    told = dosed.query(new_patient, k=1, by="plan").unlike
+    proposal = dosed.propose(new_patient)
+    assert told is not None
+    assert proposal.unlike == told
+    assert json.loads(json.dumps(proposal.to_json()))["unlike"]["p"] == told.p
+    assert told.text in render(proposal)
+    assert proposal_table(proposal, Path("P"))[0].text == told.text
+    monkeypatch.setattr(dosed.contents, "usual", None)
+    assert dosed.propose(new_patient).warnings[-1] == NOT_MEASURED

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isohash.apps.cli.options import ArchivePath, Json, answer_one, print_facts
+from isohash.apps.cli.options import ArchivePath, Json, answer_one, outside, print_facts
 
 CasePath = Annotated[str, typer.Argument(help="A path, or the id of an indexed case.")]
 Prescription = Annotated[
@@ -56,6 +56,9 @@ def check(
     archive: ArchivePath,
     case: CasePath,
     prescription: Prescription = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page: both doses, histograms, gamma, conformity.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare the finished plan of CASE with what its anatomy would get. Not for treatment.
@@ -64,14 +67,20 @@ def check(
     The alarm looks at all objectives at once: it is raised for the worst 5 % of plans like those of
     ARCHIVE. The exit status is 1 if it is raised.
 
-    Example: isohash check my-archive finished-plan/
+    Example: isohash check my-archive finished-plan/ --report check.html
     """
     answer_one()
     from isohash.apps.cli.plan_tables import check_table
     from isohash.retrieval.engine import Archive
 
+    if report is not None:
+        outside(report)
     with Archive.open(archive) as opened:
-        found = opened.check(case, prescription)
+        found = opened.check(case, prescription, pictures=report is not None)
+        if report is not None:
+            from isohash.apps.page.check import write_page
+
+            write_page(found, report)
     print_facts(found.to_json(), lambda: check_table(found), as_json)
     if found.alarm:
         raise typer.Exit(1)

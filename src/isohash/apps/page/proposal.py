@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from markupsafe import Markup
 import isohash
 from isohash.apps.page.charts import Band, Curve, Pane, chart_svg, common_crop, cropped, pane_svg
 from isohash.apps.page.pages import templates
-from isohash.apps.page.report import plan_text
+from isohash.apps.page.report import pane_of, plan_text
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.retrieval.planning.proposal import USE, Proposal
 from isohash.retrieval.planning.proposal import Band as Bounds
@@ -23,7 +24,7 @@ SLICES_SHOWN = 5
 def render(proposal: Proposal) -> str:
     """The page as text; everything is inside it, and no script runs in it."""
     colours = level_colours(default_levels(proposal.prescription_gy))
-    panes = _panes(proposal)
+    panes = foreseen_panes(proposal)
     crop = common_crop(panes) if panes else None
     return (
         templates()
@@ -32,7 +33,7 @@ def render(proposal: Proposal) -> str:
             p=proposal,
             use=USE,
             panes=[(pane.title, pane_svg(cropped(pane, crop), colours)) for pane in panes if crop],
-            levels=colours if panes else {},
+            levels=colours,
             charts={name: dvh_chart(band) for name, band in proposal.bands.items()},
             plan_text=plan_text,
             version=isohash.__version__,
@@ -40,20 +41,25 @@ def render(proposal: Proposal) -> str:
     )
 
 
-def _panes(proposal: Proposal) -> list[Pane]:
+def foreseen_panes(proposal: Proposal) -> list[Pane]:
     """Evenly spread slices among those that get half of the prescription somewhere."""
+    return [
+        replace(pane_of(proposal.entry, index, title), dose_gy=dose)
+        for title, index, dose in shown_slices(proposal)
+    ]
+
+
+def shown_slices(proposal: Proposal) -> list[tuple[str, int, Any]]:
+    """Title, index and foreseen dose of these slices; none where no pictures are kept."""
     entry = proposal.entry
     if not entry.has_pictures or "preview.place" not in entry.arrays:
         return []
-    shown: list[tuple[float, int, Any]] = []
+    shown: list[tuple[str, int, Any]] = []
     for z_mm, index in zip(entry.arrays["slice.z_mm"], entry.arrays["slice.index"], strict=True):
         dose = entry.seen(proposal.dose, int(index))
         if dose is not None and dose.max() >= 0.5 * proposal.prescription_gy:
-            shown.append((float(z_mm), int(index), dose))
-    return [
-        Pane(f"z = {z_mm:.0f} mm", entry.picture(index)[0], dose)
-        for z_mm, index, dose in _spread(shown, SLICES_SHOWN)
-    ]
+            shown.append((f"z = {z_mm:.0f} mm", int(index), dose))
+    return _spread(shown, SLICES_SHOWN)
 
 
 def _spread(items: Sequence[Any], most: int) -> list[Any]:

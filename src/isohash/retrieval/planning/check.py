@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.comparison import DoseComparison
 from isohash.dosimetry.objectives import metric_names
 from isohash.errors import InputError
 from isohash.features.encoders.dose_calibration import DoseCalibration
 from isohash.retrieval.dose_arrays import METRICS, OWN_PLANNED, KeptDose
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.items import Items
+from isohash.retrieval.likeness import Unlike
+from isohash.retrieval.planning.compare import Side, against_foreseen, side_of
 from isohash.retrieval.planning.past import Neighbour, more_is_better, nearest_plans
 from isohash.retrieval.planning.proposal import USE, Objective, Proposal
 from isohash.retrieval.planning.propose import propose
@@ -67,12 +71,23 @@ class Check:
     alarm: bool
     compared_with: int
     proposal: Proposal
+    side: Side
+    planned: Mapping[str, Doses]  # Gy at the volumes of the proposal's bands
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes the comparison doubtful."""
-        unlike = (f"unlike the archive: {one}" for one in self.proposal.unlike)
-        return (*unlike, *self.proposal.warnings)
+        return self.proposal.warnings
+
+    @property
+    def unlike(self) -> Unlike | None:
+        """As that of the proposal."""
+        return self.proposal.unlike
+
+    @cached_property
+    def comparison(self) -> DoseComparison:
+        """The plan against the foreseen dose: gamma, difference, D and V, conformity."""
+        return against_foreseen(self.side, self.proposal)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,19 +99,23 @@ class Check:
             "share_as_bad": self.share_as_bad,
             "compared_with": self.compared_with,
             "findings": [asdict(one) for one in self.findings],
+            "unlike": None if self.unlike is None else asdict(self.unlike),
             "warnings": list(self.warnings),
         }
 
 
-def check(items: Items, query: Entry) -> Check:
+def check(
+    items: Items, case: Any, prescription_gy: float | None = None, pictures: bool = False
+) -> Check:
     """A case with a dose against what its anatomy would get; InputError where that is unknown."""
-    proposal = propose(items, query)
+    side = side_of(items, case, prescription_gy, pictures)
+    query, proposal = side.entry, propose(items, side.entry)
     view = items.pipeline.dose
     calibration = None if view is None else view.calibration
     if calibration is None or proposal.method != "model":
         raise InputError(f"{query.id} cannot be checked: the archive has too few plans for bands")
     kept = KeptDose(query.arrays)
-    planned = _planned(query, kept)
+    histograms, planned = _planned(query, kept)
     nearest = nearest_plans(items, query)
     findings = [
         _finding(one, planned[one.structure], nearest)
@@ -108,9 +127,11 @@ def check(items: Items, query: Entry) -> Check:
     findings.sort(key=lambda one: -one.excess)
     past = past_worst(items, query, calibration)
     share = share_as_bad(findings[0].excess, past)
+    worst = findings[0].excess
     return Check(
-        query.id, tuple(findings), findings[0].excess, share, share <= ALARM, len(past), proposal
-    )
+        query.id, tuple(findings), worst, share, share <= ALARM, len(past), proposal, side,
+        histograms,
+    )  # fmt: skip
 
 
 def share_as_bad(worst: float, past: Doses) -> float:
@@ -140,15 +161,18 @@ def worst_excess(told: Doses, true: Doses, calibration: DoseCalibration) -> Dose
     return worst
 
 
-def _planned(query: Entry, kept: KeptDose) -> Mapping[str, Doses]:
-    """The planned objectives of each structure; InputError without a plan."""
+def _planned(query: Entry, kept: KeptDose) -> tuple[Mapping[str, Doses], Mapping[str, Doses]]:
+    """The planned histogram and objectives of each structure; InputError without a plan."""
     rows = query.arrays.get(OWN_PLANNED)
     if rows is None:
         rows = query.arrays.get("own.planned")
     if rows is None:
         raise InputError(f"{query.id} cannot be checked: it has no dose")
-    metrics = np.asarray(rows, dtype=np.float64)[:, -3:]
-    return dict(zip(kept.structures, metrics, strict=True))
+    doses = np.asarray(rows, dtype=np.float64)
+    histograms, metrics = (
+        dict(zip(kept.structures, part, strict=True)) for part in (doses[:, :-3], doses[:, -3:])
+    )
+    return histograms, metrics
 
 
 def _finding(one: Objective, planned: Doses, nearest: Sequence[Neighbour]) -> Finding:

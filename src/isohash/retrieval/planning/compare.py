@@ -87,12 +87,14 @@ class Side:
         return shape == size and float(ends.max()) < SAME_MM
 
 
-def side_of(items: Items, item: Any, prescription_gy: float | None = None) -> Side:
+def side_of(
+    items: Items, item: Any, prescription_gy: float | None = None, pictures: bool = False
+) -> Side:
     """A case at a path or in memory, or a stored one by its id."""
     if isinstance(item, Entry) or (isinstance(item, str) and item in items.store):
-        return Side(items.query(item, False, prescription_gy))
+        return Side(items.query(item, pictures, prescription_gy))
     case = items.read(item, prescription_gy)
-    return Side(query_entry(items.pipeline.code(case), pictures=False), case)
+    return Side(query_entry(items.pipeline.code(case), pictures), case)
 
 
 def compare(

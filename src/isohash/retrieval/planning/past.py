@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from isohash.dosimetry.names import is_target
 from isohash.dosimetry.objectives import metric_names
 from isohash.features.encoders.scope import ALIKE
+from isohash.retrieval.contents import unlike
 from isohash.retrieval.dose_arrays import ABOUT, CENTRES, GRID, OWN_PLANNED, PLAN_BYTES, KeptDose
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.items import Items
+from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.planning.proposal import PastPlan
 from isohash.retrieval.request import Request
 from isohash.retrieval.ways.plan import Foretold, PlanWay
@@ -47,6 +49,13 @@ def nearest_plans(items: Items, query: Entry) -> tuple[Neighbour, ...]:
             Neighbour(PastPlan(name, one.distance, interval, facts), kept(items, name))
         )
     return tuple(neighbours)
+
+
+def strange(items: Items, query: Entry) -> Unlike | None:
+    """Whether a patient is unlike what the archive holds, as an answer by plan tells it."""
+    way = next(way for way in items.ways(query) if isinstance(way, PlanWay))
+    measures = way.measures(~items.own(query)) if way.why_not() is None else {}
+    return unlike(items, query, "plan", measures)
 
 
 def kept(items: Items, name: str) -> KeptDose:

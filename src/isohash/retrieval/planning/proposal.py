@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isohash.records import Volume
 from isohash.retrieval.entry import Entry
+from isohash.retrieval.likeness import Unlike
 
 USE = "research, not for treatment"
 Method = Literal["model", "transfer"]
@@ -75,7 +76,8 @@ class Proposal:
     comes from: "model", learned from all past plans, or "transfer", the mean of the nearest plans
     laid rigidly on the patient, where there are too few to learn from; bands are then the spread of
     these plans, not calibrated (`calibrated`). `leans_on` are the past plans nearest to it, and
-    `unlike` says where the anatomy lies beyond what the archive has seen.
+    `unlike` says, as that of an `Answer`, that the patient is unlike what the archive holds and how
+    much; None where it is not.
 
     Example:
         >>> import isohash, tempfile
@@ -99,7 +101,7 @@ class Proposal:
     bands: Mapping[str, Band]
     objectives: tuple[Objective, ...]
     leans_on: tuple[PastPlan, ...]
-    unlike: tuple[str, ...]
+    unlike: Unlike | None
     method: Method
     learned_from: str
     calibrated: bool
@@ -115,7 +117,7 @@ class Proposal:
             "method": self.method,
             "learned_from": self.learned_from,
             "calibrated": self.calibrated,
-            "unlike": list(self.unlike),
+            "unlike": None if self.unlike is None else asdict(self.unlike),
             "warnings": list(self.warnings),
             "leans_on": [asdict(one) for one in self.leans_on],
             "objectives": [asdict(one) for one in self.objectives],

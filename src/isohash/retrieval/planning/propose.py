@@ -14,11 +14,12 @@ from isohash.errors import InputError
 from isohash.features.cases.geometry import GeometrySettings
 from isohash.features.encoders.dose_calibration import DoseCalibration
 from isohash.records import Volume
+from isohash.retrieval.contents import NOT_MEASURED
 from isohash.retrieval.dose_arrays import CT_GRID, KeptDose
 from isohash.retrieval.dose_view import MADE_BEFORE, DoseView
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.items import Items
-from isohash.retrieval.planning.past import Neighbour, best_of, nearest_plans
+from isohash.retrieval.planning.past import Neighbour, best_of, nearest_plans, strange
 from isohash.retrieval.planning.proposal import Band, Objective, Proposal
 from isohash.retrieval.planning.transfer import Transfer, transfer
 
@@ -37,14 +38,14 @@ def propose(items: Items, query: Entry) -> Proposal:
         raise InputError(f"no dose can be proposed: {kept.about.get('why_not', 'no anatomy')}")
     nearest = nearest_plans(items, query)
     if kept.predicted is not None:
-        return _by_model(view, query, kept, nearest)
+        return _by_model(items, view, query, kept, nearest)
     if view.why_not is None:
         raise InputError(f"no dose can be proposed for {query.id}: {kept.about['why_not']}")
-    return _by_transfer(view, query, kept, transfer(items, query, kept, nearest))
+    return _by_transfer(items, view, query, kept, transfer(items, query, kept, nearest))
 
 
 def _by_model(
-    view: DoseView, query: Entry, kept: KeptDose, nearest: Sequence[Neighbour]
+    items: Items, view: DoseView, query: Entry, kept: KeptDose, nearest: Sequence[Neighbour]
 ) -> Proposal:
     calibration, predicted, own = view.calibration, kept.predicted, kept.own()
     if calibration is None or predicted is None or own is None:
@@ -60,18 +61,20 @@ def _by_model(
         for name, row in zip(kept.structures, own[1], strict=True)
     }
     return Proposal(
-        **_common(query, kept, nearest),
+        **_common(items, query, kept, nearest),
         **_volumes(kept, predicted, half),
         bands=_bands(histograms, calibration.settings),
         objectives=_objectives(metrics, nearest, _learned_from(view)),
         method="model",
         learned_from=_learned_from(view),
         calibrated=True,
-        warnings=_warnings(query, calibration),
+        warnings=(*_few(calibration), *_warnings(items, query, kept)),
     )
 
 
-def _by_transfer(view: DoseView, query: Entry, kept: KeptDose, laid: Transfer) -> Proposal:
+def _by_transfer(
+    items: Items, view: DoseView, query: Entry, kept: KeptDose, laid: Transfer
+) -> Proposal:
     layout = view.layout
     assert layout is not None  # `propose` has made sure
     learned = f"the {len(laid.plans)} nearest plans, laid rigidly"
@@ -80,23 +83,25 @@ def _by_transfer(view: DoseView, query: Entry, kept: KeptDose, laid: Transfer) -
         "spread of these plans and promise nothing"
     )
     return Proposal(
-        **_common(query, kept, laid.plans),
+        **_common(items, query, kept, laid.plans),
         **_volumes(kept, Volume(laid.gy, laid.affine), laid.half_widths),
         bands=_bands(laid.histograms, layout),
         objectives=_objectives(laid.metrics, laid.plans, learned),
         method="transfer",
         learned_from=learned,
         calibrated=False,
-        warnings=(*query.warnings, few),
+        warnings=(*_warnings(items, query, kept), few),
     )
 
 
-def _common(query: Entry, kept: KeptDose, nearest: Sequence[Neighbour]) -> dict[str, Any]:
+def _common(
+    items: Items, query: Entry, kept: KeptDose, nearest: Sequence[Neighbour]
+) -> dict[str, Any]:
     return {
         "query": query.id,
         "prescription_gy": float(kept.about["prescription_gy"]),
         "leans_on": tuple(one.told for one in nearest[:LEANS_ON]),
-        "unlike": tuple(kept.about.get("unlike", ())),
+        "unlike": strange(items, query),
         "entry": query,
     }
 
@@ -139,7 +144,14 @@ def _learned_from(view: DoseView) -> str:
     return f"{n} plans of this archive" if view.about["model"] == "own" else f"{n} plans of OpenKBP"
 
 
-def _warnings(query: Entry, calibration: DoseCalibration) -> tuple[str, ...]:
+def _warnings(items: Items, query: Entry, kept: KeptDose) -> tuple[str, ...]:
+    """What was wrong with the case, and where the anatomy lies beyond what the model has seen."""
+    beyond = kept.about.get("unlike", ())
+    told = (f"beyond what the dose model has seen: {one}" for one in beyond)
+    return (*query.warnings, *told, *([] if items.usual is not None else [NOT_MEASURED]))
+
+
+def _few(calibration: DoseCalibration) -> tuple[str, ...]:
     n = calibration.about["cases"]
-    few = f"bands were calibrated on {n} plans only"
-    return (*query.warnings, *([few] if n < 2 * len(calibration.structures) else ()))
+    few = n < 2 * len(calibration.structures)
+    return (f"bands were calibrated on {n} plans only",) if few else ()
