@@ -7,9 +7,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
-EXTRAS := train,figures,kernels,compressed,nifti,parquet,bench,test,lint
+EXTRAS := train,figures,kernels,compressed,nifti,parquet,serve,bench,test,lint
 
-.PHONY: demo test test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
+.PHONY: demo test test-browser images test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,7 +31,11 @@ test: $(VENV)/.all
 
 test-slow: $(VENV)/.all
 	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz,typing]"
-	$(BIN)/python -m pytest -m "slow or browser"
+	$(BIN)/python -m pytest -m slow
+
+# The workbench in Debian's chromium (apt-get install chromium).
+test-browser: $(VENV)/.all
+	$(BIN)/python -m pytest -m browser
 
 # Coverage-guided fuzzing of the DICOM and the segment reader, each for a fixed time.
 SECONDS ?= 60
@@ -39,6 +43,10 @@ fuzz: $(VENV)/.all
 	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz]"
 	$(BIN)/python tests/fuzz/dicom.py out/fuzz -max_total_time=$(SECONDS)
 	$(BIN)/python tests/fuzz/segments.py out/fuzz-segments -max_total_time=$(SECONDS)
+
+# The pictures of docs/workbench.md.
+images: $(VENV)/.all demo
+	$(BIN)/python benchmarks/workbench_images.py isohash-demo/archive --out docs/images
 
 # The lock of what isohash needs to run and to build, with the hashes of every file of each version; and
 # the list of it (SBOM, CycloneDX) with these hashes.

@@ -29,7 +29,7 @@ SPOKEN = {  # how classifiers and old metadata say it
     "MPL-2.0": r"Mozilla Public License 2\.0|MPL[- ]2",
     "HPND": r"\bHPND\b|Historical Permission",
 }
-OPTIONAL = ("train", "figures", "kernels", "compressed", "nifti", "parquet", "bench")
+OPTIONAL = ("train", "figures", "kernels", "compressed", "nifti", "parquet", "serve", "bench")
 
 
 def installed(root: str, extras: tuple[str, ...]) -> dict[str, Distribution]:

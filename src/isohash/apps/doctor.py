@@ -19,6 +19,7 @@ OPTIONAL = {
     "matplotlib": ("figures", "evaluation figures"),
     "ot": ("kernels", "optimal-transport checks of kernel learning"),
     "faiss": ("bench", "comparison with FAISS"),
+    "fastapi": ("serve", "the workbench in the browser"),
     "pylibjpeg": ("compressed", "compressed DICOM"),
     "nibabel": ("nifti", "NIfTI"),
     "pyarrow": ("parquet", "Parquet"),

@@ -18,6 +18,7 @@ PLACES = {
     "propose": "planning:propose",
     "check": "planning:check",
     "compare": "planning:compare",
+    "serve": "serve:serve",
     "names": "names:names",
     "list": "archives:list_",
     "show": "archives:show",

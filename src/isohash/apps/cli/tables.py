@@ -37,6 +37,7 @@ def demo_table(result: DemoResult) -> list[Piece]:
         ),
         Line(f"Open {result.report} and {result.collage}; ask more:"),
         Line(f"  isohash query {result.archive} phantom-02-03 --by dose -k 5"),
+        Line(f"  isohash serve {result.archive}    (in the browser; pip install 'isohash[serve]')"),
     ]
 
 

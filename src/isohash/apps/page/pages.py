@@ -10,10 +10,10 @@ from markupsafe import Markup
 from isohash.visible import visible
 
 
-def templates() -> Environment:
-    """The templates of this package."""
+def templates(package: str = "isohash.apps.page") -> Environment:
+    """The templates of a package."""
     return Environment(
-        loader=PackageLoader("isohash.apps.page"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,

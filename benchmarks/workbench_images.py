@@ -1,0 +1,62 @@
+"""Screenshots of the workbench's pages at 1280 and 390 px, of the demonstration's archive.
+
+    python benchmarks/workbench_images.py isohash-demo/archive --out docs/images
+
+Needs the extras serve and test, and chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+PAGES = {
+    "cases": "/cases",
+    "query": "/query?case=phantom-01-03&by=joint&alpha=0.3#slice=30&result=2",
+}
+HEIGHTS = {1280: 1000, 390: 844}
+SERVE = "from isohash.apps.cli.main import main; main()"
+READY = "!document.getElementById('viewer') || document.body.dataset.ready === 'yes'"
+WAIT_MS, TIMES = 100, 600
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    given = parser.parse_args()
+    command = [sys.executable, "-c", SERVE, "serve", str(given.archive), "--port", "0"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        sync_playwright() as driver,
+    ):
+        address = server.stdout.readline().strip()
+        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        for name in PAGES:
+            for width in HEIGHTS:
+                path = given.out / f"workbench-{name}-{width}.png"
+                shoot(browser, address, PAGES[name], width, path)
+                print(path)
+        browser.close()
+        server.terminate()
+
+
+def shoot(browser: Browser, address: str, page_path: str, width: int, path: Path) -> None:
+    base = address.partition("/?token=")[0]
+    page = browser.new_page(viewport={"width": width, "height": HEIGHTS[width]})
+    page.goto(address)
+    page.goto(base + page_path)
+    for _ in range(TIMES):
+        if page.evaluate(READY):
+            break
+        page.wait_for_timeout(WAIT_MS)
+    page.screenshot(path=path)
+    page.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The workbench: an archive in the browser (needs the extra `serve`)."""

@@ -1,0 +1,65 @@
+"""The workbench as an ASGI application: routes, errors, the guard around them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+
+import isohash
+from isohash.apps.web import api, pages
+from isohash.apps.web.desk import Desk
+from isohash.apps.web.guard import Guard
+from isohash.apps.web.uploads import Uploads
+from isohash.errors import InputError
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(archive: Path, token: str, hosts: Iterable[str], cookie: str = "isohash") -> Guard:
+    """The workbench of one archive, for requests to `hosts` that carry the token.
+
+    Raises:
+        InputError: where the archive cannot be opened.
+    """
+    desk, uploads = Desk(archive), Uploads()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        uploads.close()
+        desk.close()
+
+    app = FastAPI(
+        title="isohash", version=isohash.__version__, docs_url=None, redoc_url=None,
+        lifespan=lifespan,
+    )  # fmt: skip
+    app.state.desk, app.state.uploads = desk, uploads
+    app.include_router(api.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RequestValidationError, _misspelt)
+    return Guard(app, token, hosts, cookie)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, InputError)
+    return api.told(error) if _for_machines(request) else pages.error_page(error)
+
+
+def _misspelt(request: Request, error: Exception) -> Response:
+    """Wrong parameters, in the one shape of errors."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return _refused(request, InputError(f"{first['loc'][-1]}: {first['msg']}"))
+
+
+def _for_machines(request: Request) -> bool:
+    path = request.url.path
+    return path.startswith("/api/") or path.endswith(".json")

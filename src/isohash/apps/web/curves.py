@@ -1,0 +1,48 @@
+"""Dose-volume histograms of several cases, structure by structure, for the browser's chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from isohash.dosimetry.names import is_target
+from isohash.features.cases.shown import DVH_BIN_GY
+from isohash.retrieval.entry import Entry
+from isohash.sources.identity.naming import is_unnamed
+
+
+def curves(entries: Sequence[Entry]) -> dict[str, Any]:
+    """`dose_gy` (n,), and by structure the volume in percent of each case, None where it has none.
+
+    Structures that only the others have are left out; those without a name of a table, too.
+    """
+    found = [entry.dvhs() for entry in entries]
+    names = [
+        name for name in dict.fromkeys(n for one in found for n in one) if not is_unnamed(name)
+    ]
+    most = max((_end(one[name]) for one in found for name in one), default=1)
+    return {
+        "cases": [entry.id for entry in entries],
+        "dose_gy": (DVH_BIN_GY * np.arange(most)).tolist(),
+        "structures": [
+            {
+                "name": name,
+                "target": is_target(name),
+                "percent": [_percent(one, name, most) for one in found],
+            }
+            for name in sorted(names, key=lambda name: (not is_target(name), name))
+        ],
+    }
+
+
+def _end(volume: Any) -> int:
+    """The bin after the last with any volume."""
+    return min(len(volume), int(np.flatnonzero(volume > 0)[-1]) + 2 if (volume > 0).any() else 1)
+
+
+def _percent(dvhs: Any, name: str, most: int) -> list[float] | None:
+    if name not in dvhs:
+        return None
+    return [round(100.0 * float(value), 2) for value in dvhs[name][:most]]

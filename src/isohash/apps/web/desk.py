@@ -1,0 +1,83 @@
+"""The archive as the workbench holds it: open once, asked by one thread, comparisons kept.
+
+Everything that touches the archive runs on its thread, in the order in which it was asked for, so
+that twenty people cost no more memory than one. An archive that has changed on disk is opened anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from isohash.errors import InputError
+from isohash.retrieval.engine import Archive, Session
+
+KEPT = 16  # comparisons of the queries asked last; each is some MB
+UPLOAD = "upload-"
+
+Found = TypeVar("Found")
+
+
+class Desk:
+    """One archive and the queries compared with it lately."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="archive")
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._archive = Archive.open(path)
+        self._state = self._on_disk()
+
+    async def run(self, work: Callable[[Archive], Found]) -> Found:
+        """What `work` makes of the archive, on the archive's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: work(self._current()))
+
+    def session(self, case: str) -> Session:
+        """The comparison of a stored case or an upload; only on the archive's thread."""
+        if case in self._sessions:
+            self._sessions.move_to_end(case)
+            return self._sessions[case]
+        if case.startswith(UPLOAD):
+            raise InputError(f"{case} is no longer at hand; upload it again")
+        if case not in self._archive:
+            # a path in a URL must never be read: only what the archive holds can be asked for
+            raise InputError(f"the archive holds no case {case}; the list of cases shows the ids")
+        return self._keep(case, self._archive.session(case, pictures=True))
+
+    def upload(self, folder: Path) -> str:
+        """Compare the one case below a folder; gives the name under which it can be asked for."""
+        name = UPLOAD + secrets.token_hex(8)
+        self._keep(name, self._archive.session(folder, pictures=True))
+        return name
+
+    def close(self) -> None:
+        """Let go of the archive."""
+        self._thread.shutdown(cancel_futures=True)
+        self._archive.store.close()
+
+    def _keep(self, case: str, session: Session) -> Session:
+        self._sessions[case] = session
+        while len(self._sessions) > KEPT:
+            self._sessions.popitem(last=False)
+        return session
+
+    def _current(self) -> Archive:
+        state = self._on_disk()
+        if state != self._state:
+            changed = Archive.open(self.path)
+            self._archive.store.close()
+            self._archive, self._state = changed, state
+            self._sessions.clear()
+        return self._archive
+
+    def _on_disk(self) -> tuple[tuple[int, int], ...]:
+        """What changes with every change of the archive: its catalogue and the catalogue's log."""
+        files = (self.path / "catalogue.sqlite", self.path / "catalogue.sqlite-wal")
+        known = (path.stat() for path in files if path.exists())
+        return tuple((one.st_mtime_ns, one.st_size) for one in known)

@@ -1,0 +1,130 @@
+"""The pages of the workbench; each is a URL that holds the whole state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query
+from jinja2 import Environment
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+import isohash
+from isohash.apps.page.charts import SERIES_COLOURS
+from isohash.apps.page.pages import templates
+from isohash.apps.page.report import dose_rows, plan_text
+from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, case_entry, listed
+from isohash.apps.web.asked import Asked
+from isohash.apps.web.desk import UPLOAD, Desk
+from isohash.errors import InputError
+from isohash.retrieval.answer import Answer, covered_text, distance_header, distance_text, tie_text
+from isohash.retrieval.describe import describe_item
+from isohash.retrieval.engine import Archive, Session
+from isohash.retrieval.entry import Entry
+from isohash.retrieval.request import Request
+
+router = APIRouter()
+ROWS_SHOWN = 500
+SHOWN = ("label", "prescription_gy", "n_fractions", "technique", "n_structures", "n_slices")
+DOSES_SHOWN = 5  # results whose doses stand beside the query's in the table
+USUAL_ALPHA = 0.25
+
+
+@router.get("/")
+async def front() -> Response:
+    """The first page is the list of cases."""
+    return RedirectResponse("/cases", 303)
+
+
+@router.get("/cases")
+async def cases(desk: TheDesk, where: Where = None, text: Annotated[str, Query()] = "") -> Response:
+    """The cases that pass a filter, with facets."""
+    found = await desk.run(lambda archive: listed(archive, where or None))
+    wanted = [row for row in found["cases"] if text.lower() in row["id"].lower()]
+    columns = [name for name in SHOWN if any(row.get(name) not in (None, "") for row in wanted)]
+    return _page(
+        "cases.html", archive=desk.path.name, columns=columns, rows=wanted[:ROWS_SHOWN],
+        n=len(wanted), text=text, address=_address, **{**found, "cases": None},
+    )  # fmt: skip
+
+
+@router.get("/case")
+async def case_page(desk: TheDesk, case: CaseId) -> Response:
+    """What is kept of one case."""
+
+    def described(archive: Archive) -> tuple[dict[str, Any], bool]:
+        if case not in archive:
+            raise InputError(f"the archive holds no case {case}; the list of cases shows the ids")
+        facts = describe_item(archive, case)
+        return facts, bool(facts.get("structures"))
+
+    facts, has_doses = await desk.run(described)
+    return _page("case.html", case=case, facts=facts, has_doses=has_doses, address=_address)
+
+
+@router.get("/query")
+async def query(desk: TheDesk, state: TheAsked) -> Response:
+    """A query beside its results."""
+    return _page("query.html", **await desk.run(lambda archive: _answered(desk, archive, state)))
+
+
+@router.get("/query/answer")
+async def answer(desk: TheDesk, state: TheAsked) -> Response:
+    """The part of the page that changes with the weight."""
+    return _page("answer.html", **await desk.run(lambda archive: _answered(desk, archive, state)))
+
+
+def error_page(error: InputError) -> Response:
+    """What is wrong, and what to do."""
+    return _page("error.html", 400, **error.to_json())
+
+
+def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
+    session = desk.session(state.case)
+    found = session.ask(state.request)
+    entry = session.query if isinstance(session.query, Entry) else None
+    return {
+        "answer": found,
+        "facts": found.to_json(),
+        "state": state,
+        "ways": ways_of(session),
+        "alpha": state.values.get("alpha", USUAL_ALPHA),
+        "is_upload": state.case.startswith(UPLOAD),
+        "has_pictures": entry is not None and entry.has_pictures,
+        "query_plan": plan_text(entry.facts) if entry is not None else "",
+        "doses": _doses(desk, archive, entry, found) if entry is not None else [],
+    }
+
+
+def _doses(desk: Desk, archive: Archive, query: Entry, found: Answer) -> list[Any]:
+    """Doses by structure of the query and the first results."""
+    first = [case_entry(desk, archive, match.id) for match in found.matches[:DOSES_SHOWN]]
+    return dose_rows(query, first)
+
+
+def ways_of(session: Session) -> Sequence[str]:
+    """The words that --by may have of this query: those that do not refuse it."""
+    found = (
+        name for way in session.ways for name in way.names if way.refusal(Request(by=name)) is None
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _page(template: str, status: int = 200, **values: Any) -> Response:
+    page = _templates().get_template(template)
+    told = {"version": isohash.__version__, "colours": SERIES_COLOURS, "plan_text": plan_text,
+            "tie_text": tie_text, "distance_text": distance_text, "covered_text": covered_text,
+            "distance_header": distance_header}  # fmt: skip
+    return HTMLResponse(page.render(**told, **values), status)
+
+
+@cache
+def _templates() -> Environment:
+    return templates("isohash.apps.web")
+
+
+def _address(page: str, **values: Any) -> str:
+    kept = {name: value for name, value in values.items() if value not in (None, "")}
+    return f"{page}?{urlencode(kept)}" if kept else page
