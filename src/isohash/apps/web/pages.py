@@ -19,7 +19,16 @@ from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, case_entry, l
 from isohash.apps.web.asked import Asked
 from isohash.apps.web.desk import UPLOAD, Desk
 from isohash.errors import InputError
-from isohash.retrieval.answer import Answer, covered_text, distance_header, distance_text, tie_text
+from isohash.retrieval.answer import (
+    Answer,
+    covered_text,
+    distance_header,
+    distance_text,
+    headers,
+    interval_text,
+    near_header,
+    tie_text,
+)
 from isohash.retrieval.describe import describe_item
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
@@ -30,6 +39,17 @@ ROWS_SHOWN = 500
 SHOWN = ("label", "prescription_gy", "n_fractions", "technique", "n_structures", "n_slices")
 DOSES_SHOWN = 5  # results whose doses stand beside the query's in the table
 USUAL_ALPHA = 0.25
+HELPERS = {
+    "version": isohash.__version__,
+    "colours": SERIES_COLOURS,
+    "plan_text": plan_text,
+    "tie_text": tie_text,
+    "distance_text": distance_text,
+    "covered_text": covered_text,
+    "distance_header": distance_header,
+    "near_header": near_header,
+    "interval_text": interval_text,
+}
 
 
 @router.get("/")
@@ -88,6 +108,9 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
     return {
         "answer": found,
         "facts": found.to_json(),
+        "told": headers(found),
+        "by_plan": found.by in ("plan", "map"),
+        "near_views": [] if "near" not in found.explained else list(found.weights),
         "state": state,
         "ways": ways_of(session),
         "alpha": state.values.get("alpha", USUAL_ALPHA),
@@ -114,10 +137,7 @@ def ways_of(session: Session) -> Sequence[str]:
 
 def _page(template: str, status: int = 200, **values: Any) -> Response:
     page = _templates().get_template(template)
-    told = {"version": isohash.__version__, "colours": SERIES_COLOURS, "plan_text": plan_text,
-            "tie_text": tie_text, "distance_text": distance_text, "covered_text": covered_text,
-            "distance_header": distance_header}  # fmt: skip
-    return HTMLResponse(page.render(**told, **values), status)
+    return HTMLResponse(page.render(**HELPERS, **values), status)
 
 
 @cache
