@@ -81,6 +81,30 @@ def test_spellings_of_clinics_meet_in_the_name_of_tg263(canonical, spellings):
     )
 
 
+@pytest.mark.parametrize(
+    ("canonical", "spellings"),
+    {
+        "Lung_R": ["RLung", "RLUNG", "rlung"],
+        "Parotid_L": ["LParotid", "LPAROTID"],
+        "Kidney_R": ["RKidney", "KidneyR"],
+        "GTVp": ["GTVp", "GTV_p", "gtv P"],
+        "CTVn_54": ["CTVn_5400", "CTVn 54Gy", "CTV_N_54"],
+        "PTV_High": ["PTV_High", "PTV HIGH", "PTVHigh"],
+        "CTVn_Low": ["CTVn_Low"],
+        "CTVsb": ["CTVsb", "CTV SB"],
+    }.items(),
+)
+def test_sides_before_an_organ_and_classes_of_targets(canonical, spellings):
+    assert {canonical_name(name) for name in spellings} == {canonical}
+
+
+@pytest.mark.parametrize(
+    "name", ["REAR", "LEAR", "PTV_Higher", "PTVx", "CTVs", "PTV_High_Low", "GTVpn", "ptvring"]
+)
+def test_what_only_begins_like_a_side_or_a_target_is_neither(name):
+    assert canonical_name(name) is None
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_no_other_thing_passes_for_an_organ(name):
     assert canonical_name(name) is None

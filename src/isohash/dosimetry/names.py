@@ -32,13 +32,15 @@ SIDES = {
     "izquierdo": "L", "izquierda": "L", "izq": "L", "sinistro": "L", "sinistra": "L", "sx": "L",
 }  # fmt: skip
 TARGETS = ("ptv", "ctv", "gtv", "itv")
+TARGET_CLASSES = ("n", "p", "sb", "par", "v", "vas")  # of TG-263: nodal, primary, surgical bed, ...
+TARGET_LEVELS = ("high", "mid", "low")
 NEAR = 0.75  # share of letters that a suggested spelling has in common with a name
 HIGHEST_GY = 200.0  # a number behind a target beyond it is no dose
 FILLERS = {"the", "of", "organ", "gland", "glnd", "struct", "structure", "roi", "contour"}
 
 PARTIAL = "~"  # behind a name of TG-263: only a part of the organ was drawn
 FEW_LETTERS = 3  # a spelling so short of an organ without sides is another thing if it has one
-JOINED = 4  # letters from which an organ and its side are known in one word: LUNGL, ltlung
+JOINED = 4  # letters from which an organ and its side are known in one word: LUNGL, RLung
 
 
 def _table() -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
@@ -148,16 +150,24 @@ def _words(name: str) -> list[str]:
 
 
 def _target(words: list[str]) -> str | None:
-    """PTV_70 and the like: a target with at most one dose level, given in Gy or cGy."""
-    if not words or words[0] not in TARGETS:
+    """PTV_70, GTVp, PTV_High and the like: a target with at most one class and one dose level.
+
+    Levels are in Gy or cGy, or relative as in TG-263.
+    """
+    if not words or words[0][:3] not in TARGETS:
         return None
-    rest = [word for word in words[1:] if word not in ("gy", "c", "cgy")]
+    name, rest = words[0][:3].upper(), [words[0][3:], *words[1:]]
+    rest = [word for word in rest if word not in ("", "gy", "c", "cgy")]
+    if rest and rest[0] in TARGET_CLASSES:
+        name += rest.pop(0)
     if not rest:
-        return words[0].upper()
+        return name
+    if len(rest) == 1 and rest[0] in TARGET_LEVELS:
+        return f"{name}_{rest[0].capitalize()}"
     if len(rest) == 1 and re.fullmatch(r"[0-9]+(\.[0-9]+)?", rest[0]):
         level = float(rest[0])
         level = level / 100 if level >= 1000 else level
-        return f"{words[0].upper()}_{level:g}" if level <= HIGHEST_GY else None
+        return f"{name}_{level:g}" if level <= HIGHEST_GY else None
     return None
 
 
@@ -202,7 +212,7 @@ def _with_side() -> dict[str, str]:
         for spelling, canonical in spelled()
         if canonical in PAIRED and len(word := spelling.replace(" ", "")) >= JOINED
         for side in ("l", "r", "lt", "rt", "left", "right")
-        for joined in (word + side, *([side + word] if len(side) > 1 else []))
+        for joined in (word + side, side + word)
         if joined not in _spellings()
     }
 

@@ -351,3 +351,46 @@ def test_a_negative_dose_is_refused_and_its_ct_stays_a_case(tmp_path):
     case = read_case(tmp_path)
     assert case.dose is None
     assert told(case, "dose is negative (-3.000 Gy)")
+
+
+# What is not all here
+
+
+@pytest.mark.parametrize("gone", [range(0, 20, 2), (0, 19), (0,)])
+def test_slices_that_structures_were_drawn_on_and_that_are_missing_are_told(tmp_path, gone):
+    """A scan that lost every second slice is an even one, and only the structures tell."""
+    rt.write_study(tmp_path)
+    for n in gone:
+        (tmp_path / f"CT{n:02d}.dcm").unlink()
+    case = read_case(tmp_path)
+    assert case.ct.array.shape[0] == 20 - len(gone)
+    note = f"{len(gone)} of the 20 images that the structures were drawn on are not here"
+    assert note in case.warnings
+
+
+def test_structures_that_name_images_of_another_series_too_are_not_told_of(tmp_path):
+    made = rt.write_study(tmp_path)
+    (frame,) = made["RS"].ReferencedFrameOfReferenceSequence
+    (study,) = frame.RTReferencedStudySequence
+    series = copy.deepcopy(study.RTReferencedSeriesSequence[0])
+    series.SeriesInstanceUID = rt.uid("mr")
+    series.ContourImageSequence = rt.refer("CT", rt.uid("mr1"))
+    study.RTReferencedSeriesSequence.append(series)
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    assert read_case(tmp_path).warnings == ()
+
+
+@pytest.mark.parametrize("intent", ["VERIFICATION", "MACHINE_QA", "SERVICE"])
+def test_a_plan_that_treats_nobody_says_so(tmp_path, intent):
+    made = rt.write_study(tmp_path)
+    made["RP"].PlanIntent = intent
+    rt.save(made["RP"], tmp_path / "RP.dcm")
+    assert told(read_case(tmp_path), f"PlanIntent is {intent}: no plan to treat a patient by")
+
+
+def test_meta_information_without_preamble_and_length_is_dicom(tmp_path):
+    rt.write_study(tmp_path)
+    for file in tmp_path.iterdir():
+        data = file.read_bytes()
+        file.write_bytes(data[144:])
+    assert_whole(read_case(tmp_path))

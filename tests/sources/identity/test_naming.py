@@ -89,7 +89,7 @@ def test_names_that_leave_are_unique_stable_and_made_of_the_tables_words(typed, 
 @pytest.mark.parametrize(
     ("typed", "interpreted", "kind"),
     [
-        ("Mueller boost", "PTV", "target"), ("PTV_High", "", "target"), ("PTV ring", "", "helper"),
+        ("Mueller boost", "PTV", "target"), ("PTV_Upper", "", "target"), ("PTV ring", "", "helper"),
         ("Mueller", "ORGAN", "organ"), ("Mueller", "", "organ"), ("z_avoid", "", "helper"),
         ("Mueller", "SUPPORT", "helper"), ("PTV Mueller", "ORGAN", "target"),
     ],

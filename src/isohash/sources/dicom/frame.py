@@ -267,9 +267,7 @@ class Frame:
                 chosen = max(sets, key=lambda s: (s.when, s.sop_uid))
                 if len(sets) > 1:
                     warnings.append(f"{len(sets)} structure sets fit; the newest was taken")
-                if slices and chosen.images and not chosen.images & {s.sop_uid for s in slices}:
-                    warnings.append("structures refer to images that are not here")
-                return chosen, warnings
+                return chosen, [*warnings, *_images_missing(chosen, slices)]
         return None, []
 
     def _of_same_study(self, slices: Sequence[Instance]) -> list[Instance]:
@@ -292,3 +290,19 @@ class Frame:
 
     def _skip(self, instances: Iterable[Instance], reason: str) -> None:
         self.skipped += [Skipped(str(instance.path), reason) for instance in instances]
+
+
+def _images_missing(structures: Instance, slices: Sequence[Instance]) -> list[str]:
+    """The note on images that structures were drawn on and that are not among these slices."""
+    if not slices or not structures.images:
+        return []
+    missing = len(structures.images - {one.sop_uid for one in slices})
+    if missing == len(structures.images):
+        return ["structures refer to images that are not here"]
+    here = {uid for one in slices for uid in (one.series_uid, one.frame_uid)}
+    if missing and structures.refers_to <= {"", structures.frame_uid, *here}:
+        return [
+            f"{missing} of the {len(structures.images)} images that the structures were drawn on "
+            "are not here"
+        ]
+    return []

@@ -24,6 +24,7 @@ PLAN_TAGS = [
 APPROVALS = ("APPROVED", "UNAPPROVED", "REJECTED")
 INTENTS = ("CURATIVE", "PALLIATIVE", "PROPHYLACTIC", "VERIFICATION", "MACHINE_QA", "RESEARCH",
            "SERVICE")  # fmt: skip
+QA = ("VERIFICATION", "MACHINE_QA", "SERVICE")  # intents of which doses lie in phantoms
 HIGHEST_GY = 200.0  # a prescription beyond it is in cGy or senseless
 # A field in field has a few segments of two control points each, and is planned like a plain field.
 FIELD_IN_FIELD = 10
@@ -117,22 +118,26 @@ def _number(at: int, group: FractionGroup) -> int:
 
 
 def read_plan(file: Instance) -> Plan:
-    """What the plan says; doses of targets that are in cGy or senseless leave a warning."""
+    """What the plan says; doses of targets in cGy and plans that treat nobody leave a warning."""
     dataset = read_dataset(file.path, only(PLAN_TAGS))
     groups = tuple(_group(item) for item in value(dataset, "FractionGroupSequence") or ())
     targets = list(_target_doses(dataset))
     likely = [dose for dose in targets if dose <= HIGHEST_GY]
+    intent = _one_of(INTENTS, value(dataset, "PlanIntent"))
     return Plan(
         target_gy=max(likely, default=None),
         groups=groups,
         references=tuple(_references(dataset)),
         technique=technique(dataset, frozenset(beam for group in groups for beam in group.beams)),
         approval=_one_of(APPROVALS, value(dataset, "ApprovalStatus")),
-        intent=_one_of(INTENTS, value(dataset, "PlanIntent")),
+        intent=intent,
         labels=tuple(text(dataset, keyword) for keyword in LABELS),
-        warnings=tuple(
-            f"the plan prescribes {dose:g} Gy, which is passed over (in cGy?)"
-            for dose in sorted(set(targets) - set(likely))
+        warnings=(
+            *(
+                f"the plan prescribes {dose:g} Gy, which is passed over (in cGy?)"
+                for dose in sorted(set(targets) - set(likely))
+            ),
+            *([f"PlanIntent is {intent}: no plan to treat a patient by"] if intent in QA else ()),
         ),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 FIRST_TYPES = (b"UI", b"CS", b"UL", b"DA", b"TM", b"DT", b"LO", b"SH", b"PN", b"SQ")
+META_TYPES = (b"\0UL", b"\0OB", b"\0UI")  # of its first element: length, version or class
 SHORT_LENGTHS = tuple(bytes([n, 0]) for n in range(0, 66, 2))  # of an implicit-VR first element
 
 
@@ -17,7 +18,7 @@ def looks_like_dicom(file: Path) -> bool:
         return False
     if head[128:132] == b"DICM":
         return True
-    if head[:6] == b"\x02\x00\x00\x00UL":  # file meta information without the preamble
+    if head[:2] == b"\x02\x00" and head[3:6] in META_TYPES:  # meta information, no preamble
         return True
     if head[:2] == b"\x00\x08" and head[4:6] in FIRST_TYPES:  # big endian
         return True

@@ -147,7 +147,7 @@ def kind_of(typed: Typed) -> Kind:
     words = spelling(typed.name).split()
     if typed.interpreted in TARGET_TYPES:
         return "target"
-    if words and words[0] in TARGETS and not {"ring", "shell"} & set(words):
+    if words and words[0][:3] in TARGETS and not {"ring", "shell"} & set(words):
         return "target"
     is_organ = not typed.interpreted or typed.interpreted in ORGAN_TYPES
     return "organ" if is_organ and not HELPERS & set(words) else "helper"
