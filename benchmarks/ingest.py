@@ -1,6 +1,6 @@
 """Ingest of many DICOM patients against a bare pydicom read of the same files.
 
-    python benchmarks/ingest.py --folder /tmp/ingest --out docs/numbers
+    python benchmarks/ingest.py --patients 16 --folder /tmp/ingest --out docs/numbers
 
 Writes synthetic patients below the folder (about 2 GB for 200, once: what is there is used again),
 then times, files in the cache: bare header reads, bare pixel reads, finding and reading all cases
@@ -162,7 +162,8 @@ def measure(folder: Path, n_patients: int) -> dict:
     with tempfile.TemporaryDirectory() as archive:
         times["index"], peak_mb = index(source, Path(archive, "archive"))
     return {
-        "command": "python benchmarks/ingest.py --folder /tmp/ingest --out docs/numbers",
+        "command": f"python benchmarks/ingest.py --patients {n_patients} --folder /tmp/ingest "
+        "--out docs/numbers",
         "patients": n_patients,
         "files": len(files),
         "megabytes": sum(file.stat().st_size for file in files) / 1e6,

@@ -212,3 +212,31 @@ def test_why_a_structure_is_left_out_is_said(tmp_path):
     }
     for name, reason in reasons.items():
         assert told(case, f"structure {name} left out", reason), name
+
+
+def test_structures_that_share_a_number_are_left_out_and_told(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RS"].StructureSetROISequence[2].ROINumber = 2
+    made["RS"].ROIContourSequence[2].ReferencedROINumber = 2
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    case = read_case(tmp_path)
+    assert list(case.structures) == ["BODY"]
+    assert "2 structures share their number with another, left out" in case.warnings
+
+
+def test_a_structure_that_is_listed_twice_is_one(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RS"].StructureSetROISequence.append(made["RS"].StructureSetROISequence[1])
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    case = read_case(tmp_path)
+    assert (list(case.structures), case.warnings) == (["BODY", "PTV", "Heart"], ())
+
+
+def test_contours_of_a_number_that_no_structure_has_are_told(tmp_path):
+    made = rt.write_study(tmp_path)
+    made["RS"].ROIContourSequence[1].ReferencedROINumber = 99
+    rt.save(made["RS"], tmp_path / "RS.dcm")
+    case = read_case(tmp_path)
+    assert list(case.structures) == ["BODY", "Heart"]
+    assert "contours of 1 number(s) that no structure has, left out" in case.warnings
+    assert "structure PTV left out: it is empty: it has no contours" in case.warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -86,10 +87,11 @@ def _names(
     """ROI number -> name, of the ROIs in this frame of reference."""
     found: dict[int, Typed] = {}
     elsewhere, interpreted = 0, _interpreted(dataset)
+    twice = _not_told_apart(dataset, warnings)
     for item in value(dataset, "StructureSetROISequence") or ():
         number = whole_number(item, "ROINumber")
         frame = value(item, "ReferencedFrameOfReferenceUID")
-        if number is None:
+        if number is None or number in twice:
             continue
         if None not in (frame, frame_uid) and str(frame) != frame_uid:
             elsewhere += 1
@@ -99,6 +101,27 @@ def _names(
     if elsewhere:
         warnings.append(f"{elsewhere} structure(s) lie in another frame of reference, left out")
     return dict(zip(found, typed.names(dataset, list(found.values())), strict=True))
+
+
+def _not_told_apart(dataset: Dataset, warnings: list[str]) -> set[int]:
+    """Numbers that structures of several names share: whose their contours are is not said.
+
+    Contours of a number that no structure has are told as well.
+    """
+    named = {(one.number, one.name) for one in typed_structures(dataset) if one.number is not None}
+    sharing = Counter(number for number, _ in named)
+    twice = {number for number, n in sharing.items() if n > 1}
+    if twice:
+        several = sum(sharing[number] for number in twice)
+        warnings.append(f"{several} structures share their number with another, left out")
+    drawn = {
+        whole_number(item, "ReferencedROINumber")
+        for item in value(dataset, "ROIContourSequence") or ()
+        if value(item, "ContourSequence")
+    }
+    if nobody := len(drawn - set(sharing)):
+        warnings.append(f"contours of {nobody} number(s) that no structure has, left out")
+    return twice
 
 
 def typed_structures(dataset: Dataset) -> list[Typed]:
