@@ -16,7 +16,8 @@ from isohash.apps.page.report import render
 from isohash.dosimetry.isodose import PALETTE
 from isohash.features.cases.outlines import outlines_in, outlines_of
 from isohash.features.cases.shown import METRICS, shown_of
-from isohash.features.cases.slices import SliceSettings, case_slices
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import case_slices
 from isohash.records import Volume
 from isohash.retrieval.engine import Archive
 from small_cases import phantom

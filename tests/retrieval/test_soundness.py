@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from isohash.archive import sql
+from isohash.errors import InputError
 from isohash.retrieval.building.indexing import build_archive, index_found
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.soundness import repair, verify
-from small_cases import OPTIONS, lose, some_phantoms
+from small_cases import OPTIONS, lose, phantom, some_phantoms
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,17 @@ def test_what_is_usual_is_measured_again_when_it_is_lost(tmp_path: Path, what: s
     assert (after.names, after.of) == (before.names, before.of)
     if what == "cases":  # of vectors another draw of rows is measured
         np.testing.assert_array_equal(after.scores, before.scores)
+
+
+def test_stored_cases_are_asked_without_encoders(shipped: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shipped, tmp_path / "A"))
+    lose(copy, "encoder-ct")
+    with Archive.open(shipped) as whole, Archive.open(copy) as archive:
+        before, now = (one.query("phantom-00-00", k=3, by="joint") for one in (whole, archive))
+        assert now == before
+        with pytest.raises(InputError, match="verify"):
+            archive.query(phantom(0, 7), k=3, by="ct")
+    assert not verify(copy).ok
 
 
 def test_what_cannot_be_put_back_stays_named(tmp_path: Path) -> None:

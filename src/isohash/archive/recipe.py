@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 
 # The fit looks at no more slices than this, from no more cases than that: 2 048 images of
 # 128 x 128 float32 are 134 MB, and a 128-dimensional PCA changes little beyond.

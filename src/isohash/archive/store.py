@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,15 @@ from isohash.archive import catalogue, columns, folder
 from isohash.archive.columns import Places, Rows
 from isohash.archive.log import Log
 from isohash.archive.picking import picked
-from isohash.archive.repair import Repair, repair
 from isohash.archive.segment_format import DTYPES, Pieces
 from isohash.archive.segments import array_bytes
 from isohash.archive.state import Change, Record, encode_records, parsed_metadata, row_ranges
-from isohash.archive.verify import Report, verify
 from isohash.errors import InputError
 from isohash.progress import Progress
+
+if TYPE_CHECKING:
+    from isohash.archive.repair import Repair
+    from isohash.archive.verify import Report
 
 
 class CaseStore:
@@ -293,11 +295,15 @@ class CaseStore:
 
     def verify(self, progress: Progress | None = None) -> Report:
         """Read and check every byte of the archive's folder; `verify` in verify.py says what."""
+        from isohash.archive.verify import verify
+
         return verify(self.path, progress)
 
     @staticmethod
     def repair(path: str | Path, progress: Progress | None = None) -> Repair:
         """Make a damaged archive usable again; see repair.py for what is kept."""
+        from isohash.archive.repair import repair
+
         return repair(path, progress)
 
 

@@ -19,6 +19,7 @@ from isohash.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
 Rows = NDArray[np.int64]
+Picture = tuple[NDArray[np.uint8], NDArray[np.float32] | None]
 
 
 class Samples(Protocol):
@@ -79,10 +80,7 @@ class Kind:
     cut: Callable[[Any, Any], Any]
     facts: Callable[[Any, Any], dict[str, Any]]
     shown: Callable[[Any, Any], Arrays]
-    picture: Callable[
-        [Mapping[str, NDArray[Any]], Mapping[str, Any], int],
-        tuple[NDArray[np.uint8], NDArray[np.float32] | None],
-    ]
+    picture: Callable[[Mapping[str, NDArray[Any]], Mapping[str, Any], int], Picture]
     profile: Callable[[Any], NDArray[np.float32]] | None = None
 
     def check(self, item: Any, what: str) -> None:

@@ -13,19 +13,18 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
-from isohash.hashing.cosine import CosineHash
 from isohash.hashing.drawn import DrawnHash
 from isohash.hashing.fitted.points import PointHash
-from isohash.hashing.lee import LeeHash
-from isohash.hashing.measured import Curves, Measuring
-from isohash.hashing.pairs import nearest_pairs, sample_pairs
-from isohash.hashing.resolution import Response, response
+
+if TYPE_CHECKING:  # what makes tables is imported to make them: a query reads them
+    from isohash.hashing.measured import Curves
+    from isohash.hashing.resolution import Response
 
 VERSION = 1
 KNOTS = 513  # rows of the table
@@ -111,6 +110,9 @@ class Calibration:
         `groups` (n,) names the patient (or other origin) of each row: an answer does not show rows
         of the query's own.
         """
+        from isohash.hashing.measured import Measuring
+        from isohash.hashing.pairs import nearest_pairs, sample_pairs
+
         _check_confidence(confidence)
         near, far = nearest_pairs(hash_, X, rng, groups), sample_pairs(hash_, X, rng)
         farthest = max(float(far[0][-1]), float(near.code.max()))
@@ -212,6 +214,10 @@ def range_of_view(hash_: DrawnHash, distances: ArrayLike, confidence: float = 0.
 
 
 def _response_of(hash_: DrawnHash) -> Response:
+    from isohash.hashing.cosine import CosineHash
+    from isohash.hashing.lee import LeeHash
+    from isohash.hashing.resolution import response
+
     if isinstance(hash_, CosineHash | LeeHash):
         return response(hash_)
     raise InputError(
@@ -225,7 +231,9 @@ def _with_blind_end(found: Curves, true: Column, beyond: float, tail: float) -> 
     middle = max(float(np.median(true)), found.middle[-1], low)
     x, m, lows = (np.append(c, e) for c, e in
                   ((found.x, beyond), (found.middle, middle), (found.low, low)))  # fmt: skip
-    return Curves(x, m, lows, np.append(found.high, max(found.high[-1], middle)))
+    return replace(
+        found, x=x, middle=m, low=lows, high=np.append(found.high, max(found.high[-1], middle))
+    )
 
 
 def _check_confidence(confidence: float) -> None:

@@ -5,30 +5,27 @@ Importing this module needs neither scikit-learn nor torch: it is what a query u
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from isohash.errors import InputError
-from isohash.hashing.cosine import CosineHash
-from isohash.hashing.fitted.adaptive import AdaptiveHash
-from isohash.hashing.fitted.block import BlockHash
-from isohash.hashing.lee import LeeHash
 from isohash.hashing.saving import unpack
 
-__all__ = [
-    "AdaptiveHash",
-    "BlockHash",
-    "CosineHash",
-    "DrawnHash",
-    "LeeHash",
-    "from_bytes",
-    "load_hash",
-]
+if TYPE_CHECKING:
+    from isohash.hashing.cosine import CosineHash
+    from isohash.hashing.fitted.adaptive import AdaptiveHash
+    from isohash.hashing.fitted.block import BlockHash
+    from isohash.hashing.lee import LeeHash
 
-DrawnHash = CosineHash | LeeHash | AdaptiveHash | BlockHash
+DrawnHash: TypeAlias = "CosineHash | LeeHash | AdaptiveHash | BlockHash"
 
-_FAMILIES: dict[str, Any] = {
-    kind.family: kind for kind in (CosineHash, LeeHash, AdaptiveHash, BlockHash)
+# Where each family is: a query loads the one that its archive has.
+FAMILIES = {
+    "cosine": ("isohash.hashing.cosine", "CosineHash"),
+    "lee": ("isohash.hashing.lee", "LeeHash"),
+    "adaptive": ("isohash.hashing.fitted.adaptive", "AdaptiveHash"),
+    "block": ("isohash.hashing.fitted.block", "BlockHash"),
 }
 
 
@@ -58,10 +55,12 @@ def load_hash(source: str | Path | bytes) -> DrawnHash:
 def from_bytes(data: bytes) -> DrawnHash:
     """Rebuild a hash of any family from its `to_bytes`."""
     family, tensors, header = unpack(data)
-    if family not in _FAMILIES:
-        raise InputError(f"unknown hash family {family!r}; known: {', '.join(sorted(_FAMILIES))}")
+    if family not in FAMILIES:
+        raise InputError(f"unknown hash family {family!r}; known: {', '.join(sorted(FAMILIES))}")
+    module, name = FAMILIES[family]
+    kind: Any = getattr(import_module(module), name)
     try:
-        hash_: DrawnHash = _FAMILIES[family].from_parts(tensors, header)
+        hash_: DrawnHash = kind.from_parts(tensors, header)
     except KeyError as error:
         raise InputError(f"the saved {family} hash lacks {error}") from error
     return hash_

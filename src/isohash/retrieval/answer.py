@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from isohash.retrieval.likeness import Unlike
@@ -76,6 +76,11 @@ class Match:
     def covered(self) -> float | None:
         """How much of the query's length its matched slices cover, 0..1; None for single slices."""
         return None if self.lengths is None else self.lengths.query
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; of the pairs, which are hundreds, without copying what is plain."""
+        plain = asdict(replace(self, pairs=()))
+        return {**plain, "pairs": [vars(pair) for pair in self.pairs], "covered": self.covered}
 
 
 @dataclass(frozen=True)
@@ -170,9 +175,8 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        plain = asdict(self)
-        for told, match in zip(plain["matches"], self.matches, strict=True):
-            told["covered"] = match.covered
+        plain = asdict(replace(self, matches=()))
+        plain["matches"] = [match.to_json() for match in self.matches]
         return {**plain, "ranked_by": self.ranked_by, "explained": self.explained}
 
 

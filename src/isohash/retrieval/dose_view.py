@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 
 if TYPE_CHECKING:  # imported when a model is read: most queries need none
     from isohash.features.encoders.dose_calibration import DoseCalibration

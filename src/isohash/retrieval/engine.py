@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
-from isohash.archive.verify import Report
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
@@ -32,6 +31,7 @@ from isohash.retrieval.ways.plan import Foretold
 from isohash.retrieval.ways.way import Ranking, Way, choose
 
 if TYPE_CHECKING:
+    from isohash.archive.verify import Report
     from isohash.dosimetry.comparison import DoseComparison
     from isohash.dosimetry.gamma import GammaCriteria
     from isohash.retrieval.planning.check import Check

@@ -25,10 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.dose import PlacedDose
-from isohash.dosimetry.resample import resample
-from isohash.features.cases.outlines import outlines_in
-from isohash.features.cases.shown import METRICS, dose_summary
 from isohash.features.kinds import Kind
 from isohash.records import Volume
 from isohash.retrieval.likeness import PROFILE
@@ -86,6 +82,9 @@ class Entry:
 
     def seen(self, volume: Volume, slice_index: int) -> NDArray[np.float32] | None:
         """Another volume (y, x) on the pixels of `picture`; None where their place is unknown."""
+        from isohash.dosimetry.dose import PlacedDose
+        from isohash.dosimetry.resample import resample
+
         place = self.arrays.get("preview.place")
         if place is None:
             return None
@@ -99,6 +98,8 @@ class Entry:
 
     def outlines(self, slice_index: int) -> dict[str, list[NDArray[np.float64]]]:
         """Outlines of structures on `picture`: closed lines (m, 2) of (x, y) in pixels."""
+        from isohash.features.cases.outlines import outlines_in
+
         names, size = self.facts.get("outlined", ()), int(self.facts.get("size", 0))
         found = outlines_in(self.arrays, size, slice_index)
         return {names[number]: lines for number, lines in found.items()}
@@ -108,6 +109,8 @@ class Entry:
 
         Of archives that keep only histograms, what these tell.
         """
+        from isohash.features.cases.shown import METRICS, dose_summary
+
         table = self.arrays.get("dvh.metrics")
         if table is None:
             return {name: dose_summary(curve) for name, curve in self.dvhs().items()}

@@ -19,7 +19,8 @@ from isohash.dosimetry.objectives import MOST_METRICS, metrics_of
 from isohash.dosimetry.resample import resample
 from isohash.dosimetry.structures import cropped
 from isohash.features.cases.anatomy import Anatomy, Field, anatomy_of
-from isohash.features.cases.geometry import GeometrySettings, dvh_features
+from isohash.features.cases.geometry import dvh_features
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.cases.measures import own_structures
 from isohash.features.cases.voxels import Voxels, voxels_of
 from isohash.features.encoders.dose_calibration import Misses, voxel_misses, voxel_places

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
-from isohash.dosimetry.names import HIGHEST_GY
 from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
@@ -66,7 +65,7 @@ class Items:
         self.store = store
         self.recipe = Recipe(store.recipe)
         self.recipe.check()
-        self.pipeline = Pipeline.from_files(self.recipe, store.read_file)
+        self.pipeline = Pipeline.from_files(self.recipe, store.read_file, store.path)
         self.facts = FactTable(len(store), self._fact, partial(fact_names, store))
 
     def __len__(self) -> int:
@@ -101,6 +100,7 @@ class Items:
 
     def load(self) -> None:
         """Read all that answers are made with; InputError says what is wrong with it."""
+        _ = list(self.pipeline.encoders.values())
         if len(self):
             _ = self.columns, self.plans
         if self.pipeline.dose is not None:
@@ -307,6 +307,8 @@ class Items:
 
 
 def _prescribed(gy: float) -> float:
+    from isohash.dosimetry.names import HIGHEST_GY
+
     if not 0 < gy < HIGHEST_GY:
         raise InputError(f"--prescription must be between 0 and {HIGHEST_GY:g} Gy, got {gy}")
     return float(gy)

@@ -6,21 +6,19 @@ archive, so both always use the same encoders and the same drawn hashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.recipe import Recipe
-from isohash.dosimetry.dose import PlacedDose
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
-from isohash.features.cases.measures import measure
-from isohash.features.cases.slices import SliceSettings
-from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
+from isohash.features.cases.geometry_settings import GeometrySettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.kinds import Kind, Rows, Samples
 from isohash.features.known import KINDS
@@ -30,8 +28,40 @@ from isohash.retrieval.dose_view import DoseView
 from isohash.retrieval.models import HashModel, load_model, model_files
 from isohash.retrieval.plan_code import plan_arrays
 from isohash.retrieval.slices import SliceTable
+from isohash.retrieval.strangers import understanding
+
+if TYPE_CHECKING:
+    from isohash.features.encoders.encoders import Encoder
 
 PLAN_FILE = "encoder-plan"
+
+
+class KeptEncoders(Mapping[str, "Encoder"]):
+    """The encoders of an archive's views, each read when it is first asked for.
+
+    A stored case is asked by its stored codes and embeddings, and needs none of them.
+    """
+
+    def __init__(self, views: Sequence[str], read: Callable[[str], bytes], archive: Path) -> None:
+        self._views, self._read, self._archive = tuple(views), read, archive
+        self._found: dict[str, Encoder] = {}
+
+    def __getitem__(self, view: str) -> Encoder:
+        if view not in self._views:
+            raise KeyError(view)
+        if view not in self._found:
+            from isohash.features.encoders.encoders import encoder_from_bytes
+
+            name = f"encoder-{view}"
+            with understanding(self._archive, name):
+                self._found[view] = encoder_from_bytes(self._read(name), name)
+        return self._found[view]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +118,8 @@ class CodedItem:
         encoder, layout = self.pipeline.plan, self.pipeline.layout
         if layout is None or not self.item.structures:
             return {}
+        from isohash.features.cases.measures import measure
+
         measured = measure(self.item, layout)
         planned = measured.doses(layout) if measured.has_dose else None
         return plan_arrays(encoder.predict(measured) if encoder else None, planned)
@@ -123,6 +155,8 @@ class CodedItem:
         kept = KeptDose(self.dose)
         if kept.predicted is None:
             return str(kept.about.get("why_not", "the archive foretells no doses"))
+        from isohash.dosimetry.dose import PlacedDose
+
         dose = PlacedDose([kept.predicted], *kept.ct_grid)
         return self.pipeline.code(replace(self.item, dose=dose))
 
@@ -172,14 +206,14 @@ class Pipeline:
         return files
 
     @classmethod
-    def from_files(cls, recipe: Recipe, read: Callable[[str], bytes]) -> Pipeline:
+    def from_files(cls, recipe: Recipe, read: Callable[[str], bytes], archive: Path) -> Pipeline:
         """Load the models that `to_files` made."""
         kind, near, generation = KINDS[recipe.kind], recipe.near, recipe.generation
         views = [view for view in kind.labels if view in near]
         return cls(
             kind,
             recipe.slices,
-            {view: encoder_from_bytes(read(f"encoder-{view}")) for view in views},
+            KeptEncoders(views, read, archive),
             {view: load_model(view, near[view], read, generation) for view in views},
             generation,
             PlanEncoder.from_bytes(read(PLAN_FILE)) if recipe.has_plan_encoder else None,

@@ -14,7 +14,7 @@ import isohash
 from isohash.archive.recipe import Recipe, encoder_name
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.retrieval.naming import Unmapped
 from isohash.sources.found import Findings, Skipped
 from isohash.sources.identity.pseudonyms import key_path

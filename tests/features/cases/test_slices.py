@@ -8,7 +8,8 @@ import pytest
 
 from isohash.dosimetry.dose import PlacedDose
 from isohash.errors import InputError
-from isohash.features.cases.slices import SliceSettings, case_slices, display_ct, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import case_slices, display_ct, encoder_input
 from isohash.records import Case, Volume
 from isohash.sources.reading import read_cases
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
-from isohash.features.cases.vector import GEOMETRY_PARTS, PARTS, case_vector
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
+from isohash.features.cases.vector import PARTS, case_vector
 from isohash.features.encoders.case_encoders import CaseEncoder, fit_geometry
 from isohash.features.encoders.encoders import load_encoder
 from small_patients import two_organs

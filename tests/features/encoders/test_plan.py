@@ -7,9 +7,10 @@ from sklearn.kernel_ridge import KernelRidge
 
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings, dvh_features
+from isohash.features.cases.geometry import dvh_features
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
 from isohash.features.cases.measures import common_structures, measure
-from isohash.features.cases.vector import GEOMETRY_PARTS, case_vector
+from isohash.features.cases.vector import case_vector
 from isohash.features.encoders.case_encoders import fit_geometry
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.plan import FEWEST, PlanEncoder, expected_curves, fit_plan

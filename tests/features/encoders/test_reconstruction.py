@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isohash.errors import InputError
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.reconstruction import reconstruct, reconstruction_errors

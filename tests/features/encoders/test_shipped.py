@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.features.cases.measures import measure
-from isohash.features.cases.slices import SliceSettings, case_slices, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import case_slices, encoder_input
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.reconstruction import reconstruction_errors
 from isohash.features.encoders.shipped import (

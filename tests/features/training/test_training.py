@@ -9,7 +9,8 @@ from scipy.spatial.distance import pdist
 
 from isohash.errors import InputError, MissingExtra
 from isohash.features.cases.groups import held_out_groups
-from isohash.features.cases.slices import SliceSettings, case_slices
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import case_slices
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.networks import AutoencoderSettings
 from isohash.features.encoders.onnx_encoder import onnx_encoder

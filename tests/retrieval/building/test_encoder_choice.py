@@ -12,7 +12,8 @@ import pytest
 from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.kind import VIEWS
-from isohash.features.cases.slices import SliceSettings, case_slices, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import case_slices, encoder_input
 from isohash.features.encoders.domain import FAR, relative_error
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.shipped import shipped_encoder

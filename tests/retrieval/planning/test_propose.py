@@ -14,7 +14,7 @@ from isohash.apps.page.proposal import render
 from isohash.dosimetry.dvh import dvh
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.records import Case, Volume
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.contents import NOT_MEASURED

@@ -22,7 +22,8 @@ from isohash.evaluation.kit.metrics import expected_overlap
 from isohash.evaluation.kit.plotting import check_drawing
 from isohash.evaluation.kit.results import bootstrap_interval, write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
-from isohash.features.cases.slices import ImageKind, SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import ImageKind
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoders import load_encoder
 from isohash.features.encoders.networks import AutoencoderSettings, Variant

@@ -27,7 +27,8 @@ from isohash.evaluation.encoders.surfaces import (
 from isohash.evaluation.kit.plotting import check_drawing, figure
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
-from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import ImageKind, case_slices, encoder_input
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.features.encoders.reconstruction import (
     Reconstruction,

@@ -25,7 +25,7 @@ from isohash.evaluation.encoders.reconstructions import (
 from isohash.evaluation.kit.plotting import check_drawing, figure
 from isohash.evaluation.kit.results import write_results
 from isohash.evaluation.kit.slice_sets import SliceSet, as_float, read_slices
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.hashing.kernel_hasher import KernelHasher
 from isohash.index.flat import distances

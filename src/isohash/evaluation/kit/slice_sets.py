@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.evaluation.kit.results import write_results
-from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import ImageKind, case_slices, encoder_input
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.sources.reading import find

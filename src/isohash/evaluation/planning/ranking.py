@@ -19,7 +19,7 @@ from isohash.dosimetry.resample import resample
 from isohash.dosimetry.rigid import dose_at, rigid_between
 from isohash.evaluation.planning.patients import Patient
 from isohash.evaluation.planning.rows import Doses, Row, score_row
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.encoders.dose_calibration import DoseCalibration
 from isohash.progress import Progress, tell
 from isohash.records import Volume

@@ -14,7 +14,7 @@ from isohash.dosimetry.names import is_target
 from isohash.dosimetry.objectives import metric_names
 from isohash.dosimetry.plan_scores import pooled_dvh_score
 from isohash.evaluation.planning.patients import Patient, by_name
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.encoders.dose_calibration import NOMINAL, DoseCalibration
 
 HALVES = 100

@@ -16,9 +16,8 @@ from isohash.distances import distance_matrix
 from isohash.dosimetry.plan_distance import plan_distances
 from isohash.dosimetry.rigid import dose_at, rigid_between
 from isohash.evaluation.validity.patients import VIEWS, Patient
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
 from isohash.features.cases.measures import Measured, common_structures
-from isohash.features.cases.vector import GEOMETRY_PARTS
 from isohash.features.encoders.case_encoders import fit_geometry
 from isohash.features.encoders.plan import fit_plan
 from isohash.hashing.bandwidth import neighbour_distance

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from isohash.dosimetry.plan_distance import differences, plan_distances, with_unknown
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.cases.measures import Measured, common_structures
 from isohash.features.encoders.plan import fit_plan
 

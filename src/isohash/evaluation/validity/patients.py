@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from isohash.dosimetry.names import canonical_name, is_target, structures_by_name
 from isohash.dosimetry.rigid import TARGETS
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.cases.measures import Measured, measure
 from isohash.features.cases.slices import case_slices, encoder_input
 from isohash.features.encoders.downsampled import DownsampledEncoder

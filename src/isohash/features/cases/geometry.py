@@ -17,9 +17,8 @@ one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.dosimetry.structures import Structure, cropped
 from isohash.errors import InputError
 from isohash.features.cases.distance import signed_distance
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.records import Case, Volume
 
 SIGNATURE = 7  # entries of `target_signature` per structure
@@ -36,30 +36,6 @@ GRID_MM = 3.0  # distances are measured on about this grid: finer costs time and
 
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class GeometrySettings:
-    """Which structures (canonical names), and which percentiles of distance and dose volume."""
-
-    targets: tuple[str, ...]
-    organs: tuple[str, ...]
-    percentiles: tuple[float, ...] = (1, 10, 25, 50, 75, 90, 99)
-    dose_volumes: tuple[float, ...] = (2, 10, 20, 30, 40, 50, 60, 70, 80, 90, 98)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Sequence[Any]]) -> GeometrySettings:
-        """The settings that `to_json` wrote."""
-        return cls(**{name: tuple(value) for name, value in values.items()})
-
-    @property
-    def structures(self) -> tuple[str, ...]:
-        """Targets, then organs."""
-        return self.targets + self.organs
 
 
 def overlap_volume_histograms(case: Case, settings: GeometrySettings) -> Vector:

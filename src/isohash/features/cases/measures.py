@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.dosimetry.names import canonical_name, is_target, structures_by_name
-from isohash.features.cases.geometry import SIGNATURE, GeometrySettings, dvh_features
-from isohash.features.cases.vector import GEOMETRY_PARTS, PARTS
+from isohash.features.cases.geometry import SIGNATURE, dvh_features
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
+from isohash.features.cases.vector import PARTS
 from isohash.records import Case
 
 Vector = NDArray[np.float64]

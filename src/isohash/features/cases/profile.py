@@ -7,11 +7,13 @@ can be compared with those of an archive's cases.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.features.cases.slices import CaseSlices
+if TYPE_CHECKING:
+    from isohash.features.cases.slices import CaseSlices
 
 AIR_HU = -900  # above it: the patient, whose lungs take part
 TISSUES_HU = (-500, -150, -20, 100, 300)  # lung | fat's edge | fat | soft | dense | bone

@@ -10,12 +10,12 @@ import numpy as np
 from isohash.dosimetry.names import structures_by_name
 from isohash.errors import InputError
 from isohash.features.cases.geometry import (
-    GeometrySettings,
     Vector,
     overlap_volume_histograms,
     shared_heights,
     target_signature,
 )
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
 from isohash.records import Case
 
 SATURATION_MM = 20.0
@@ -49,9 +49,6 @@ PARTS: dict[str, Part] = {
     "presence": Part(_presence, 0.6, True),
     "signature": Part(target_signature, 0.5, False),
 }
-
-
-GEOMETRY_PARTS = ("overlap", "heights", "presence", "signature")
 
 
 def case_vector(

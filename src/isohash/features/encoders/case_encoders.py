@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.features.cases.geometry import (
-    GeometrySettings,
-)
-from isohash.features.cases.vector import GEOMETRY_PARTS, PARTS, case_vector
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
+from isohash.features.cases.vector import PARTS, case_vector
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
+from isohash.features.encoders.scaling import scaled
 from isohash.records import Case
 
 Vector = NDArray[np.float64]
@@ -106,11 +105,6 @@ def fit_geometry(
         scale[own] = PARTS[part].weight * _part_scale(spread[own], PARTS[part].one_unit)
         start += width
     return CaseEncoder(name, settings, tuple(parts), fill, scale)
-
-
-def scaled(vectors: Matrix, fill: Vector, scale: Vector) -> Matrix:
-    """Raw vectors (n, p) centred and scaled; what is absent becomes 0."""
-    return np.where(np.isnan(vectors), 0.0, vectors - fill) * scale
 
 
 def _widths(settings: GeometrySettings, parts: Sequence[str]) -> list[int]:

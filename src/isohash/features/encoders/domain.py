@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.features.cases.groups import held_out_groups
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.encoders.encoders import Encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.features.encoders.pca import PcaEncoder, fit_pca

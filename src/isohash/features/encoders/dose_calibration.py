@@ -22,7 +22,7 @@ from isohash.dosimetry.names import is_target
 from isohash.errors import InputError
 from isohash.features.cases.anatomy import Anatomy, Field
 from isohash.features.cases.distance import signed_distance
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 from isohash.features.encoders.plan import expected_curves, shared_curves
 

@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.dosimetry.plan_distance import Doses, Matrix, differences, plan_distances, with_unknown
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
-from isohash.features.cases.measures import Measured
-from isohash.features.cases.vector import GEOMETRY_PARTS
-from isohash.features.encoders.case_encoders import fit_geometry, scaled
+from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
+from isohash.features.encoders.scaling import scaled
+
+if TYPE_CHECKING:
+    from isohash.features.cases.measures import Measured
 
 # Chosen by leave-one-out error on the 169 OpenKBP training patients; within a factor of two of
 # either the error changes by less than 3 %.
@@ -171,6 +172,8 @@ def fit_plan(
     `width` times the median squared distance is the kernel's bandwidth. Structures that fewer than
     `FEWEST` of the cases have are left out.
     """
+    from isohash.features.encoders.case_encoders import fit_geometry
+
     cases = [case for case in cases if case.has_dose]
     settings = _learnable(cases, settings)
     vectors = np.array([case.vector(settings, parts) for case in cases])

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from isohash.features.cases.slices import ImageKind, SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import ImageKind
 
 CHUNK = 256  # images at a time: 17 MB each way at 128 x 128
 

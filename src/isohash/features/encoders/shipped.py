@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.encoders.encoders import Encoder, encoder_from_bytes
 from isohash.features.encoders.plan import PlanEncoder
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
-from isohash.features.cases.slices import CaseSlices, SliceSettings, case_slices
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import CaseSlices, case_slices
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
 from isohash.records import Case, Volume
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.errors import InputError
-from isohash.features.cases.slices import ImageKind, SliceSettings, case_slices, encoder_input
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import ImageKind, case_slices, encoder_input
 from isohash.features.encoders.networks import AutoencoderSettings
 from isohash.features.training.objectives import Objective
 from isohash.features.training.settings import Training, TrainingSettings

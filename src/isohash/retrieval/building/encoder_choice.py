@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
-from isohash.features.cases.slices import SliceSettings
+from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.encoders.domain import FAR, contest, relative_error
 from isohash.features.encoders.encoders import Encoder, load_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder, onnx_encoder

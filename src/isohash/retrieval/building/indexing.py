@@ -116,7 +116,7 @@ def index_found(
         with store:
             check_key(store, findings)
             notes = migrate(store, progress)
-            pipeline = Pipeline.from_files(Recipe(store.recipe), store.read_file)
+            pipeline = Pipeline.from_files(Recipe(store.recipe), store.read_file, store.path)
             report = _add(findings, store, pipeline, features, progress)
             features.clear()
             return replace(report, unmapped=unmapped(naming), notes=(*report.notes, *notes))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from isohash.archive.recipe import IndexSettings
 from isohash.errors import InputError
 from isohash.features.cases.measures import Measured, measure
-from isohash.features.cases.slices import SliceSettings, nothing_shown
+from isohash.features.cases.slice_settings import SliceSettings
+from isohash.features.cases.slices import nothing_shown
 from isohash.features.encoders.encoders import Encoder
 from isohash.features.kinds import Kind, Samples
 from isohash.progress import Progress, tell

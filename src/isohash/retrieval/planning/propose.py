@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.objectives import metric_names
 from isohash.errors import InputError
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.encoders.dose_calibration import DoseCalibration
 from isohash.records import Volume
 from isohash.retrieval.contents import NOT_MEASURED

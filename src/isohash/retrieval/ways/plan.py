@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
 from isohash.dosimetry.plan_distance import Doses, differences, with_unknown
-from isohash.features.cases.geometry import GeometrySettings
+from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.index.flat import distances
 from isohash.records import Codes
 from isohash.retrieval.answer import Match, Near
