@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.ndimage import rotate
 
 from isohash.archive.store import CaseStore
 from isohash.features.cases.profile import PARTS, SIZE, profile_of
@@ -60,9 +61,46 @@ def short(case: Case, _) -> Case:
     return replace(case, ct=cut(case.ct), dose=cut(case.dose), structures=parts)
 
 
+def half(case: Case, _) -> Case:
+    def cut(volume: Volume, outside: float) -> Volume:
+        array = np.array(volume.array)
+        array[:, :, array.shape[2] // 2 :] = outside
+        return Volume(array, volume.affine)
+
+    return replace(case, ct=cut(case.ct, -1000), dose=cut(case.dose, 0), structures={})
+
+
+def tilted(degrees: float, axes: tuple[int, int]):
+    """Rolled about the body's length (1, 2), leant sidewards (0, 2) or back (0, 1); in voxels."""
+
+    def turn(volume: Volume, outside: float) -> Volume:
+        array = np.asarray(volume.array, dtype=np.float32)
+        return Volume(
+            rotate(array, degrees, axes, reshape=False, order=1, cval=outside), volume.affine
+        )
+
+    def made(case: Case, _) -> Case:
+        return replace(case, ct=turn(case.ct, -1000), dose=turn(case.dose, 0), structures={})
+
+    return made
+
+
+def of_another_site(case: Case, _) -> Case:
+    names = ("Lung_L", "Lung_R", "Heart", "Liver", "Kidney_L", "Kidney_R")
+    (any_one, *_) = case.structures.values()
+    return replace(case, structures=dict.fromkeys(names, any_one))
+
+
 @pytest.mark.parametrize(
     ("make", "by", "part"),
     [
+        (half, "ct", "symmetry"),
+        (tilted(15, (0, 2)), "ct", "symmetry"),
+        (tilted(45, (1, 2)), "joint", "symmetry"),
+        (tilted(45, (0, 2)), "ct", "tilt"),
+        (tilted(45, (0, 1)), "ct", "tilt"),
+        (of_another_site, "ct", "structures"),
+        (of_another_site, "dose", "structures"),
         (noise, "ct", "tissue"),
         (noise, "dose", "dose"),
         (noise, "joint", "dose"),
@@ -131,6 +169,7 @@ def test_what_is_usual_survives_its_file(opened) -> None:
     usual = opened.contents.usual
     again = Usual.from_bytes(usual.to_bytes())
     assert (again.names, again.of) == (usual.names, N)
+    assert again.structures == usual.structures != ()
     np.testing.assert_array_equal(again.scores, usual.scores)
     np.testing.assert_array_equal(again.profiles, usual.profiles)
     newer = usual.to_bytes().replace(b'"version": 1', b'"version": 9')
@@ -202,6 +241,17 @@ def test_what_is_usual_is_measured_anew_by_a_merge(tmp_path) -> None:
         assert (len(archive), usual.of, len(usual.profiles)) == (8, 8, 8)
 
 
+def test_profiles_of_other_widths_are_compared_by_what_both_have(rng) -> None:
+    rows, near = 1 + rng.random((30, SIZE)), {"nearest": np.ones(30)}
+    older = Usual.measure(rows[:, :15], range(30), near, 30)
+    wide = Usual.measure(rows, range(30), near, 30)
+    assert "tilt" in wide.names
+    assert "tilt" not in older.names
+    told = wide.measured(rows[3] + 0.1)
+    assert older.measured(rows[3] + 0.1) == {n: v for n, v in told.items() if n != "tilt"}
+    assert np.isnan(wide.measured(rows[3, :15])["tilt"])
+
+
 def test_a_profile_says_what_it_says() -> None:
     case = phantom_case(0, 0, shape=SHAPE)
     found = profile_of(case_slices(case))
@@ -209,6 +259,7 @@ def test_a_profile_says_what_it_says() -> None:
     assert found[PARTS["tissue"]].sum() == pytest.approx(1)
     assert np.exp(found[PARTS["dose"]])[0] == pytest.approx(case.dose.array.max(), rel=0.05)
     assert np.exp(found[PARTS["extent"]]) <= 24 * case.ct.spacing_mm[0] + 1e-3
+    assert abs(np.degrees(found[PARTS["tilt"]][0])) < 5
     no_dose = profile_of(case_slices(replace(case, dose=None)))
     assert np.isnan(no_dose[PARTS["dose"]]).all()
     assert np.isfinite(no_dose[PARTS["tissue"]]).all()

@@ -131,12 +131,12 @@ class Items:
             return usual_of(self.store)
 
     def profile(self, query: Entry) -> dict[str, float]:
-        """How far its tissues, body, dose and extent are from those of the items."""
+        """How far its tissues, body, dose, extent and structures are from those of the items."""
         profile = query.arrays.get(PROFILE)
         if self.usual is None or profile is None:
             return {}
         with understanding(self.store.path, f"the profile of case {query.id}"):
-            return self.usual.measured(profile[0].astype(np.float64))
+            return self.usual.measured(profile[0].astype(np.float64), structures_of(query))
 
     def own(self, query: Entry) -> Mask:
         """The items of the query's own patient."""
@@ -304,6 +304,11 @@ class Items:
             return known_by(found, case, self.store)
         warnings = (*case.warnings, *([OTHER_KEY] if findings.key else []))
         return replace(case, id=found.key, warnings=warnings)
+
+
+def structures_of(item: Entry) -> tuple[str, ...]:
+    """The names of the structures of an item, where its kind has any."""
+    return tuple(map(str, item.facts.get("structures") or ()))
 
 
 def _prescribed(gy: float) -> float:

@@ -23,6 +23,7 @@ from isohash.features.cases.profile import PARTS, WHAT
 FILE = "likeness"
 VERSION = 1
 PROFILE = "likeness.profile"  # the array of an item
+STRUCTURES = "structures"  # the part that is told by their names
 
 ALARM = 0.05  # share of left-out members that are told as unlike
 ENOUGH = 19  # members from which on a p-value can be as small as that
@@ -37,9 +38,12 @@ LEAST: Mapping[str, float] = {
     "extent": 0.1,
     "dosed extent": 0.1,
     "symmetry": 0.03,
+    "tilt": 0.05,
+    STRUCTURES: 1.0,
 }
 
 Numbers = NDArray[np.float64]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,18 +86,24 @@ class Unlike:
 class Usual:
     """What is usual of the members: `scores` (n, m) by part (NaN where absent), `profiles` (n, p).
 
-    The score of a part is the larger the more unusual a left-out member is; the members were `of`
-    as many in all.
+    The score of a part is the larger the more unusual a left-out member is; `structures` (n) are
+    the names that each has, and the members were `of` as many in all.
     """
 
     names: tuple[str, ...]
     scores: Numbers
     profiles: Numbers
     of: int
+    structures: tuple[Names, ...] = ()
 
     @classmethod
     def measure(
-        cls, profiles: Numbers, groups: Sequence[Any], nearest: Mapping[str, Numbers], of: int
+        cls,
+        profiles: Numbers,
+        groups: Sequence[Any],
+        nearest: Mapping[str, Numbers],
+        of: int,
+        structures: tuple[Names, ...] = (),
     ) -> Usual:
         """Members' profiles (n, p) with what else is measured of each, (n,) by name.
 
@@ -101,21 +111,33 @@ class Usual:
         """
         own = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
         columns = dict(nearest)
-        for name, part in (PARTS if profiles.shape[1] else {}).items():
+        for name, part in _parts(profiles):
             apart = _apart(profiles[:, part], profiles[:, part])
             apart[own[:, None] == own] = np.nan
             columns[name] = _to_neighbours(apart)
+        if any(structures):
+            apart = np.array([_unshared(one, structures) for one in structures])
+            apart[own[:, None] == own] = np.nan
+            columns[STRUCTURES] = _to_neighbours(apart)
         scores = np.column_stack(list(columns.values())) if columns else np.empty((len(own), 0))
-        return cls(tuple(columns), scores, profiles, of)
+        return cls(tuple(columns), scores, profiles, of, structures)
 
-    def measured(self, profile: Numbers) -> dict[str, float]:
-        """The parts of a profile (p,): how far it is from the members' profiles, but its own."""
+    def measured(self, profile: Numbers, structures: Names = ()) -> dict[str, float]:
+        """How far a profile (p,) is, part by part, from the members' profiles, but its own.
+
+        And in how many structures it differs from theirs.
+        """
         found = {}
-        for name, part in PARTS.items():
+        profile = as_wide(profile[None], self.profiles.shape[1])[0]
+        same = (self.profiles == profile) | (np.isnan(self.profiles) & np.isnan(profile))
+        for name, part in _parts(self.profiles):
             apart = _apart(profile[None, part], self.profiles[:, part])
-            same = (self.profiles == profile) | (np.isnan(self.profiles) & np.isnan(profile))
             apart[0, same.all(axis=1)] = np.nan
             found[name] = float(_to_neighbours(apart)[0])
+        if len(self.structures) == len(self.profiles):
+            apart = _unshared(structures, self.structures)[None]
+            apart[0, same.all(axis=1)] = np.nan
+            found[STRUCTURES] = float(_to_neighbours(apart)[0])
         return found
 
     def judge(self, found: Mapping[str, float]) -> Unlike | None:
@@ -146,7 +168,7 @@ class Usual:
         """The content of an archive's file."""
         tables = {"scores": self.scores.tolist(), "profiles": self.profiles.tolist()}
         plain = {"version": VERSION, "names": self.names, "of": self.of, **tables}
-        plain["width"] = self.profiles.shape[1]
+        plain |= {"width": self.profiles.shape[1], "structures": self.structures}
         return json.dumps(_nulls(plain)).encode()
 
     @classmethod
@@ -158,7 +180,8 @@ class Usual:
         n, names = len(plain["scores"]), tuple(plain["names"])
         scores = np.array(plain["scores"], dtype=np.float64).reshape(n, len(names))
         profiles = np.array(plain["profiles"], dtype=np.float64).reshape(n, plain["width"])
-        return cls(names, scores, profiles, int(plain["of"]))
+        structures = tuple(tuple(map(str, one)) for one in plain.get("structures", ()))
+        return cls(names, scores, profiles, int(plain["of"]), structures)
 
 
 def usual_of(store: CaseStore) -> Usual | None:
@@ -169,17 +192,37 @@ def usual_of(store: CaseStore) -> Usual | None:
 def asked_for(by: str, name: str) -> bool:
     """Whether a part of a profile bears on an answer by a way or view."""
     if by == "dose":
-        return "dose" in name
+        return "dose" in name or name == STRUCTURES
     return by == "joint" or "dose" not in name  # other ways do not look at the query's dose
 
 
 def what(name: str) -> str:
     """A part for people."""
-    return WHAT.get(name, name)
+    return "which structures it has" if name == STRUCTURES else WHAT.get(name, name)
 
 
 def _apart(a: Numbers, b: Numbers) -> Numbers:
     return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2)))
+
+
+def as_wide(profiles: Numbers, width: int) -> Numbers:
+    """Profiles (n, p) of which more or less was kept than here, as (n, width); NaN is not known."""
+    found = np.full((len(profiles), width), np.nan)
+    kept = min(width, profiles.shape[1])
+    found[:, :kept] = profiles[:, :kept]
+    return found
+
+
+def _parts(profiles: Numbers) -> list[tuple[str, slice]]:
+    """The parts that profiles have."""
+    return [(name, part) for name, part in PARTS.items() if part.stop <= profiles.shape[1]]
+
+
+def _unshared(own: Names, others: Sequence[Names]) -> Numbers:
+    """(n,): how many structures one of two has and the other has not; NaN where one has none."""
+    here = frozenset(own)
+    found = [len(here ^ frozenset(one)) if here and one else np.nan for one in others]
+    return np.array(found, dtype=np.float64)
 
 
 def _to_neighbours(apart: Numbers) -> Numbers:

@@ -30,8 +30,9 @@ PARTS: Mapping[str, slice] = {
     "extent": slice(12, 13),
     "dosed extent": slice(13, 14),
     "symmetry": slice(14, 15),
+    "tilt": slice(15, 17),
 }
-SIZE = 15
+SIZE = 17
 WHAT: Mapping[str, str] = {
     "tissue": "shares of lung, fat, soft tissue and bone",
     "body": "width, depth and grain of the body",
@@ -39,6 +40,7 @@ WHAT: Mapping[str, str] = {
     "extent": "length of the scan",
     "dosed extent": "length of what is dosed",
     "symmetry": "likeness of left and right",
+    "tilt": "how the body leans",
 }
 
 
@@ -51,6 +53,7 @@ def profile_of(slices: CaseSlices) -> NDArray[np.float32]:
             found[PARTS["tissue"]] = _shares(slices.hu[inside])
             found[PARTS["body"]] = _body(slices.hu, inside, slices.settings.pixel_mm)
             found[PARTS["symmetry"]] = _symmetry(inside)
+            found[PARTS["tilt"]] = _tilt(inside, slices.z_mm, slices.settings.pixel_mm)
             found[PARTS["extent"]] = np.log(_length_mm(slices.z_mm))
     if slices.dose_cgy is not None and slices.has_dose.any():
         gy = slices.dose_cgy[slices.has_dose] / 100.0
@@ -81,6 +84,20 @@ def _symmetry(inside: NDArray[np.bool_]) -> float:
     body = inside[:, :, columns[0] : columns[-1] + 1]
     mirrored = body[:, :, ::-1]
     return float((body & mirrored).sum() / (body | mirrored).sum())
+
+
+def _tilt(inside: NDArray[np.bool_], z_mm: Numbers, pixel_mm: float) -> Numbers:
+    """Angles (2,) in radians by which the body leans sidewards and back, slices by their area."""
+    area = inside.sum(axis=(1, 2)).astype(np.float64)
+    height = z_mm - np.average(z_mm, weights=area)
+    spread = float((area * height**2).sum())
+    if spread == 0.0:
+        return np.zeros(2)
+    at = pixel_mm * np.arange(inside.shape[1])
+    sums = np.column_stack([inside.sum(axis=1) @ at, inside.sum(axis=2) @ at])
+    return np.asarray(
+        np.arctan(height @ (sums - area[:, None] * (sums.sum(axis=0) / area.sum())) / spread)
+    )
 
 
 def _grain(values: Numbers, inside: NDArray[np.bool_]) -> float:

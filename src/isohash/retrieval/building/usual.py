@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.features.cases.profile import SIZE
-from isohash.retrieval.items import Items
-from isohash.retrieval.likeness import FILE, PROFILE, Usual, usual_of
+from isohash.retrieval.items import Items, structures_of
+from isohash.retrieval.likeness import FILE, PROFILE, Usual, as_wide, usual_of
 from isohash.retrieval.ways.vectors import VectorQuery, VectorRows, VectorsWay
 
 MEMBERS = 200  # cases that are left out, at most: a p-value of .05 is known to .015
@@ -27,12 +27,14 @@ def keep_usual(store: CaseStore, anew: bool = False) -> None:
     items = Items(store)
     at = np.random.default_rng(SEED).permutation(len(store))[:MEMBERS]
     measured = [_measured(items, items.ids[i]) for i in np.sort(at).tolist()]
-    names = sorted({name for one, _, _ in measured for name in one})
-    nearest = {n: np.array([one.get(n, np.nan) for one, _, _ in measured]) for n in names}
-    nothing = np.full(SIZE, np.nan)
-    profiles = np.array([nothing if p is None else p for _, p, _ in measured], dtype=np.float64)
-    groups = [patient for _, _, patient in measured]
-    _keep(store, Usual.measure(profiles.reshape(-1, SIZE), groups, nearest, len(store)))
+    names = sorted({name for one, _, _, _ in measured for name in one})
+    nearest = {n: np.array([one.get(n, np.nan) for one, _, _, _ in measured]) for n in names}
+    nothing = np.empty((1, 0))
+    kept = [as_wide(nothing if p is None else p[None], SIZE)[0] for _, p, _, _ in measured]
+    groups = [patient for _, _, patient, _ in measured]
+    structures = tuple(names for _, _, _, names in measured)
+    profiles = np.array(kept, dtype=np.float64).reshape(-1, SIZE)
+    _keep(store, Usual.measure(profiles, groups, nearest, len(store), structures))
 
 
 def keep_usual_rows(
@@ -70,8 +72,13 @@ def _keep(store: CaseStore, usual: Usual) -> None:
     store.set_recipe(Recipe(store.recipe).changed(likeness=usual.of))
 
 
-def _measured(items: Items, name: str) -> tuple[dict[str, float], NDArray[Any] | None, str]:
-    """What is measured of a member that is left out: by every way, its profile, its patient."""
+def _measured(
+    items: Items, name: str
+) -> tuple[dict[str, float], NDArray[Any] | None, str, tuple[str, ...]]:
+    """What is measured of a member that is left out: by every way, its profile, its patient.
+
+    And the names of its structures.
+    """
     query = items.entry(name)
     others = ~items.own(query)
     found: dict[str, float] = {}
@@ -79,7 +86,8 @@ def _measured(items: Items, name: str) -> tuple[dict[str, float], NDArray[Any] |
         if way.why_not() is None:
             found |= way.measures(others)
     profile = query.arrays.get(PROFILE)
-    return found, None if profile is None else profile[0], query.patient
+    names = structures_of(query)
+    return found, None if profile is None else profile[0], query.patient, names
 
 
 def _some_rows(rows: VectorRows, unseen: NDArray[np.float32] | None) -> list[VectorQuery]:
