@@ -394,3 +394,24 @@ def test_meta_information_without_preamble_and_length_is_dicom(tmp_path):
         data = file.read_bytes()
         file.write_bytes(data[144:])
     assert_whole(read_case(tmp_path))
+
+
+def test_slices_under_other_uids_are_not_missing(tmp_path):
+    made = rt.write_study(tmp_path)
+    for n in (3, 4, 9):
+        made["CT"][n].SOPInstanceUID = rt.uid(f"again{n}")
+        rt.save(made["CT"][n], tmp_path / f"CT{n:02d}.dcm")
+    assert read_case(tmp_path).warnings == ()
+
+
+def test_a_structure_set_that_is_not_used_says_why(tmp_path):
+    made = rt.write_study(tmp_path)
+    newer = copy.deepcopy(made["RS"])
+    newer.SOPInstanceUID, newer.StructureSetDate = rt.uid("newer"), "20210101"
+    rt.save(newer, tmp_path / "RS2.dcm")
+    beside = "RTSTRUCT of a CT or dose here, beside the one that is used"
+    assert reasons(find(tmp_path)) == [beside]
+    newer.PatientID = "ANOTHER"
+    rt.save(newer, tmp_path / "RS2.dcm")
+    another = "RTSTRUCT under another PatientID than the CT or dose that it refers to"
+    assert reasons(find(tmp_path)) == [another]

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 import rt_studies as rt
 from dicom_sets import reasons
+from isohash.dosimetry.dvh import dvh
 from isohash.errors import InputError
 from isohash.sources.dicom.whole import cut_short
 from isohash.sources.reading import find, read_case
@@ -130,6 +131,34 @@ def test_a_part_exported_twice_counts_once_where_it_says_what_it_is(tmp_path):
     for name in ("one", "two"):
         save_dose(tmp_path, name, 30, "BEAM")
     assert_dose_is_incomplete(read_case(tmp_path), "two BEAM doses are equal and name no beam")
+
+
+WIDE = (-60.0, -60.0, -30.0, 3.0, 3.0, 41, 41, 20)
+NARROW = (-46.0, -46.0, -27.0, 2.0, 3.0, 47, 47, 18)
+BESIDE = (-20.0, -60.0, -30.0, 3.0, 3.0, 41, 41, 20)
+
+
+@pytest.mark.parametrize("other", [NARROW, BESIDE])
+def test_doses_of_beams_on_different_grids_are_added_without_ct(tmp_path, other):
+    rt.write_study(tmp_path, keep=("RS", "RP"))
+    for n, grid in ((1, WIDE), (2, other)):
+        beam = rt.dose(f"b{n}", lambda x, y, z: 30 + 0.125 * x, grid, summation="BEAM")
+        (plan,) = beam.ReferencedRTPlanSequence
+        plan.ReferencedFractionGroupSequence = rt.items(
+            rt.item(
+                ReferencedFractionGroupNumber=1,
+                ReferencedBeamSequence=rt.items(rt.item(ReferencedBeamNumber=n)),
+            )
+        )
+        rt.save(beam, tmp_path / f"b{n}.dcm")
+    if other is BESIDE:
+        with pytest.raises(InputError, match="on different grids, of which none holds all"):
+            read_case(tmp_path)
+        return
+    case = read_case(tmp_path)
+    assert any("lie on different grids" in note for note in case.warnings)
+    assert dvh(case.dose, case.structures["Heart"]).mean_gy == pytest.approx(67.5, abs=0.1)
+    assert dvh(case.dose, case.structures["PTV"]).mean_gy == pytest.approx(60.0, abs=0.1)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")

@@ -99,7 +99,7 @@ def _dose_on(
     doses = [read_dose(file, warnings) for file in files]
     check_height(doses, plan, warnings)
     if ct is None:
-        return _sum_on_own_grid(doses)
+        return _sum_on_own_grid(doses, warnings)
     beyond = [_share_beyond(dose, ct) for dose in doses]
     if max(beyond) > 1.0 - 1e-9:
         raise InputError("the dose grid lies wholly outside the CT")
@@ -109,15 +109,23 @@ def _dose_on(
     return PlacedDose(doses, ct.affine, (z, y, x))
 
 
-def _sum_on_own_grid(doses: Sequence[Volume]) -> Volume:
+def _sum_on_own_grid(doses: Sequence[Volume], warnings: list[str]) -> Volume:
+    """The sum without a CT: on the grid that all share, or on the widest if it holds all others."""
     first = doses[0]
-    for other in doses[1:]:
-        same = other.array.shape == first.array.shape and np.allclose(
-            other.affine, first.affine, atol=1e-3
+    if all(_same_grid(first, other) for other in doses[1:]):
+        return Volume(np.sum([dose.array for dose in doses], axis=0), first.affine)
+    widest = max(doses, key=lambda dose: dose.voxel_cc * dose.array.size)
+    if max(_share_beyond(dose, widest) for dose in doses) > BEYOND:
+        raise InputError(
+            "doses to be added lie on different grids, of which none holds all, and there is no CT"
         )
-        if not same:
-            raise InputError("doses to be added lie on different grids and there is no CT")
-    return Volume(np.sum([dose.array for dose in doses], axis=0), first.affine)
+    warnings.append("the doses that are added lie on different grids: seen on the widest of them")
+    z, y, x = widest.array.shape
+    return PlacedDose(doses, widest.affine, (z, y, x))
+
+
+def _same_grid(a: Volume, b: Volume) -> bool:
+    return a.array.shape == b.array.shape and np.allclose(a.affine, b.affine, atol=1e-3)
 
 
 def _share_beyond(dose: Volume, ct: Volume) -> float:

@@ -300,7 +300,8 @@ def _images_missing(structures: Instance, slices: Sequence[Instance]) -> list[st
     if missing == len(structures.images):
         return ["structures refer to images that are not here"]
     here = {uid for one in slices for uid in (one.series_uid, one.frame_uid)}
-    if missing and structures.refers_to <= {"", structures.frame_uid, *here}:
+    fewer = len(slices) < len(structures.images)  # else they are here under UIDs of another export
+    if missing and fewer and structures.refers_to <= {"", structures.frame_uid, *here}:
         return [
             f"{missing} of the {len(structures.images)} images that the structures were drawn on "
             "are not here"

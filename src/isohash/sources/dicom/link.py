@@ -77,10 +77,21 @@ def _unused(one: Instance, whole: Sequence[Instance]) -> str:
     """Why a structure set or plan is in no case."""
     if not one.patient and any(other.patient for other in whole):
         return f"{one.kind} without PatientID, and its UIDs lead to no one patient"
+    named = {o.patient for o in whole if o.kind in PLACED and _is_named(o, one)}
+    if named and one.patient not in named:
+        return f"{one.kind} under another PatientID than the CT or dose that it refers to"
+    if named and one.kind == "RTSTRUCT":
+        return f"{one.kind} of a CT or dose here, beside the one that is used"
     studies = {o.study_uid for o in whole if o.patient == one.patient and o.kind in PLACED} - {""}
     if not one.frame_uid and studies and one.study_uid not in studies:
         return f"{one.kind} of another study that names no frame of reference, and nothing here"
     return f"{one.kind} that belongs to no CT or dose found here"
+
+
+def _is_named(placed: Instance, by: Instance) -> bool:
+    """Whether an image or dose, its series or its frame of reference is what a file refers to."""
+    uids = {placed.sop_uid, placed.series_uid, placed.frame_uid} - {""}
+    return bool(uids & (by.refers_to | by.images))
 
 
 def _lost(case: CaseFiles, lost: Sequence[Instance]) -> list[str]:
