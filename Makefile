@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
 EXTRAS := train,figures,kernels,compressed,nifti,parquet,serve,bench,test,lint
 
-.PHONY: demo test test-browser images test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-encoders clean
+.PHONY: demo test test-browser images test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-planning figures-encoders shipped-dose clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -132,6 +132,10 @@ figures-planning: $(VENV)/.all
 	$(BIN)/isohash evaluate planning $(FIGURES)/planning-twenty $(DATA)/validation --out docs/figures/planning/twenty
 	rm docs/figures/planning/twenty/*.png
 	$(BIN)/python benchmarks/planning_tables.py
+
+# The dose model that comes with isohash, from the archive that figures-planning made.
+shipped-dose: $(VENV)/.all
+	$(BIN)/isohash train dose $(FIGURES)/planning-archive --out src/isohash/features/encoders/weights
 
 # Train and compare encoders for docs/encoders.md and the model card (half an hour of one core).
 ENCODERS := docs/figures/encoders

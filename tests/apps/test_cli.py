@@ -249,8 +249,8 @@ def readable():
 @pytest.mark.parametrize(
     "command",
     ["demo", "index", "query", "verify", "info", "doctor", "phi-scan", "train autoencoder",
-     "train kernel", "evaluate dice", "evaluate slices", "evaluate mnist", "evaluate kernel",
-     "evaluate svm", "bench search"],
+     "train kernel", "train dose", "evaluate dice", "evaluate slices", "evaluate mnist",
+     "evaluate kernel", "evaluate svm", "bench search"],
 )  # fmt: skip
 def test_every_command_has_help_with_an_example(isohash, command: str) -> None:
     outcome = isohash(*command.split(), "--help")

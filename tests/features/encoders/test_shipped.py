@@ -18,6 +18,9 @@ from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.reconstruction import reconstruction_errors
 from isohash.features.encoders.shipped import (
     OPENKBP_GEOMETRY,
+    shipped_by_digest,
+    shipped_dose_calibration,
+    shipped_dose_model,
     shipped_encoder,
     shipped_names,
     shipped_plan_encoder,
@@ -96,3 +99,11 @@ def test_the_plan_encoder_is_made_again_and_ranks_plans_it_has_not_seen(shared_d
     pairs = ~np.eye(len(new), dtype=bool)
     told, true = plan_distances(predicted, doses), plan_distances(doses, doses)
     assert spearmanr(told[pairs], true[pairs]).statistic > 0.85
+
+
+def test_the_dose_model_and_its_bands_are_of_the_same_plans() -> None:
+    model, calibration = shipped_dose_model(), shipped_dose_calibration()
+    assert model.about["plans"] == 169
+    assert model.about["data_digest"] == calibration.about["data_digest"]
+    assert calibration.settings == OPENKBP_GEOMETRY
+    assert shipped_by_digest(model.digest) == model.to_bytes()

@@ -15,7 +15,11 @@ from isohash.dosimetry.dvh import dvh
 from isohash.dosimetry.names import is_target, structures_by_name
 from isohash.errors import InputError
 from isohash.features.cases.geometry_settings import GeometrySettings
+from isohash.features.encoders.dose_model import DoseModel
+from isohash.features.encoders.encoders import load_encoder
+from isohash.features.encoders.shipped import DOSE, shipped_by_digest
 from isohash.records import Case, Volume
+from isohash.retrieval.building.dose_sharing import share_dose_model
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.contents import NOT_MEASURED
 from isohash.retrieval.engine import Archive
@@ -110,16 +114,73 @@ def test_a_case_that_lacks_what_is_needed_is_refused(
         dosed.propose(poor)
 
 
+def elsewhere(case: Case) -> Case:
+    """The case with organs of another site, of which the shipped model knows nothing."""
+    organs = [name for name in case.structures if not is_target(name)]
+    of = dict(
+        zip(organs, ("Heart", "Lung_L", "Lung_R", "Liver", "Stomach", "Spleen"), strict=False)
+    )
+    named = {of.get(n, n): m for n, m in case.structures.items() if is_target(n) or n in of}
+    return replace(case, structures=named)
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory):
-    """An archive of four plans."""
+    """An archive of four plans of a site that the shipped model does not know."""
     path = tmp_path_factory.mktemp("few") / "A"
-    index_found(some_phantoms(1, 4), path, {**OPTIONS, "dose_model": True})
+    plans = {f"c{m}": lambda m=m: elsewhere(replace(phantom(0, m), id=f"c{m}")) for m in range(4)}
+    index_found(as_findings(plans), path, {**OPTIONS, "dose_model": True})
     with Archive.open(path) as opened:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def few_necks(tmp_path_factory: pytest.TempPathFactory):
+    """An archive of three plans with organs of the neck."""
+    path = tmp_path_factory.mktemp("necks") / "A"
+    index_found(some_phantoms(1, 3), path, {**OPTIONS, "dose_model": True})
+    with Archive.open(path) as opened:
+        yield opened
+
+
+def test_few_plans_of_a_known_site_get_the_shipped_model_and_that_is_said(
+    few_necks: Archive, new_patient: Case
+) -> None:
+    found = few_necks.propose(new_patient)
+    assert (found.method, found.calibrated) == ("model", True)
+    assert found.learned_from == "169 plans of OpenKBP"
+    assert any("the shipped model" in warning for warning in found.warnings)
+    inside = np.any([m.array for n, m in new_patient.structures.items() if is_target(n)], axis=0)
+    assert found.dose.array[inside].mean() > 2 * found.dose.array[found.dose.array > 0].mean()
+    assert found.half_width.array[inside].min() > 0
+
+
+def test_what_the_shipped_model_does_not_know_is_refused_in_such_an_archive(
+    few_necks: Archive, new_patient: Case
+) -> None:
+    with pytest.raises(InputError, match="0 of the 169 cases"):
+        few_necks.propose(elsewhere(new_patient))
+
+
+def test_a_lost_shipped_model_is_put_back(few_necks: Archive) -> None:
+    model = few_necks.contents.pipeline.dose.model
+    assert shipped_by_digest(model.digest) == model.to_bytes()
+
+
+def test_the_model_of_an_archive_is_written_as_files(
+    dosed: Archive, few: Archive, tmp_path: Path
+) -> None:
+    share_dose_model(dosed.store.path, tmp_path)
+    model = load_encoder(tmp_path / f"{DOSE}.safetensors", DoseModel)
+    own = dosed.contents.pipeline.dose.model
+    assert (model.name, model.about["seed"], model.about["plans"]) == (DOSE, 0, 12)
+    np.testing.assert_array_equal(model.trees.values, own.trees.values)
+    with pytest.raises(InputError, match="no dose model of its own"):
+        share_dose_model(few.store.path, tmp_path)
+
+
 def test_few_plans_are_laid_rigidly_and_that_is_said(few: Archive, new_patient: Case) -> None:
+    new_patient = elsewhere(new_patient)
     found = few.propose(new_patient)
     assert (found.method, found.calibrated) == ("transfer", False)
     assert any("stands in" in warning for warning in found.warnings)
@@ -131,7 +192,7 @@ def test_few_plans_are_laid_rigidly_and_that_is_said(few: Archive, new_patient: 
 
 
 def test_plans_of_one_anatomy_laid_on_it_are_themselves(tmp_path: Path) -> None:
-    case = phantom(0, 0)
+    case = elsewhere(phantom(0, 0))
     copies = {f"c{i}": lambda i=i: replace(case, id=f"c{i}", patient=f"c{i}") for i in range(3)}
     index_found(as_findings(copies), tmp_path / "A", {**OPTIONS, "dose_model": True})
     with Archive.open(tmp_path / "A") as opened:

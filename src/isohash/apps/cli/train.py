@@ -1,4 +1,4 @@
-"""`isohash train ...`: autoencoders and kernels, resumable."""
+"""`isohash train ...`: autoencoders and kernels, resumable; dose models as files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from isohash.progress import Progress
 if TYPE_CHECKING:
     from isohash.features.encoders.networks import Variant
 
-train = group("Train an autoencoder or a kernel; resumable.")
+train = group("Train an autoencoder, a kernel or a dose model.")
 
 
 @train.command()
@@ -96,3 +96,20 @@ def kernel(
     with progress_bar(as_json) as progress:
         rows = train_kernel(archive, objective, particles, seed, progress)
     print_rows(f"Kernels kept in {archive}; hash with isohash index --reuse", rows, as_json)
+
+
+@train.command()
+def dose(
+    archive: Annotated[Path, typer.Argument(help="The archive folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the two files.", callback=outside)],
+    as_json: Json = False,
+) -> None:
+    """Write the dose model that the plans of ARCHIVE taught, and its bands, as two files.
+
+    So the model was made that comes with isohash for archives of few plans (make shipped-dose).
+
+    Example: isohash train dose my-archive --out models
+    """
+    from isohash.retrieval.building.dose_sharing import share_dose_model
+
+    print_rows(f"Dose model in {out}", share_dose_model(archive, out), as_json)

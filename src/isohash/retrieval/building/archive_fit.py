@@ -15,6 +15,7 @@ from isohash.errors import InputError
 from isohash.features.cases.measures import common_structures
 from isohash.features.encoders.encoders import Encoder
 from isohash.features.encoders.plan import PlanEncoder
+from isohash.features.encoders.shipped import DOSE, shipped_dose_calibration
 from isohash.features.kinds import Kind
 from isohash.features.known import KINDS
 from isohash.progress import Progress, tell
@@ -86,7 +87,7 @@ def fit(
         "near": {view: model.near for view, model in models.items()},
         "encoders": {view: encoder.name for view, encoder in encoders.items()},
         "notes": notes,
-        "digests": {f"encoder-{name}": one.digest for name, one in kept.items()},
+        "digests": {f"encoder-{name}": one.digest for name, one in kept.items()} | dose.digests,
         "plan": plan.about,
         "dose": dose.about,
         "fitted_on": {view: len(rows) for view, rows in fitted.items()},
@@ -127,6 +128,8 @@ def _dose_model(
         return DoseChoice(None, {})
     choice = choose_dose_model(kind, found, reading.plans, features, settings.seed, progress)
     layout = plan.encoder.settings if plan.encoder else common_structures(reading.measured)
+    if choice.about.get("model") == DOSE:  # its bands are those of its own structures
+        layout = shipped_dose_calibration().settings
     return DoseChoice(choice.models, {**choice.about, "layout": layout.to_json()})
 
 

@@ -1,5 +1,7 @@
 """The dose model that a new archive gets: learned from its own plans, else the shipped one.
 
+The shipped one is taken where most of the patients have organs like those of the plans behind it.
+
 Plans are read one after the other; of each a sample of voxels is kept, so memory does not grow with
 the number of voxels. The features of every plan lie in a working folder until it is indexed, for
 the prediction that leaves it out.
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from isohash.errors import InputError
-from isohash.features.cases.anatomy import anatomy_of
+from isohash.features.cases.anatomy import Anatomy, anatomy_of
 from isohash.features.cases.voxels import Voxels, VoxelSettings, voxels_of
 from isohash.features.encoders.dose_fitting import (
     CELLS,
@@ -31,17 +33,22 @@ from isohash.features.encoders.dose_fitting import (
 )
 from isohash.features.encoders.dose_model import DoseModels
 from isohash.features.encoders.scope import FEWEST
+from isohash.features.encoders.shipped import shipped_dose_model
 from isohash.features.kinds import Kind
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.building.plans_seen import PlansSeen
 from isohash.retrieval.building.sampling import item_of
-from isohash.retrieval.dose_view import dose_files
+from isohash.retrieval.dose_view import MODEL, dose_files
 from isohash.retrieval.foreseen import planned_on
 from isohash.sources.found import Found
 from isohash.whole_files import private_folder
 
+MEASURED_AS = 2  # another number where features of the same names are measured otherwise
 MOST_PLANS = 300  # more teach little more and take their time
+# Where an archive has too few plans, so many of its cases are looked at, and more than this share
+# of them must be known to the shipped model.
+LOOKED_AT, FITTING = 12, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,11 @@ class DoseChoice:
         """The models as named blobs for an archive."""
         return {} if self.models is None else dose_files(self.models)
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """By which a file that is lost is known to be the shipped one."""
+        return {} if self.models is None else {MODEL: self.models.model.digest}
+
 
 def choose_dose_model(
     kind: Kind,
@@ -68,13 +80,29 @@ def choose_dose_model(
     """What the plans found teach, where they are enough; else what the shipped model knows."""
     settings = plans.settings()
     if settings is None:
-        return DoseChoice(None, {"missing": _why_none(len(plans.levels))})
+        return _shipped(kind, found, len(plans.levels))
     samples = list(_samples(kind, found, settings, features, seed, progress))
     if len({sample.patient for sample in samples}) < FEWEST:
-        return DoseChoice(None, {"missing": _why_none(len(samples))})
+        return _shipped(kind, found, len(samples))
     models = fit_dose_models(samples, settings, progress=progress)
     about = {"model": models.model.name, "plans": len(samples), "left_out": len(models.left_out)}
     return DoseChoice(models, about)
+
+
+def _shipped(kind: Kind, found: Sequence[Found], plans: int) -> DoseChoice:
+    """The shipped model if it knows the anatomy of most patients looked at, else none."""
+    model = shipped_dose_model()
+    fits = [model.scope.refusal(anatomy) is None for anatomy in _anatomies(kind, found)]
+    if sum(fits) <= FITTING * len(fits):
+        return DoseChoice(None, {"missing": _why_none(plans)})
+    return DoseChoice(DoseModels(model), {"model": model.name, "plans": model.about["plans"]})
+
+
+def _anatomies(kind: Kind, found: Sequence[Found]) -> Iterator[Anatomy]:
+    """Of up to `LOOKED_AT` cases; those without one say so when they are indexed."""
+    for one in found[:LOOKED_AT]:
+        with suppress(InputError):
+            yield anatomy_of(item_of(one, kind))
 
 
 def _samples(
@@ -110,7 +138,7 @@ class FeatureFolder:
     def of(self, found: Found, case: Case, settings: VoxelSettings) -> Voxels:
         """The features of a case; InputError where it has no anatomy."""
         anatomy = anatomy_of(case)
-        named = json.dumps([found.key, found.fingerprint, asdict(settings)])
+        named = json.dumps([MEASURED_AS, found.key, found.fingerprint, asdict(settings)])
         path = self.path / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.npy"
         with suppress(OSError, ValueError, EOFError):  # not there, or written by halves
             values = np.load(path, allow_pickle=False)

@@ -10,8 +10,14 @@ import numpy as np
 from isohash.archive.recipe import Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
-from isohash.features.encoders.dose_calibration import FEWEST_CASES, Misses, calibrate
+from isohash.features.encoders.dose_calibration import (
+    FEWEST_CASES,
+    DoseCalibration,
+    Misses,
+    calibrate,
+)
 from isohash.features.encoders.plan import spread_of
+from isohash.features.encoders.shipped import DOSE, shipped_dose_calibration
 from isohash.records import Case
 from isohash.retrieval.building.dose_choice import FeatureFolder
 from isohash.retrieval.dose_arrays import (
@@ -51,16 +57,27 @@ def dose_to_keep(found: Found, item: Any, pipeline: Pipeline, features: FeatureF
 
 
 def recalibrate(store: CaseStore, view: DoseView) -> None:
-    """Keep how far the left-out predictions of all stored plans lie from these."""
+    """Keep how far the left-out predictions of all stored plans lie from these.
+
+    Where they are too few, a shipped model keeps the bands that came with it.
+    """
     layout = view.layout
-    if layout is None or PLANNED not in store.info()["arrays"]:
+    if layout is None:
         return
-    misses = _all_misses(store)
+    misses = _all_misses(store) if PLANNED in store.info()["arrays"] else []
     if len(misses) >= FEWEST_CASES:
-        store.put_file(CALIBRATION, calibrate(layout, misses).to_bytes())
-        recipe = Recipe(store.recipe)
-        about = {**recipe.dose, "calibrated_on": len(misses), EXPECTED: _map_spread(store)}
-        store.set_recipe(recipe.changed(dose=about).json)
+        _keep(store, calibrate(layout, misses), _map_spread(store))
+    elif view.about.get("model") == DOSE:
+        _keep(store, shipped_dose_calibration(), None)
+
+
+def _keep(
+    store: CaseStore, calibration: DoseCalibration, map_spread: list[list[float]] | None
+) -> None:
+    store.put_file(CALIBRATION, calibration.to_bytes())
+    recipe = Recipe(store.recipe)
+    about = {"calibrated_on": calibration.about["cases"], EXPECTED: map_spread}
+    store.set_recipe(recipe.changed(dose={**recipe.dose, **about}).json)
 
 
 def _all_misses(store: CaseStore) -> list[Misses]:

@@ -24,6 +24,7 @@ from isohash.retrieval.planning.proposal import Band, Objective, Proposal
 from isohash.retrieval.planning.transfer import Transfer, transfer
 
 LEANS_ON = 5  # of the nearest plans are shown
+OWN = "own"  # the name of a model that an archive's plans taught
 
 Doses = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def _by_model(
         method="model",
         learned_from=_learned_from(view),
         calibrated=True,
-        warnings=(*_few(calibration), *_warnings(items, query, kept)),
+        warnings=(*_learned_elsewhere(view), *_few(calibration), *_warnings(items, query, kept)),
     )
 
 
@@ -141,7 +142,7 @@ def _objectives(
 
 def _learned_from(view: DoseView) -> str:
     n = view.about.get("plans")
-    return f"{n} plans of this archive" if view.about["model"] == "own" else f"{n} plans of OpenKBP"
+    return f"{n} plans of this archive" if view.about["model"] == OWN else f"{n} plans of OpenKBP"
 
 
 def _warnings(items: Items, query: Entry, kept: KeptDose) -> tuple[str, ...]:
@@ -155,3 +156,12 @@ def _few(calibration: DoseCalibration) -> tuple[str, ...]:
     n = calibration.about["cases"]
     few = n < 2 * len(calibration.structures)
     return (f"bands were calibrated on {n} plans only",) if few else ()
+
+
+def _learned_elsewhere(view: DoseView) -> tuple[str, ...]:
+    if view.about["model"] == OWN:
+        return ()
+    return (
+        "this archive has too few plans for a dose model of its own: doses are as the shipped "
+        f"model learned them from {view.about['plans']} plans of OpenKBP (head and neck)",
+    )
