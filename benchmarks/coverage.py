@@ -90,11 +90,14 @@ def coverage(name: str, rows: Data, seed: int) -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="the folder that holds openkbp and mnist")
+    parser.add_argument("--of", nargs="*", help="data sets, by the beginning of their names [all]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/numbers"))
     options = parser.parse_args()
     rows = []
     for name, load in sets(options.data, options.seed).items():
+        if options.of and not name.startswith(tuple(options.of)):
+            continue
         for row in coverage(name, load(), options.seed):
             print(row, file=sys.stderr, flush=True)
             rows.append(row)
