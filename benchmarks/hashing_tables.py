@@ -84,7 +84,8 @@ def coverage() -> str:
     machine = about["machine"]["processor"]
     source = (
         "\nCommand: `python benchmarks/coverage.py DATA --of lattice heavy`; "
-        f"{about['queries']} queries, so that a share of 95 among the first is uncertain by 2.1; seed {about['seed']}; {machine}.\n"
+        f"{about['queries']} queries, so that a share of 95 among the first is uncertain by "
+        f"2.1; seed {about['seed']}; {machine}.\n"
     )
     return table(header, lines) + source
 
