@@ -17,7 +17,7 @@ from small_cases import (
     DOSED_MEMBERS,
     MEMBERS,
     OPTIONS,
-    as_findings,
+    index_with_bare,
     phantom,
     quick_doses,
     some_phantoms,
@@ -46,15 +46,10 @@ def other_patient() -> Case:
 
 @pytest.fixture(scope="session")
 def dosed_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive with a dose model; its last case came later, and has no structures."""
+    """An archive with a dose model, see `index_with_bare`."""
     path = tmp_path_factory.mktemp("dosed") / "A"
     with quick_doses():
-        index_found(
-            some_phantoms(DOSED_FAMILIES, DOSED_MEMBERS), path, {**OPTIONS, "dose_model": True}
-        )
-        bare = replace(phantom(0, 9), id="bare", patient="bare", structures={})
-        index_found(as_findings({"bare": lambda: bare}), path, {})
-    return path
+        return index_with_bare(path, DOSED_FAMILIES, DOSED_MEMBERS, {**OPTIONS, "dose_model": True})
 
 
 @pytest.fixture

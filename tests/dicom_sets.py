@@ -6,6 +6,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
+from isohash.sources.reading import find, read_case
+
 
 def change(path, to=None, **values):
     """Rewrite a DICOM file with other values (None deletes), perhaps as a new file."""
@@ -91,3 +93,28 @@ def item(**values):
     for keyword, value in values.items():
         setattr(dataset, keyword, value)
     return Sequence([dataset])
+
+
+def told(case, *words):
+    return any(all(word in warning for word in words) for warning in case.warnings)
+
+
+def assert_dose_is_skipped(folder, reason):
+    """The dose is passed over for that reason, and the CT is a case without it, which says so."""
+    findings = find(folder)
+    assert any(reason in skipped for skipped in reasons(findings))
+    for found in findings.found:
+        case = found.read()
+        assert case.dose is None
+        assert any("dose beside this CT cannot be used" in warning for warning in case.warnings)
+
+
+def assert_dose_is_told(folder, message):
+    """The dose turns out bad when it is read: the CT stays a case, with that warning."""
+    case = read_case(folder)
+    assert case.dose is None
+    assert case.ct is not None
+    assert len(case.structures) == 3
+    (told,) = (w for w in case.warnings if "dose beside this CT cannot be used" in w)
+    assert message in told
+    assert str(folder) not in told  # a path may hold a name

@@ -44,6 +44,16 @@ def some_phantoms(families: int = FAMILIES, members: int = MEMBERS) -> Findings:
     )
 
 
+def index_with_bare(path: Path, families: int, members: int, options: dict[str, object]) -> Path:
+    """An archive of synthetic families; its last case came later, and has no structures."""
+    from isohash.retrieval.building.indexing import index_found
+
+    index_found(some_phantoms(families, members), path, options)
+    bare = replace(phantom(0, members + 3), id="bare", patient="bare", structures={})
+    index_found(as_findings({"bare": lambda: bare}), path, {})
+    return path
+
+
 def write_openkbp(case: Case, path: Path) -> None:
     """Write a case as OpenKBP's npz form: (y, x, z) axes, CT + 1024, cGy, bit masks."""
     from isohash.sources.openkbp import MASK_BITS

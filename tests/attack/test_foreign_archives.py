@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,22 +19,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isohash.archive import catalogue, folder
+from isohash.archive import catalogue
 from isohash.archive.repair import repair
 from isohash.archive.store import CaseStore
 from isohash.archive.verify import verify
 from isohash.errors import InputError
 from isohash.features.cases.inflating import inflated
-from isohash.retrieval.building.indexing import index_found
-from isohash.retrieval.describe import describe
-from isohash.retrieval.engine import Archive
 from isohash.retrieval.where import MOST_DEPTH, parse_where
-from small_cases import OPTIONS, some_phantoms
 
 LARGE = 1 << 20  # an array that is mapped, not read
-MUTATIONS = [20, pytest.param(400, marks=pytest.mark.slow)]
+
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c)"
+
+
 SCHEMAS = {
     "a view in the place of state": "ALTER TABLE state RENAME TO s0; CREATE VIEW state AS "
     f"{ENDLESS} SELECT x, zeroblob(1000000) FROM c;",
@@ -50,6 +46,8 @@ SCHEMAS = {
     "a generated column": "ALTER TABLE cases ADD COLUMN g TEXT AS (zeroblob(1000000000));",
     "a table that is not there": "DROP TABLE cases;",
 }
+
+
 ROWS = {
     "rows are a list": "UPDATE cases SET rows='[1,2,3]'",
     "rows are not counts": """UPDATE cases SET rows='{"v":[1,"0",2]}'""",
@@ -198,7 +196,11 @@ def test_a_statement_that_never_ends_is_stopped(store: Path) -> None:
 
 
 FILES = ["recipe.json", "catalogue.sqlite", "catalogue.seal", "writer.lock", "readers.lock"]
+
+
 FILES += ["load.lock", "segments/000000000001.seg", "segments/000000000002.seg"]
+
+
 FILES += ["catalogue.sqlite-wal", "catalogue.sqlite-shm"]
 
 
@@ -272,117 +274,6 @@ def test_a_filter_may_nest_as_deep_as_people_write() -> None:
     assert parse_where(" or ".join(f"a == {i}" for i in range(500)))({"a": 499}) is True
 
 
-# -- what the JSON and the arrays mean ------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("foreign") / "a"
-    index_found(some_phantoms(2, 2), path, OPTIONS)
-    return path
-
-
-WRONG: list[Any] = [None, -1, 10**30, 1.5, "", "x", [], {}, [[]], True, float("1e300"), "\x1b[31m"]
-
-
-def mutated(value: Any, chance: random.Random) -> Any:
-    """JSON with one value, anywhere, replaced by another or taken away."""
-    if isinstance(value, dict) and value and chance.random() < 0.9:
-        name = chance.choice(sorted(value))
-        if chance.random() < 0.2:
-            return {n: v for n, v in value.items() if n != name}
-        return {**value, name: mutated(value[name], chance)}
-    if isinstance(value, list) and value and chance.random() < 0.9:
-        at = chance.randrange(len(value))
-        return [*value[:at], mutated(value[at], chance), *value[at + 1 :]]
-    return chance.choice(WRONG)
-
-
-def ask_everything(archive: Path) -> None:
-    """What a person would do with an archive; a page is made, too."""
-    from isohash.apps.page.report import render
-
-    describe(archive)
-    with Archive.open(archive) as opened:
-        name = next(iter(opened))
-        for by in (None, "ct", "joint"):
-            session = opened.session(name)
-            answer = session.ask(k=3, by=by, where="prescription_gy > 1 or label == 'x'")
-            json.dumps(answer.to_json())
-        render(session, answer)
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("n", MUTATIONS)
-def test_a_recipe_or_metadata_with_any_wrong_value_is_one_line(
-    whole: Path, tmp_path: Path, figures: Callable[[str], None], n: int
-) -> None:
-    chance, refused = random.Random(121), 0
-    for number in range(n):
-        archive = tmp_path / "a"
-        shutil.copytree(whole, archive)
-        if number % 2:
-            recipe = mutated(folder.read_recipe(archive), chance)
-            (archive / folder.RECIPE).write_bytes(folder.encode_recipe(recipe))
-        else:
-            with CaseStore.open(archive, writable=True) as store:
-                changed = {n: mutated(store.metadata(n), chance) for n in store.ids()}
-                dicts = {n: (v if isinstance(v, dict) else {}, "f") for n, v in changed.items()}
-                store.rewrite(dicts)
-        try:
-            ask_everything(archive)
-        except InputError as error:
-            assert "\n" not in str(error)  # noqa: PT017 - many changes are harmless
-            refused += 1
-        shutil.rmtree(archive)
-    figures(f"forged archives: {n} tries, {refused} refused, the others answered")
-    assert refused > n / 10
-
-
-def damaged(arrays: dict[str, np.ndarray], chance: random.Random) -> dict[str, np.ndarray]:
-    """Arrays of a case of which one is of another type, shape or content, or is gone."""
-    name = chance.choice(sorted(arrays))
-    array = arrays[name]
-    match chance.randrange(6):
-        case 0:
-            return {n: a for n, a in arrays.items() if n != name}
-        case 1:
-            changed = array[: len(array) // 2]
-        case 2:
-            with np.errstate(all="ignore"):  # what becomes of numbers that do not fit is no matter
-                changed = array.astype(chance.choice(["f4", "i2", "u1"]))
-        case 3:
-            changed = array[:, None]
-        case 4:
-            changed = np.full_like(array, 100 if array.dtype != np.bool_ else 1)
-        case _:
-            changed = np.zeros((0, *array.shape[1:]), array.dtype)
-    return {**arrays, name: changed}
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("n", MUTATIONS)
-def test_a_case_with_any_wrong_array_is_one_line(
-    whole: Path, tmp_path: Path, figures: Callable[[str], None], n: int
-) -> None:
-    chance, refused = random.Random(221), 0
-    for _ in range(n):
-        archive = tmp_path / "a"
-        shutil.copytree(whole, archive)
-        with CaseStore.open(archive, writable=True) as store:
-            name = chance.choice(store.ids())
-            arrays = damaged({n: np.array(a) for n, a in store.arrays(name).items()}, chance)
-            store.put(name, store.metadata(name), arrays)
-        try:
-            ask_everything(archive)
-        except InputError as error:
-            assert "\n" not in str(error)  # noqa: PT017 - many changes are harmless
-            refused += 1
-        shutil.rmtree(archive)
-    figures(f"forged archives: {n} tries, {refused} refused, the others answered")
-    assert refused > n / 10
-
-
 # -- files that change while they are read --------------------------------------------------------
 
 SHRINK = """
@@ -430,15 +321,3 @@ def test_a_disk_that_fails_at_a_mapped_file_is_an_error(
         assert segment.mapped is not None
         with pytest.raises(InputError, match="cannot be read"):
             opened.arrays("y")
-
-
-def test_an_engine_looks_at_its_files_before_each_answer(whole: Path, tmp_path: Path) -> None:
-    """The arrays of a session stay mapped between its answers."""
-    shutil.copytree(whole, tmp_path / "a")
-    with Archive.open(tmp_path / "a") as archive:
-        session = archive.session(next(iter(archive)))
-        session.ask(k=1)
-        looked = []
-        archive.store.check_mapped = lambda: looked.append(1)  # type: ignore[method-assign]
-        session.ask(k=2)
-        assert looked == [1]

@@ -45,3 +45,12 @@ def make_case(rng):
 @pytest.fixture
 def case(make_case):
     return make_case()
+
+
+@pytest.fixture
+def folder(tmp_path, case):
+    """The case as DICOM files."""
+    from isohash.sources.dicom.writer import write_dicom
+
+    write_dicom(case, tmp_path)
+    return tmp_path

@@ -14,27 +14,22 @@ from isohash.dosimetry.plan_distance import plan_distances
 from isohash.errors import InputError
 from isohash.features.cases.measures import measure
 from isohash.features.encoders.shipped import OPENKBP_GEOMETRY
-from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.building.plan_fitting import OWN_CASES, choose_plan_encoder
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.plan_code import STEP_GY, plan_arrays
 from isohash.retrieval.ways.plan import PlanColumn, PlanComparison
-from small_cases import OPTIONS, as_findings, phantom, some_phantoms
+from small_cases import OPTIONS, index_with_bare, phantom
 
 FAMILIES, MEMBERS = 4, 6
 
 
 @pytest.fixture(scope="module")
 def planned_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive with enough plans to learn from; one more case in it has no structures."""
-    path = tmp_path_factory.mktemp("planned") / "A"
-    options = {**OPTIONS, "fit_cases": FAMILIES * MEMBERS}
+    """An archive with enough plans to learn from, see `index_with_bare`."""
     assert FAMILIES * MEMBERS >= OWN_CASES
-    index_found(some_phantoms(FAMILIES, MEMBERS), path, options)
-    bare = replace(phantom(0, MEMBERS), id="bare", patient="bare", structures={})
-    index_found(as_findings({"bare": lambda: bare}), path, {})
-    return path
+    options = {**OPTIONS, "fit_cases": FAMILIES * MEMBERS}
+    return index_with_bare(tmp_path_factory.mktemp("planned") / "A", FAMILIES, MEMBERS, options)
 
 
 @pytest.fixture
