@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 import unicodedata
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from isohash.dosimetry.names import spelling
 from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.identity.naming import Naming, Personal, Typed, is_unnamed, known_name
-from small_cases import phantom
+from small_cases import phantom, write_openkbp, write_openkbp_csv
 
 FAST = ("--encoder", "pca", "--bits", 64, "--no-dose-model")
 PATIENTS = [  # family, given, number, birth; the last is only in the headers of the CT
@@ -182,3 +183,61 @@ def test_names_of_masks_rows_and_files_are_told_or_replaced(tmp_path, isohash):
         assert patient[0].encode() not in data
         assert patient[3].encode() not in data
     assert isohash("phi-scan", tmp_path / "B", tmp_path / "in").status == 0
+
+
+def write_csv_case(member, folder):
+    npz = folder.with_suffix(".npz")
+    npz.parent.mkdir(exist_ok=True, parents=True)
+    write_openkbp(phantom(0, member), npz)
+    write_openkbp_csv(npz, folder)
+    npz.unlink()
+    return next(path for path in folder.iterdir() if "PTV" in path.name)
+
+
+def write_nifti_case(member, folder):
+    nibabel = pytest.importorskip("nibabel")
+    case = phantom(0, member)
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])  # LPS is NIfTI's RAS turned
+    volumes = {"ct": case.ct, "dose": case.dose, **case.structures}
+    for name, volume in volumes.items():
+        array = volume.array.transpose(2, 1, 0).astype(np.int16 if name == "ct" else np.float32)
+        image = nibabel.Nifti1Image(array, (turn @ volume.affine)[:, [2, 1, 0, 3]])
+        image.header.set_xyzt_units("mm")
+        image.header["descrip"] = f"of {folder.name}"[:79].encode("ascii", "ignore")
+        path = folder / ("" if name in ("ct", "dose") else "masks") / f"{name}.nii.gz"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        nibabel.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("write", [write_csv_case, write_nifti_case])
+def test_names_of_folders_and_masks_that_people_type_stay_out(tmp_path, isohash, write):
+    """Spellings of a patient as names of masks, in folders named after patients."""
+    for member, patient in enumerate(PATIENTS[:3]):
+        mask = write(member, tmp_path / "in" / f"{patient[0]}_{patient[1]}_{patient[2]}")
+        for typed in typed_for(patient)[member::5]:
+            shutil.copy(mask, mask.with_name(typed.replace("/", "-") + "".join(mask.suffixes)))
+    plainly = isohash("index", tmp_path / "in", tmp_path / "A", *FAST)
+    assert plainly.status == 0
+    assert "--pseudonymous-ids" in plainly.out
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    told = isohash("--log", kept / "log", "index", tmp_path / "in", kept / "B", *FAST,
+                   "--pseudonymous-ids", "--json").out  # fmt: skip
+    case = json.loads(told)["indexed"][0]
+    asked = isohash("--log", kept / "log", "query", kept / "B", case, "-k", 2, "--json",
+                    "--report", kept / "page.html", "--collage", kept / "page.png").out  # fmt: skip
+    listed = isohash("list", kept / "B", "--json").out
+    (kept / "said").write_text((told + asked + listed).replace(str(tmp_path), ""))
+    structures = {name for one in json.loads(listed) for name in one["structures"]}
+    assert sum(map(is_unnamed, structures)) > 10
+    known = {name for name in structures if not is_unnamed(name)}
+    words = {word for name in known for word in spelling(name).split()}
+    assert words - {"56", "63", "70"} <= VOCABULARY  # doses of targets
+    files = [file for file in kept.rglob("*") if file.is_file()]
+    for file in files:
+        data = re.sub(rb"base64,[A-Za-z0-9+/=]+", b"", file.read_bytes())
+        text = plain(data.decode("utf-8", "replace"))
+        for patient in PATIENTS[:3]:
+            assert not {one for one in tokens_of(patient)[0] if one in text}, file.name
+    assert json.loads(isohash("phi-scan", kept, tmp_path / "in", "--json").out)["leaks"] == []

@@ -252,7 +252,7 @@ def _found(
         else:
             found.append(one.apart() if others else one)
             others.append(one)
-        tell(progress, done + 1, len(items), one.key)
+        tell(progress, done + 1, len(items), "files")  # names may be of patients, and logs are kept
     return found
 
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.sources.arrays import npz_headers, read_npz
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.file_names import looks_like_identity
+from isohash.sources.identity.spellings import folded
 from isohash.sources.nifti import is_mask, is_nifti, stem, texts_of
+from isohash.sources.openkbp import CSV_PARTS
 from isohash.sources.packed import is_packed, unpacked
 from isohash.sources.tables import read_parquet
 from isohash.sources.walk import walk
@@ -20,6 +23,20 @@ from isohash.sources.walk import walk
 Value = tuple[str, str, str, str]  # kind (as in phi.identifying, or name), element, text, file
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+OF_PLANS = {
+    "ct",
+    "dose",
+    "gy",
+    "cgy",
+    "voxel",
+    "dimensions",
+    "csv",
+    "nii",
+    "gz",
+    "npz",
+    "npy",
+    "dcm",
+}
 MOST_TEXT = 1 << 20  # bytes of a CSV file that are looked at for words
 
 
@@ -68,12 +85,20 @@ def _in_names(path: Path) -> Iterator[Value]:
 
 
 def _of_name(text: str, element: str, file: str) -> Iterator[Value]:
-    """A name that looks like a person's: its words, numbers and dates, and the whole."""
-    yield "person", element, text, file
-    yield "number", element, text, file
+    """A name that looks like a person's: its words but those of plans, numbers and dates."""
+    told = _WORD.sub(lambda word: "" if _is_of_plans(word[0]) else word[0], text)
+    yield "person", element, told, file
+    yield "number", element, told, file
     for digits in re.findall(r"\d{8}", text):
         yield "date", element, digits, file
         yield "date", element, digits[4:] + digits[2:4] + digits[:2], file
+
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def _is_of_plans(word: str) -> bool:
+    return folded(word) in VOCABULARY or folded(word) in OF_PLANS
 
 
 def _in_ids(file: Path) -> Iterator[Value]:
@@ -86,7 +111,8 @@ def _in_ids(file: Path) -> Iterator[Value]:
 
 
 def _in_csv(file: Path) -> Iterator[Value]:
-    yield "name", "name of a CSV file", file.stem, file.name
+    if file.name not in CSV_PARTS:
+        yield "name", "name of a CSV file", file.stem, file.name
     with file.open("rb") as stream:
         text = stream.read(MOST_TEXT).decode("utf-8", "replace")
     for cell in set(re.findall(r"[^,;\t\r\n\"]*[^\W\d_]{2}[^,;\t\r\n\"]*", text)):

@@ -31,6 +31,7 @@ LONG_NUMBER = 7  # digits from which a number does
 CHANCY = 18  # digits up to which chance gives some numbers in what can be searched
 RARE = 0.01  # hits of one group by chance in all that is searched: below, a hit is none
 LETTERS = 26
+BESIDE = "word beside another"  # a group's kind: a person's word glued to one of plans
 DIGITS = "digits with others between: "  # a group's kind: a dash in a number makes chance rarer
 # Bits that a byte of a pattern decides: letter of either case, digit, anything else. Encoded texts
 # are letters and digits only.
@@ -92,6 +93,10 @@ class Haystack:
         """How many needles there are of each group."""
         counts: Counter[Group] = Counter(("word", len(word)) for word in self.needles.words)
         counts.update(("number", len(digits)) for digits in self.needles.numbers)
+        persons = Counter(map(len, self.needles.words))
+        for length, n in (persons + Counter(map(len, VOCABULARY))).items():
+            for other, m in persons.items():
+                counts[BESIDE, length + other] += 2 * n * m
         counts.update(("number", n) for n in (6, 8) for _ in range(3 * len(self.needles.dates)))
         for form in self._forms:
             counts.update(
@@ -107,6 +112,8 @@ class Haystack:
         if kind == "number" or kind.startswith(DIGITS):
             known = self._count[kind if kind == "number" else DIGITS, length]
             return known * self.seen[group] / 10.0**length
+        if kind == BESIDE:
+            return self._count[group] * self.seen["word", length] / float(LETTERS) ** length
         if kind == "word":
             return self._count[group] * self.seen[group] / float(LETTERS) ** length
         return self._count[group] * self.seen[kind, 0] * 2.0**-length
@@ -136,9 +143,9 @@ class Haystack:
 
     def _in_text(self, text: Text) -> Iterator[tuple[int, int, Origin, Group | None]]:
         plain = _RANDOM.sub(_without_random, text.text)
-        for start, end, origin, length in (*self._words(plain), *self._in_words(plain)):
+        for start, end, origin, chance in (*self._words(plain), *self._in_words(plain)):
             if not is_own(plain, start, end):
-                yield start, end, origin, None if text.is_whole else ("word", length)
+                yield start, end, origin, None if text.is_whole else chance
         if not text.is_whole:
             self.seen.update(("word", len(word)) for word in _WORD.findall(plain))
         yield from self._numbers(plain)
@@ -147,7 +154,7 @@ class Haystack:
             if group is not None or not is_own(plain, start, end):
                 yield start, end, origin, group
 
-    def _words(self, text: str) -> Iterator[tuple[int, int, Origin, int]]:
+    def _words(self, text: str) -> Iterator[tuple[int, int, Origin, Group]]:
         """Words and pieces of words that are a person's, also beside words of anatomy."""
         known = self.needles.words
         for found in _WORD.finditer(text):
@@ -155,7 +162,8 @@ class Haystack:
                 low = folded(piece)
                 word = low if low in known else self._beside(low)
                 if word is not None:
-                    yield found.start(), found.end(), known[word], len(low)
+                    kind = "word" if low in known else BESIDE
+                    yield found.start(), found.end(), known[word], (kind, len(low))
                     break
 
     def _beside(self, low: str) -> str | None:
@@ -169,7 +177,7 @@ class Haystack:
                     return word
         return None
 
-    def _in_words(self, text: str) -> Iterator[tuple[int, int, Origin, int]]:
+    def _in_words(self, text: str) -> Iterator[tuple[int, int, Origin, Group]]:
         low = folded(text)
         if len(low) != len(text):
             low = "".join(folded(letter)[:1] or " " for letter in text)
@@ -178,7 +186,7 @@ class Haystack:
         for at, word in self._within.find(data):
             start = at if ascii_only else len(data[:at].decode("utf-8", "replace"))
             name = word.decode()
-            yield start, start + len(name), self.needles.words[name], len(name)
+            yield start, start + len(name), self.needles.words[name], ("word", len(name))
 
     def _numbers(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
         for run in _NUMBER.finditer(text):
