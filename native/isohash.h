@@ -166,6 +166,23 @@ int isohash_symbols(const uint8_t *packed, int64_t n, int64_t row_bytes, const u
 void isohash_dots(const float *a, const float *b, int64_t d, const int64_t *rows,
                   const int64_t *columns, int64_t n, double *out);
 
+/* ---- fitting codes to data ----
+ *
+ * out[i, g] = the first of the `m` points of block g with the largest <x, point> - offset, x being
+ * what row i has on the block's axes. Rows have sum of `spans` floats; of each block `points` holds
+ * coordinate after coordinate of all its points, and `offsets` is (groups, m); m is a multiple
+ * of 8. Each product and each sum is rounded by itself, in the order of the axes. leads[i, g] is by
+ * how much the best score exceeds all others. Returns 0. */
+int isohash_nearest_points(const float *rows, int64_t n, const uint8_t *spans, int64_t groups,
+                           const float *points, const float *offsets, int64_t m, int32_t threads,
+                           uint16_t *out, float *leads);
+
+/* Lloyd's rule for single axes, each by itself: `x` (columns, n) ascends, `sums` (columns, n + 1)
+ * are the sums of the first 0, 1, ... of them, `levels` (columns, k) move, `rounds` times or until
+ * no value changes its level. Returns 1 where memory ran out, else 0. */
+int isohash_lloyd(const double *x, const double *sums, int64_t columns, int64_t n, int64_t k,
+                  int64_t rounds, double *levels);
+
 /* ---- sums of decision trees ----
  *
  * Rows of `features` bins, a byte each. Node i of a tree sends a row to the node left[i], or to the

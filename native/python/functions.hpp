@@ -11,6 +11,8 @@ using Function = PyObject *(PyObject *, PyObject *const *, Py_ssize_t);
 Function topk, matrix, least, within, tables_build, tables_topk;
 // encoding.cpp
 Function threshold_turns, wrap_symbols, quantise, pack, unpack, symbols, dots;
+// points.cpp
+Function nearest_points, lloyd;
 // trees.cpp
 Function sum_trees, bins, distances;
 

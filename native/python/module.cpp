@@ -40,6 +40,9 @@ PyMethodDef methods[] = {
     method<unpack>("unpack", "unpack(widths, row_bytes, packed, symbols)"),
     method<symbols>("symbols",
                     "symbols(packed, row_bytes, widths, spans, values, threads, symbols)"),
+    method<nearest_points>("nearest_points",
+                           "nearest_points(rows, spans, points, offsets, m, threads, out, leads)"),
+    method<lloyd>("lloyd", "lloyd(x, sums, n, k, rounds, levels)"),
     method<tables_build>("tables_build", "tables_build(codes, length) -> tables"),
     method<tables_topk>("tables_topk",
                         "tables_topk(*scan, tables, k, most, distances, positions, touched)"),
@@ -51,7 +54,7 @@ PyMethodDef methods[] = {
 };
 
 // Which arguments the functions take: isohash/native/extension.py uses no other build than its own.
-constexpr long interface_number = 8;
+constexpr long interface_number = 9;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

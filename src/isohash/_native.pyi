@@ -137,6 +137,26 @@ def dots(
     out: NDArray[np.float64],
     /,
 ) -> None: ...
+def nearest_points(
+    rows: NDArray[np.float32],
+    spans: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    m: int,
+    threads: int,
+    out: NDArray[np.uint16],
+    leads: NDArray[np.float32],
+    /,
+) -> None: ...
+def lloyd(
+    x: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    n: int,
+    k: int,
+    rounds: int,
+    levels: NDArray[np.float64],
+    /,
+) -> None: ...
 def pack(
     widths: NDArray[np.uint8],
     row_bytes: int,

@@ -21,7 +21,10 @@ def rows_near_ties(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def codes_of(
-    hash_: AdaptiveHash | CosineHash | LeeHash, X: np.ndarray, monkeypatch, compiled: bool
+    hash_: AdaptiveHash | CosineHash | LeeHash,
+    X: np.ndarray,
+    monkeypatch,
+    compiled: bool,
 ) -> np.ndarray:
     with monkeypatch.context() as patch:
         patch.setattr(native, "available", lambda: compiled)

@@ -32,6 +32,7 @@ from isohash.native.extension import (
     default_threads,
     status_of,
 )
+from isohash.native.points import lloyd, nearest_points
 from isohash.native.search import Scan, Tables, least, matrix, topk, within
 
 __all__ = [
@@ -56,7 +57,9 @@ __all__ = [
     "distances",
     "dots",
     "least",
+    "lloyd",
     "matrix",
+    "nearest_points",
     "pack",
     "quantise",
     "status_of",

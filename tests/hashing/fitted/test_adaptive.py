@@ -60,7 +60,7 @@ def test_bits_go_to_the_largest_step() -> None:
 
 def test_lloyd_levels_are_the_means_of_their_cells(rng) -> None:
     x = rng.standard_normal(5000)
-    levels = lloyd(x, 4)
+    (levels,) = lloyd(x[None], 4)
     cells = np.searchsorted(midpoints(levels), x)
     np.testing.assert_allclose(levels, [x[cells == i].mean() for i in range(4)], atol=2e-2)
     # the optimal 4-level quantiser of a Gaussian (Max 1960) has levels 0.4528 and 1.510

@@ -17,6 +17,7 @@ from isohash.hashing.fitted.adaptive_fit import (
     candidates,
     fit_adaptive,
     fit_levels,
+    lloyd,
     principal_axes,
     quantise,
 )
@@ -25,6 +26,8 @@ from isohash.hashing.fitted.block_fit import (
     BlockCandidate,
     assemble_blocks,
     block_candidates,
+    finished,
+    nearest_rotation,
     shared_out,
 )
 
@@ -181,7 +184,8 @@ def test_saving_keeps_hash_and_codes(rows, hash_, tmp_path) -> None:
 def test_points_err_less_than_levels_of_single_axes(rng) -> None:
     """A square lattice is not the best quantiser of the plane: 7 bits for 2 Gaussian axes."""
     rows = rng.standard_normal((6000, 4))
-    (candidate, *_) = block_candidates(rows[:4000], np.eye(4), 14, "codes", rng)
+    (draft, *_) = block_candidates(rows[:4000], np.eye(4), 14, "codes", rng)
+    candidate = finished(draft, rows[:4000])
     assert candidate.spans.tolist() == [2, 2]
     u = rows[4000:]
     blocks = np.mean((u @ candidate.axes - candidate.nearest(u @ candidate.axes)) ** 2)
@@ -197,10 +201,9 @@ def test_the_kind_that_ranks_best_on_held_out_rows_is_taken(rng) -> None:
     generator = np.random.default_rng(0)
     sample = rows[generator.permutation(len(rows))].astype(float) - center
     judge = Judge.of(sample, "codes")
-    tried = [
-        *candidates(axes, deviations, BITS, generator),
-        *block_candidates(judge.rows, axes, BITS, "codes", generator),
-    ]
+    levels = candidates(axes, deviations, BITS, generator)
+    drafts = block_candidates(judge.rows, axes, BITS, "codes", generator)
+    tried = [*levels, finished(max(drafts, key=judge.score), judge.rows)]
     best = max(tried, key=judge.score)
     assert fitted.metadata["trial_dice"] == pytest.approx(judge.score(best))
     assert isinstance(fitted, BlockHash) == isinstance(best, BlockCandidate)
@@ -218,6 +221,53 @@ def test_codes_for_vectors_rank_vectors_at_least_as_well(rng) -> None:
         return float(np.mean([np.isin(a, b).mean() for a, b in zip(true, found, strict=True)]))
 
     assert recall("vectors") >= recall("codes") - 0.01
+
+
+@pytest.mark.parametrize("span", [1, 2, 3, 5])
+def test_the_compiled_kernel_finds_the_nearest_points_of_numpy(rng, monkeypatch, span) -> None:
+    """To the same place, equal points included, whatever the threads."""
+    points = [rng.standard_normal((32, s)).round(1) for s in (span, 2, span)]
+    points[1][17] = points[1][3]
+    u = rng.standard_normal((203, 2 * span + 2)).round(1)
+    candidate = BlockCandidate(np.eye(u.shape[1]), points)
+    compiled = candidate.assigned(u)
+    parts = zip(points, np.split(u, [span, span + 2], axis=1), strict=True)
+    squares = [((x[:, None] - p) ** 2).sum(axis=2) for p, x in parts]
+    least = np.stack([s.min(axis=1) for s in squares], axis=1)
+    found = np.stack([s[np.arange(203), compiled[:, g]] for g, s in enumerate(squares)], axis=1)
+    assert found == pytest.approx(least, abs=1e-5)
+    assert not (compiled[:, 1] == 17).any()
+    monkeypatch.setattr("isohash.native.available", lambda: False)
+    assert (candidate.assigned(u) == compiled).all()
+
+
+def test_codes_do_not_depend_on_who_scores_them(rng, rows, hash_, monkeypatch) -> None:
+    """Rows of all sizes, some midway between points and some beyond float32's products."""
+    places = hash_.reconstruct(hash_.encode(rows[:200])) + hash_.origin
+    midway = hash_.center + (places[::2] + places[1::2]) / 2.0 @ hash_.axes.T
+    far = rows[:60] * np.geomspace(1.0, 1e36, 60, dtype=np.float32)[:, None]
+    every = np.concatenate([rows, midway, far]).astype(np.float32)
+    compiled = hash_.encode(every).packed
+    monkeypatch.setattr("isohash.native.available", lambda: False)
+    assert (hash_.encode(every).packed == compiled).all()
+
+
+def test_levels_are_those_of_numpy(rng, monkeypatch) -> None:
+    x = np.concatenate([rng.standard_normal((3, 500)), rng.integers(0, 3, (2, 500))])
+    compiled = lloyd(x, 16)
+    monkeypatch.setattr("isohash.native.available", lambda: False)
+    assert (lloyd(x, 16) == compiled).all()
+
+
+@pytest.mark.parametrize("narrowest", [1e-2, 1e-5, 0.0])
+def test_the_nearest_rotation_is_the_polar_factor(rng, narrowest) -> None:
+    left, _ = np.linalg.qr(rng.standard_normal((20, 6)))
+    right, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    sizes = np.array([1.0, 0.7, 0.5, 0.1, 0.05, narrowest])
+    found = nearest_rotation((left * sizes) @ right.T)
+    assert found.T @ found == pytest.approx(np.eye(6), abs=1e-9)
+    if narrowest:
+        assert found == pytest.approx(left @ right.T, abs=1e-4)
 
 
 def test_axes_are_shared_out_with_equal_room_and_like_products() -> None:

@@ -27,10 +27,13 @@ from isohash.hashing.fitted.block_fit import (
     BlockCandidate,
     assemble_blocks,
     block_candidates,
+    finished,
 )
 from isohash.hashing.fitted.points import BYTE
 from isohash.kernels.radial import orthogonal_directions
 
+VERSION = 2  # of the fit: another gives other codes
+HOPE = 0.03  # of Dice: what finishing a draft of blocks may win
 SAMPLE = 8192  # rows on which candidates are compared and quantisers fitted
 TRIALS = 256  # of these, rows that serve as queries
 MAX_WIDTH = 12  # bits of one axis at most: 4096 levels
@@ -64,13 +67,22 @@ def fit_adaptive(
     sample = X[rng.permutation(len(X))[:SAMPLE]].astype(np.float64) - center
     axes, deviations = principal_axes(X, center)
     judge = Judge.of(sample, against)
-    tried: list[Candidate | BlockCandidate] = [
-        *candidates(axes, deviations, n_bits, rng),
-        *block_candidates(judge.rows, axes, n_bits, against, rng),
-    ]
-    scores = [judge.score(candidate) for candidate in tried] if len(tried) > 1 else [1.0]
+    tried: list[Candidate | BlockCandidate] = [*candidates(axes, deviations, n_bits, rng)]
+    drafts = block_candidates(judge.rows, axes, n_bits, against, rng)
+    scores = [judge.score(one) for one in tried] if len(tried) + len(drafts) > 1 else [1.0]
+    if drafts:
+        hopes = [judge.score(draft) for draft in drafts]
+        if max(hopes) >= max(scores) - HOPE:
+            tried.append(finished(drafts[int(np.argmax(hopes))], judge.rows))
+            scores.append(judge.score(tried[-1]))
     best = tried[int(np.argmax(scores))]
-    notes = {"seed": seed, "n_fitted": len(X), "n_bits": n_bits, "trial_dice": max(scores)}
+    notes = {
+        "seed": seed,
+        "n_fitted": len(X),
+        "n_bits": n_bits,
+        "trial_dice": max(scores),
+        "fit": VERSION,
+    }
     if isinstance(best, BlockCandidate):
         return assemble_blocks(best, center, notes)
     return assemble(best, sample, center, notes)
@@ -183,26 +195,41 @@ def quantise(u: NDArray[np.float64], levels: list[NDArray[np.float64]]) -> NDArr
 
 def fit_levels(u: NDArray[np.float64], widths: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """Levels of each axis: Lloyd's where rows suffice, else equal steps over the range."""
-    result = []
-    for column, width in zip(u.T, widths, strict=True):
-        n_levels = 1 << int(width)
-        fits = len(column) >= ROWS_PER_LEVEL * n_levels
-        result.append(lloyd(column, n_levels) if fits else _equal_steps(column, n_levels))
+    result: list[NDArray[np.float64]] = [np.empty(0)] * len(widths)
+    for width in np.unique(widths):
+        columns, n_levels = np.flatnonzero(widths == width), 1 << int(width)
+        if len(u) >= ROWS_PER_LEVEL * n_levels:
+            found = lloyd(u[:, columns].T, n_levels)
+        else:
+            found = np.array([_equal_steps(u[:, j], n_levels) for j in columns])
+        for j, levels in zip(columns, found, strict=True):
+            result[j] = levels
     return result
 
 
 def lloyd(x: NDArray[np.float64], n_levels: int) -> NDArray[np.float64]:
-    """Ascending levels that lower the mean squared error of x (Lloyd 1982), from its quantiles."""
-    x = np.sort(x)
-    sums = np.concatenate([[0.0], np.cumsum(x)])
-    quantiles = np.quantile(x, (np.arange(n_levels) + 0.5) / n_levels)
-    levels: NDArray[np.float64] = np.asarray(quantiles, dtype=np.float64)
+    """Ascending levels (c, n_levels) that lower the mean squared error of each row of x (c, n).
+
+    Lloyd's rule (1982), from the quantiles of the row.
+    """
+    x = np.sort(x, axis=1)
+    sums = np.concatenate([np.zeros((len(x), 1)), np.cumsum(x, axis=1)], axis=1)
+    levels = np.quantile(x, (np.arange(n_levels) + 0.5) / n_levels, axis=1).T
+    if native.available():
+        return np.sort(native.lloyd(x, sums, levels, LLOYD_ROUNDS), axis=1)
+    parts = zip(x, sums, levels, strict=True)
+    return np.sort([_moved_levels(*part) for part in parts], axis=1)
+
+
+def _moved_levels(
+    x: NDArray[np.float64], sums: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    levels = levels.copy()
     for _ in range(LLOYD_ROUNDS):
         edges = np.concatenate([[0], np.searchsorted(x, midpoints(levels)), [len(x)]])
         counts = np.diff(edges)
         means = np.diff(sums[edges]) / np.maximum(counts, 1)
         levels[counts > 0] = means[counts > 0]
-    levels.sort()
     return levels
 
 

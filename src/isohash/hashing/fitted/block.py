@@ -15,10 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from isohash import native
 from isohash.alphabets import Alphabets
 from isohash.hashing.fitted.points import PointHash
-from isohash.hashing.projection import SLACK, UNIT64, Block, Projection
+from isohash.hashing.projection import SLACK, UNIT32, UNIT64, Block, Projection
 from isohash.hashing.saving import pack
+
+LEAST_WIDTH = 3  # bits: the compiled kernel takes points by eights
+UNDERFLOW = 1e-36  # more than products of float32 lose to it
+LARGEST = 1e37  # of terms that sum in float32 without overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class Group:
     offsets: NDArray[np.float64]
     apart: float
     largest: tuple[float, float]
+    longest: float  # of the points
 
     @classmethod
     def of(
@@ -50,7 +56,9 @@ class Group:
         apart = np.linalg.norm(weights - directions @ points.T, axis=0).max()
         reach = float(np.linalg.norm(directions) * np.linalg.norm(points, axis=1).max())
         largest = (reach, float(np.abs(offsets).max()))
-        return cls(columns, axes, points, offsets.astype(np.float64), float(apart), largest)
+        longest = float(np.linalg.norm(points, axis=1).max())
+        wide = offsets.astype(np.float64)
+        return cls(columns, axes, points, wide, float(apart), largest, longest)
 
     def error(self, norms: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
         """Bound on how far a score is from its definition, for rows of such lengths (n,).
@@ -121,22 +129,65 @@ class BlockHash(PointHash):
         """Which point of each block of axes is nearest; the first of equally near ones.
 
         Rows are turned to the axes once, and each block's points are scored there: the same scores
-        but for a known error, in a small part of the multiplications by all weights.
+        but for a known error, in a small part of the multiplications by all weights. Compiled
+        kernels score in float32, and what that leaves open is scored anew.
         """
-        indices = np.empty((len(block.x), len(self._ends)), dtype=np.uint16)
         turned = block.x.astype(np.float64) @ self.axes.astype(np.float64)
-        for g, group in enumerate(self.groups):
-            scores = turned[:, group.axes] @ group.points.T + group.offsets
-            slack = 2.0 * group.error(block.norms, len(self.weights))[:, None]
-            with np.errstate(over="ignore", invalid="ignore"):
-                best = scores.max(axis=1, keepdims=True)
-                near = ~(scores < best - slack)  # true also where a score is not finite
-            indices[:, g] = near.argmax(axis=1)
-            start = group.columns.start
-            for row in np.flatnonzero(np.count_nonzero(near, axis=1) > 1).tolist():
-                open_ = start + np.flatnonzero(near[row])
-                indices[row, g] = self._nearest(block, row, open_) - start
+        indices = np.zeros((len(block.x), len(self.groups)), dtype=np.uint16)
+        open_ = np.ones(indices.shape, dtype=bool)
+        if self._by_eights is not None and native.available():
+            with np.errstate(over="ignore"):
+                x = turned.astype(np.float32)
+            spans, points, offsets = self._by_eights
+            indices, leads = native.nearest_points(x, spans, points, offsets)
+            open_ = self._near(block, turned, leads)
+        for g in np.flatnonzero(open_.any(axis=0)).tolist():
+            rows = np.flatnonzero(open_[:, g])
+            indices[rows, g] = self._settled(block, turned, rows, self.groups[g])
         return indices
+
+    def _near(
+        self, block: Block, turned: NDArray[np.float64], leads: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """Where the lead of the best score in float32 does not tell which is the best.
+
+        Rounding x, a point and an offset to float32, and sums of span + 1 terms there, are off by
+        less than (span + 4) v times the sizes of the terms, v = 2^-24. Twice that is room for the
+        products of these errors, and for the rounding of the lead.
+        """
+        near = np.empty(leads.shape, dtype=bool)
+        for g, group in enumerate(self.groups):
+            lengths = np.linalg.norm(turned[:, group.axes], axis=1)
+            sizes = lengths * group.longest + group.largest[1]
+            rounding = 2.0 * (group.points.shape[1] + 4) * UNIT32 * sizes + UNDERFLOW
+            slack = 2.0 * (rounding + group.error(block.norms, len(self.weights)))
+            near[:, g] = ~((leads[:, g] > slack) & (sizes < LARGEST))
+        return near
+
+    @cached_property
+    def _by_eights(self) -> tuple[NDArray[Any], ...] | None:
+        """Spans, points and offsets as the compiled kernel takes them; None where it does not."""
+        widths = self.alphabets.widths
+        if widths.min() != widths.max() or widths[0] < LEAST_WIDTH:
+            return None
+        points = np.concatenate([g.points.T.ravel() for g in self.groups]).astype(np.float32)
+        offsets = self.offsets.reshape(len(widths), -1)
+        return np.asarray(self.alphabets.spans, np.uint8), points, -offsets
+
+    def _settled(
+        self, block: Block, turned: NDArray[np.float64], rows: NDArray[np.intp], group: Group
+    ) -> NDArray[np.intp]:
+        """The nearest points of some rows, in float64 and beyond."""
+        scores = turned[rows, group.axes] @ group.points.T + group.offsets
+        slack = 2.0 * group.error(block.norms[rows], len(self.weights))[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            best = scores.max(axis=1, keepdims=True)
+            near = ~(scores < best - slack)  # true also where a score is not finite
+        found, start = near.argmax(axis=1), group.columns.start
+        for i in np.flatnonzero(np.count_nonzero(near, axis=1) > 1).tolist():
+            open_ = start + np.flatnonzero(near[i])
+            found[i] = self._nearest(block, int(rows[i]), open_) - start
+        return np.asarray(found)
 
     @staticmethod
     def _nearest(block: Block, row: int, columns: NDArray[np.intp]) -> int:

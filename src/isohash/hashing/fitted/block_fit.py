@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.alphabets import Alphabets
 from isohash.hashing.fitted.block import BlockHash
 from isohash.hashing.fitted.points import BYTE
@@ -25,8 +26,11 @@ FEWEST_BITS = 4  # with fewer points than 16, single axes do as well
 # Numbers of axes tried, as bits for each: between codes, fewer axes rank better.
 BITS_PER_AXIS = {"codes": (2.0, 2.67), "vectors": (1.33, 2.0)}
 MOST_PER_AXIS = 4  # with more bits for each of all axes, single axes do as well
-ROUNDS = 20  # of turning the axes and moving the points
-LAST_ROUNDS = 12  # of moving the points alone
+ROWS_WHILE_TURNING = 16  # times the points of a block: more tell no more about the axes
+DRAFT_ROUNDS = 1  # of turning the axes and moving the points, before candidates are compared
+ROUNDS = 19  # more of them for the best
+LAST_ROUNDS = 30  # of moving the points alone
+SINGULAR = 1e-13  # of the largest square of a singular value: below, all are found by themselves
 
 Against = Literal["codes", "vectors"]
 Points = list[NDArray[np.float64]]
@@ -44,10 +48,24 @@ class BlockCandidate:
         """Axes of each block."""
         return np.array([points.shape[1] for points in self.points])
 
-    def nearest(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+    def assigned(self, u: NDArray[np.floating]) -> NDArray[np.uint16]:
+        """The nearest point of every row of u (n, p) in each block, (n, blocks), in float32."""
+        m, x = len(self.points[0]), u.astype(np.float32)
+        points = np.concatenate([p.T.astype(np.float32).ravel() for p in self.points])
+        offsets = np.array([np.sum(p * p, axis=1) / 2.0 for p in self.points], np.float32)
+        if native.available():
+            return native.nearest_points(x, self.spans.astype(np.uint8), points, offsets)[0]
+        parts = zip(_parts(x, self.spans), np.split(points, m * np.cumsum(self.spans)[:-1]),
+                    offsets, strict=True)  # fmt: skip
+        return np.stack([_assigned(x, p.reshape(-1, m), o) for x, p, o in parts], axis=1)
+
+    def nearest(self, u: NDArray[np.floating]) -> NDArray[np.float64]:
         """Every row of u (n, p) replaced by its nearest points."""
-        parts = zip(_parts(u, self.spans), self.points, strict=True)
-        return np.hstack([points[_assigned(x, points)] for x, points in parts])
+        return self.placed(self.assigned(u))
+
+    def placed(self, assigned: NDArray[np.uint16]) -> NDArray[np.float64]:
+        """The points (n, p) that rows were assigned."""
+        return np.hstack([p[assigned[:, g]] for g, p in enumerate(self.points)])
 
 
 def block_candidates(
@@ -57,9 +75,9 @@ def block_candidates(
     against: Against,
     rng: np.random.Generator,
 ) -> list[BlockCandidate]:
-    """Candidates of n_bits at most for centred rows (n, d), whose principal axes these are.
+    """Drafts of n_bits at most for centred rows (n, d), whose principal axes these are.
 
-    `against` says what stored codes will be compared with.
+    `against` says what stored codes will be compared with. `finished` makes the best of a draft.
     """
     width = min(MOST_BITS, int(np.log2(max(1, len(rows) / ROWS_PER_POINT))))
     n_blocks = n_bits // max(1, width)
@@ -67,10 +85,10 @@ def block_candidates(
     if width < FEWEST_BITS or not 0 < n_blocks < rank or n_bits >= MOST_PER_AXIS * rank:
         return []
     counts = {min(rank, max(n_blocks, round(n_bits / each))) for each in BITS_PER_AXIS[against]}
-    return [_fitted(rows, axes[:, :p], n_blocks, width, rng) for p in sorted(counts)]
+    return [_draft(rows, axes[:, :p], n_blocks, width, rng) for p in sorted(counts)]
 
 
-def _fitted(
+def _draft(
     rows: NDArray[np.float64],
     axes: NDArray[np.float64],
     n_blocks: int,
@@ -82,16 +100,52 @@ def _fitted(
     starts = rng.permutation(len(rows))[: 1 << width]
     spans = np.array([len(block) for block in blocks])
     candidate = BlockCandidate(turned, _parts(rows[starts] @ turned, spans))
-    for _ in range(ROUNDS):
-        u = rows @ candidate.axes
-        candidate = _moved(candidate, u)
-        nearest = candidate.nearest(u)
-        left, _, right = np.linalg.svd(rows.T @ nearest, full_matrices=False)
-        candidate = BlockCandidate(left @ right, candidate.points)
-    u = rows @ candidate.axes
-    for _ in range(LAST_ROUNDS):
-        candidate = _moved(candidate, u)
+    return _settled(_turned(candidate, rows, DRAFT_ROUNDS), rows, DRAFT_ROUNDS)
+
+
+def finished(draft: BlockCandidate, rows: NDArray[np.float64]) -> BlockCandidate:
+    """A draft, turned and moved until little changes."""
+    return _settled(_turned(draft, rows, ROUNDS), rows, LAST_ROUNDS)
+
+
+def _turned(candidate: BlockCandidate, rows: NDArray[np.float64], n_rounds: int) -> BlockCandidate:
+    """Points moved and axes turned, so many times, by as many rows as tell about the axes."""
+    some = rows[: ROWS_WHILE_TURNING * len(candidate.points[0])].astype(np.float32)
+    for _ in range(n_rounds):
+        u = some @ candidate.axes.astype(np.float32)
+        assigned = candidate.assigned(u)
+        points = _middles(candidate, u, assigned)
+        moved = BlockCandidate(candidate.axes, points)
+        axes = nearest_rotation(some.T @ moved.placed(assigned).astype(np.float32))
+        candidate = BlockCandidate(axes, points)
     return candidate
+
+
+def _settled(candidate: BlockCandidate, rows: NDArray[np.float64], n_rounds: int) -> BlockCandidate:
+    """Points moved by all rows, so many times or until none changes its point."""
+    u, before = rows @ candidate.axes, None
+    for _ in range(n_rounds):
+        assigned = candidate.assigned(u)
+        if before is not None and (assigned == before).all():
+            break
+        before = assigned
+        candidate = BlockCandidate(candidate.axes, _middles(candidate, u, assigned))
+    return candidate
+
+
+def nearest_rotation(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The orthonormal columns (d, p) that agree best with those of a matrix: its polar factor.
+
+    By the eigenvectors of its small Gram matrix, and a step of Newton and Schulz that takes back
+    what squaring has lost.
+    """
+    wide = matrix.astype(np.float64)
+    values, vectors = np.linalg.eigh(wide.T @ wide)
+    if values[0] <= SINGULAR * values[-1]:
+        left, _, right = np.linalg.svd(wide, full_matrices=False)
+        return np.asarray(left @ right)
+    found = wide @ ((vectors / np.sqrt(values)) @ vectors.T)
+    return np.asarray(1.5 * found - 0.5 * found @ (found.T @ found))
 
 
 def shared_out(variances: NDArray[np.float64], n_blocks: int) -> list[list[int]]:
@@ -108,29 +162,41 @@ def shared_out(variances: NDArray[np.float64], n_blocks: int) -> list[list[int]]
     return blocks
 
 
-def _moved(candidate: BlockCandidate, u: NDArray[np.float64]) -> BlockCandidate:
-    """Every point in the middle of its rows; a point without rows goes far out."""
-    moved = []
-    for x, points in zip(_parts(u, candidate.spans), candidate.points, strict=True):
-        nearest = _assigned(x, points)
-        counts = np.bincount(nearest, minlength=len(points))
-        sums = [np.bincount(nearest, weights=column, minlength=len(points)) for column in x.T]
-        middle = np.column_stack(sums) / np.maximum(counts, 1)[:, None]
-        empty = np.flatnonzero(counts == 0)
-        if len(empty):
-            errors = np.sum((x - points[nearest]) ** 2, axis=1)
-            middle[empty] = x[np.argsort(-errors, kind="stable")[: len(empty)]]
-        moved.append(middle)
-    return BlockCandidate(candidate.axes, moved)
+def _middles(
+    candidate: BlockCandidate, u: NDArray[np.floating], assigned: NDArray[np.uint16]
+) -> Points:
+    """Every point in the middle of its rows of u (n, p); one without rows goes far out."""
+    m, spans = len(candidate.points[0]), candidate.spans
+    place = assigned + m * np.arange(len(spans))
+    counts = np.bincount(place.ravel(), minlength=m * len(spans)).reshape(-1, m)
+    sums = np.zeros((len(spans), m, int(spans.max())))
+    for s in range(int(spans.max())):  # the s-th axis of all blocks that have it
+        has = np.flatnonzero(spans > s)
+        column, at = (np.cumsum(spans) - spans)[has] + s, place[:, has]
+        found = np.bincount(at.ravel(), weights=u[:, column].ravel(), minlength=sums[..., s].size)
+        sums[..., s] = found.reshape(-1, m)
+    middles = sums / np.maximum(counts, 1)[..., None]
+    points = [middle[:, :span] for middle, span in zip(middles, spans, strict=True)]
+    for g in np.flatnonzero((counts == 0).any(axis=1)):
+        first, empty = int(np.cumsum(spans)[g] - spans[g]), np.flatnonzero(counts[g] == 0)
+        x = u[:, first : first + int(spans[g])]
+        errors = np.sum((x - candidate.points[g][assigned[:, g]]) ** 2, axis=1)
+        points[g][empty] = x[np.argsort(-errors, kind="stable")[: len(empty)]]
+    return points
 
 
-def _parts(u: NDArray[np.float64], spans: NDArray[np.int64]) -> Points:
+def _parts(u: NDArray[Any], spans: NDArray[np.int64]) -> list[NDArray[Any]]:
     return np.split(u, np.cumsum(spans)[:-1], axis=1)
 
 
-def _assigned(x: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The nearest point of each row."""
-    return np.asarray(np.argmax(x @ points.T - np.sum(points * points, axis=1) / 2.0, axis=1))
+def _assigned(
+    x: NDArray[np.float32], points: NDArray[np.float32], offsets: NDArray[np.float32]
+) -> NDArray[np.uint16]:
+    """What `native.nearest_points` says of one block, points (span, m), without it."""
+    scores = np.repeat(-offsets[None], len(x), axis=0)
+    for s in range(len(points)):
+        scores += x[:, s : s + 1] * points[s]
+    return np.argmax(scores, axis=1).astype(np.uint16)
 
 
 def assemble_blocks(
