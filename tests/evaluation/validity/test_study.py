@@ -38,8 +38,9 @@ from isohash.evaluation.validity.scores import (
 )
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.records import Volume
+from isohash.retrieval.dense import UNCOVERED
 from isohash.sources.phantom import phantom_case
-from oracle import aligned, reach_of
+from oracle import ranked_cases
 from small_cases import as_findings, phantom
 
 ENCODERS = {view: DownsampledEncoder(side=8) for view in ("ct", "dose")}
@@ -186,22 +187,18 @@ def test_ct_slices_where_there_is_dose_are_found(patients):
 def test_the_study_compares_images_as_the_product_does(patients):
     table = image_tables(patients[:2], patients)["joint, late, alpha 0.25"]
     near = {view: neighbour(patients, view) for view in ("ct", "dose")}
+    weights = {"ct": 0.25, "dose": 0.75}
     for row, query in enumerate(patients[:2]):
         for column, other in enumerate(patients):
+            apart = {view: distances_of(query, other, view) / one for view, one in near.items()}
             a, b = slice_table([query]), slice_table([other])
-            costs = 0.0
-            for view, weight in (("ct", 0.25), ("dose", 0.75)):
-                own, others = embedded(query, a, view), embedded(other, b, view)
-                apart = np.linalg.norm(own[:, None] - others, axis=2)
-                costs = costs + weight * apart / near[view]
-            mean = aligned(costs, reach_of(a, b))[0] / len(costs)
-            assert table[row, column] == pytest.approx(mean, abs=1e-6)
+            found = ranked_cases(a, b, apart, weights, np.array([True]), UNCOVERED)
+            assert table[row, column] == pytest.approx(found[0][0], abs=1e-6)
 
 
-def embedded(patient, table, view: str) -> np.ndarray:
-    """Embeddings of the slices that have both views."""
-    both = (table.row["ct"] >= 0) & (table.row["dose"] >= 0)
-    return patient.slices[view][table.row[view][both]].astype(float)
+def distances_of(query, other, view: str) -> np.ndarray:
+    own, others = (one.slices[view].astype(float) for one in (query, other))
+    return np.linalg.norm(own[:, None] - others, axis=2)
 
 
 def neighbour(patients, view: str) -> float:

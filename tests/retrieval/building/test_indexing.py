@@ -214,7 +214,8 @@ def test_an_autoencoder_is_trained_on_the_archives_own_slices(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["A"]  # no checkpoints are left
     with Archive.open(tmp_path / "A") as archive:
         assert archive.contents.pipeline.encoders["ct"].name == "autoencoder-ct"
-        assert archive.query("phantom-00-00", k=1, same_patient=True).distances == [0.0]
+        answer = archive.query("phantom-00-00", k=1, by="joint", same_patient=True)
+        assert answer.distances == [0.0]
 
 
 def test_vectors_are_indexed_and_searched(tmp_path: Path, rng: np.random.Generator) -> None:

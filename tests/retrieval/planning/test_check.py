@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import replace
 
 import numpy as np
@@ -105,6 +106,7 @@ def test_the_page_shows_what_is_worse_and_both_doses(dosed_path, finished, tmp_p
     page = tmp_path / "check.html"
     told = isohash("check", dosed_path, tmp_path / "plan", "--report", page)
     assert told.status in (0, 1), told.err  # 1 where the alarm is raised
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
     text = page.read_text()
     assert text.count("more than foreseen") >= 1
     assert text.count("<figcaption>planned, z = ") == text.count("<figcaption>foreseen, z = ") == 5

@@ -13,7 +13,7 @@ from isohash.features.encoders.encoder_file import KeptEncoder
 from isohash.features.encoders.shipped import DOSE, DOSE_CALIBRATION
 from isohash.retrieval.dose_arrays import METRICS
 from isohash.retrieval.dose_view import DoseView
-from isohash.whole_files import digest
+from isohash.whole_files import digest, private_folder
 
 
 def share_dose_model(archive: str | Path, out: str | Path) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def share_dose_model(archive: str | Path, out: str | Path) -> list[dict[str, Any
         }
         model = replace(view.model, name=DOSE, about={**view.model.about, **origin})
         bands = replace(calibration, about={**calibration.about, **origin})
-    Path(out).mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     return [_written(model, out, DOSE), _written(bands, out, DOSE_CALIBRATION)]
 
 

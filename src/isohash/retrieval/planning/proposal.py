@@ -73,9 +73,9 @@ class Proposal:
 
     `dose`, `half_width` and `half_width_90` are in Gy on the grid of the patient's CT: 68 (90) % of
     the voxels' planned doses lie within the half width of the dose. `method` says where the dose
-    comes from: "model", learned from all past plans, or "transfer", the mean of the nearest plans
-    laid rigidly on the patient, where there are too few to learn from; bands are then the spread of
-    these plans, not calibrated (`calibrated`). `leans_on` are the past plans nearest to it, and
+    comes from: "model", learned from all past plans (of few, from those that isohash was made
+    with), or "transfer", the mean of the nearest plans laid rigidly on the patient, where neither
+    serves; bands are then the spread of these plans, not calibrated (`calibrated`). `leans_on` are the past plans nearest to it, and
     `unlike` says, as that of an `Answer`, that the patient is unlike what the archive holds and how
     much; None where it is not.
 
@@ -90,7 +90,7 @@ class Proposal:
         ...     with isohash.Archive.open(f"{folder}/archive") as archive:
         ...         proposal = archive.propose(case(0))
         >>> proposal.method, proposal.dose.array.shape, len(proposal.leans_on) > 0
-        ('transfer', (24, 48, 48), True)
+        ('model', (24, 48, 48), True)
     """
 
     query: str
