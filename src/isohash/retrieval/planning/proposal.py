@@ -75,9 +75,9 @@ class Proposal:
     the voxels' planned doses lie within the half width of the dose. `method` says where the dose
     comes from: "model", learned from all past plans (of few, from those that isohash was made
     with), or "transfer", the mean of the nearest plans laid rigidly on the patient, where neither
-    serves; bands are then the spread of these plans, not calibrated (`calibrated`). `leans_on` are the past plans nearest to it, and
-    `unlike` says, as that of an `Answer`, that the patient is unlike what the archive holds and how
-    much; None where it is not.
+    serves; bands are then the spread of these plans, not calibrated (`calibrated`). `leans_on` are
+    the past plans nearest to it, and `unlike` says, as that of an `Answer`, that the patient is
+    unlike what the archive holds and how much; None where it is not.
 
     Example:
         >>> import isohash, tempfile
