@@ -57,11 +57,15 @@ def read_recipe(archive: Path) -> dict[str, Any]:
     """The recipe of an archive; InputError if the folder is none, or of a newer format."""
     path = archive / RECIPE
     if not archive.is_dir():
-        raise InputError(f"there is no archive at {archive}; create one with isohash index")
+        raise InputError(
+            f"there is no archive at {archive}; check the path, or make one with isohash index"
+        )
     if not files.check_regular(path):
         if (archive / SEGMENTS).is_dir() and not (archive / CREATING).exists():
             raise DamagedArchive(path, "it is missing")
-        raise InputError(f"{archive} is not an isohash archive: it has no {RECIPE}")
+        raise InputError(
+            f"{archive} is not an isohash archive: it has no {RECIPE}; give an archive's folder"
+        )
     text = files.content(path, MOST_RECIPE)
     try:
         return parse_recipe(text, archive)

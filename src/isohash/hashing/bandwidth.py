@@ -31,7 +31,9 @@ def neighbour_distance(
     exact duplicate, the nearest row that differs counts.
     """
     if len(X) < 2:
-        raise InputError(f"n_samples = {len(X)}: choosing a bandwidth needs at least 2 rows")
+        raise InputError(
+            f"n_samples = {len(X)}: choosing a bandwidth needs at least 2 rows; give it more"
+        )
     chosen = rng.permutation(len(X))[:DATABASE]
     database = X[chosen].astype(np.float64)
     database -= database.mean(axis=0)

@@ -54,7 +54,11 @@ def parse_where(expression: str) -> Filter:
     try:
         body = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"--where {expression!r} is not an expression: {error}") from error
+        why = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InputError(
+            f"--where {expression!r} is not an expression ({why}); write one such as "
+            "prescription_gy >= 60 and label != 'left'"
+        ) from error
     _check(body, expression)
     if _depth(body) > MOST_DEPTH:
         raise InputError(f"--where nests more than {MOST_DEPTH} expressions; write it flatter")

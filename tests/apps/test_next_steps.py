@@ -1,0 +1,26 @@
+"""Errors of people's slips name the thing and the next step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SLIPS = {
+    "facts {tmp}/nowhere": "check the path, or make one",
+    "list {tmp}": "give an archive's folder",
+    "list {archive} --where '1 +'": "(invalid syntax); write one such as",
+    "index {tmp}/one.npy {tmp}/new": "give it more",
+    "remove {archive} phantom-00-99": "did you mean phantom-00-0",
+}
+
+
+@pytest.mark.parametrize(("slip", "told"), SLIPS.items())
+def test_a_slip_is_told_with_the_next_step(isohash, archive_path: Path, tmp_path, slip, told):
+    np.save(tmp_path / "one.npy", np.ones((1, 4)))
+    words = slip.replace("'1 +'", "1_+").format(tmp=tmp_path, archive=archive_path).split()
+    done = isohash(*(word.replace("_", " ") if word == "1_+" else word for word in words))
+    assert done.status == 1
+    assert told in done.err
+    assert len(done.err.splitlines()) == 1
