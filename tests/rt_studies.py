@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -252,3 +253,11 @@ def write_study(folder, rois=None, keep=("CT", "RS", "RP", "RD"), hu=0, **how):
         for n, dataset in enumerate(ct if kind == "CT" else [made[kind]]):
             save(dataset, folder / (f"CT{n:02d}.dcm" if kind == "CT" else f"{kind}.dcm"))
     return made
+
+
+def assert_whole(case):
+    assert case.ct is not None
+    assert case.dose.array.max() == pytest.approx(75.75)
+    assert set(case.structures) == {"BODY", "PTV", "Heart"}
+    assert case.prescription_gy == 60
+    assert case.facts["n_fractions"] == 30

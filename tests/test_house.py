@@ -60,6 +60,12 @@ def test_no_module_and_no_function_is_long() -> None:
     assert functions == set(LONG_FUNCTIONS)
 
 
+def test_no_module_of_tests_is_long() -> None:
+    modules = [path for one in ("tests", "benchmarks") for path in (ROOT / one).rglob("*.py")]
+    assert len(modules) > 250
+    assert [p.name for p in modules if len(p.read_text().splitlines()) > MODULE_LINES] == []
+
+
 @pytest.mark.parametrize("path", NATIVE, ids=lambda path: path.name)
 def test_no_file_and_no_function_of_the_kernels_is_long(path: Path) -> None:
     lines = path.read_text().splitlines()

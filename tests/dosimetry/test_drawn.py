@@ -6,38 +6,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import polygon_oracle as oracle
+from drawn_shapes import AFFINE, DISC, SHAPE, circle, drawn, grid, points
 from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.drawing import draw
 from isohash.dosimetry.dvh import dvh, share_without_dose
 from isohash.dosimetry.resample import resample
 from isohash.dosimetry.scanlines import MOST_CORNERS, Lines, areas, crossings
-from isohash.dosimetry.slabs import Ruler, usual_step
 from isohash.dosimetry.structures import Structure
 from isohash.records import Volume
 
 PRESCRIBED = 60.0
 WITHIN_GY = 0.01 * PRESCRIBED
-
-
-def circle(r, cx=0.0, cy=0.0, n=48):
-    t = 2 * np.pi * np.arange(n) / n
-    return np.column_stack([cx + r * np.cos(t), cy + r * np.sin(t)])
-
-
-def points(z, ring):
-    return np.column_stack([ring, np.full(len(ring), z)])
-
-
-def grid(spacing, half_mm):
-    """A grid (z, y, x) about the origin, off it by a share of a voxel."""
-    shape = tuple(int(2 * half / mm) + 2 for half, mm in zip(half_mm, spacing, strict=True))
-    affine = np.zeros((4, 4))
-    affine[[2, 1, 0], [0, 1, 2]] = spacing
-    affine[:3, 3] = [
-        -half + 0.3 * mm for half, mm in zip(half_mm[::-1], spacing[::-1], strict=True)
-    ]
-    affine[3, 3] = 1
-    return affine, shape
 
 
 def fall_off(affine, shape, width):
@@ -118,14 +97,6 @@ def test_large_structures_keep_volume_and_dose_on_any_grid(radius, cx, step, ct_
 # What lies outside
 
 
-def drawn(rings_by_z, affine, shape, step=3.0, **how):
-    contours = [points(z, ring) for z, rings in rings_by_z for ring in rings]
-    return Structure.of(draw(contours, affine, step, **how), affine, shape)
-
-
-AFFINE, SHAPE = grid((3.0, 2.0, 2.0), (30.0, 40.0, 40.0))
-
-
 def test_what_lies_outside_the_dose_counts_as_no_dose_and_is_told():
     """A circle of 10 mm whose centre lies on the border of the dose grid, within its plane."""
     planes = [(3.0 * k, [circle(10.0, n=200)]) for k in range(4)]
@@ -168,9 +139,6 @@ def cc(rings, **how):
 
 def notes(rings):
     return draw([points(0.0, ring) for ring in rings], AFFINE, 3.0).notes
-
-
-DISC = np.pi * 100 * 6e-3  # cc of two slabs of 3 mm
 
 
 @settings(max_examples=30, deadline=None)
@@ -260,103 +228,7 @@ def test_many_holes_and_two_overlapping_pieces_in_one_plane():
     assert cc([circle(10.0, n=60), *holes, *pieces]) == pytest.approx(area * 6e-3, rel=0.02)
 
 
-# How planes belong together
-
-
-@pytest.mark.parametrize("apart", [0.02, 0.1, 0.3])
-def test_planes_written_twice_a_little_apart_are_one(apart):
-    levels = [3.0 * k + shift for k in range(8) for shift in (0.0, apart)]
-    structure = drawn([(z, [circle(10.0)]) for z in levels], AFFINE, SHAPE)
-    assert structure.volume_cc == pytest.approx(8 / 2 * DISC * 1.0, rel=0.02)
-
-
-PAIRS = 12  # planes, or pairs of planes, of a structure on slices 3 mm apart
-ON_SLICES = Ruler.even(3.0)
-
-
-def volume_of(levels, **how):
-    """cc of circles that grow with the plane."""
-    planes = [(z, [circle(8.0 + z / 5)]) for z in levels]
-    contours = [points(z, ring) for z, rings in planes for ring in rings]
-    return draw(contours, FLAT, **how).volume_cc, planes
-
-
-FLAT = np.array([[0, 0, 1.0, 0], [0, 1.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1.0]])
-
-
-@pytest.mark.parametrize("apart", [0.1, 0.3, 0.5, 0.75, 1.0, 1.25, 1.4, 1.5, 2.0, 2.9])
-@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
-def test_planes_doubled_any_distance_apart_keep_the_volume(apart, how):
-    """Each plane stands for half the gap to its neighbours, and for as much at the ends."""
-    levels = sorted(3.0 * k + shift for k in range(PAIRS) for shift in (0.0, apart))
-    found, planes = volume_of(levels, **how)
-    bounds = np.concatenate([[levels[0]], np.add(levels[1:], levels[:-1]) / 2, [levels[-1]]])
-    bounds[[0, -1]] += 0.5 * np.array([-1, 1]) * max(apart, 3.0 - apart)
-    assert found == pytest.approx(oracle.slabs_cc(planes, np.diff(bounds)), rel=1e-6)
-
-
-@pytest.mark.parametrize("apart", [0.1, 0.5, 1.0, 1.1])
-@pytest.mark.parametrize("without", [(7,), (8,), (7, 12), (8, 13), (4, 9, 14)])
-@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
-def test_one_plane_of_a_pair_may_be_missing(apart, without, how):
-    levels = [3.0 * k + shift for k in range(PAIRS) for shift in (0.0, apart)]
-    found, _ = volume_of([z for at, z in enumerate(levels) if at not in without], **how)
-    assert found == pytest.approx(volume_of(levels, **how)[0], rel=0.01)
-
-
-@pytest.mark.parametrize("apart", [0.0, 0.1, 0.5, 1.0, 1.5])
-@pytest.mark.parametrize("how", [{"ruler": ON_SLICES}, {}, {"step_mm": 3.0}])
-@pytest.mark.parametrize("empty", [1, 2, 4])
-def test_a_slice_without_any_plane_is_a_gap_however_planes_are_doubled(apart, how, empty):
-    """Two parts have the volume that they have apart."""
-    parts = [range(6), range(6 + empty, PAIRS + empty)]
-    levels = [sorted({3.0 * k + shift for k in part for shift in (0.0, apart)}) for part in parts]
-    found, _ = volume_of(levels[0] + levels[1], **how)
-    assert found == pytest.approx(sum(volume_of(part, **how)[0] for part in levels), rel=1e-6)
-
-
-@pytest.mark.parametrize("extra", [0.2, 1.0, 1.5, 2.5])
-@pytest.mark.parametrize("at", [0, 5, 10])
-def test_a_plane_more_changes_little(extra, at):
-    levels = [3.0 * k for k in range(PAIRS)]
-    found, _ = volume_of(sorted([*levels, 3.0 * at + extra]))
-    assert found == pytest.approx(volume_of(levels)[0], rel=0.01)
-
-
-@pytest.mark.parametrize("planes", [1, 2, 3])
-def test_a_structure_of_few_doubled_planes_has_the_step_of_the_set(planes):
-    levels = sorted(3.0 * k + shift for k in range(planes) for shift in (0.0, 1.0))
-    step = usual_step([np.array([3.0 * k + shift for k in range(9) for shift in (0.0, 1.0)])])
-    found, drawn_planes = volume_of(levels, step_mm=step, ruler=ON_SLICES)
-    area = np.mean([oracle.slabs_cc([plane], [1.0]) for plane in drawn_planes])
-    assert found == pytest.approx(3.0 * planes * area, rel=0.01)
-
-
-def test_a_part_drawn_on_every_second_slice_has_no_gaps():
-    levels = [3.0 * k for k in (*range(12), *range(13, 20, 2), *range(20, 24))]
-    whole = [3.0 * k for k in range(24)]
-    found, _ = volume_of(levels, ruler=ON_SLICES)
-    assert found == pytest.approx(volume_of(whole, ruler=ON_SLICES)[0], rel=0.02)
-
-
-def test_planes_finer_than_the_slices_are_joined_between_two_of_these_only():
-    """Planes 1 mm apart: what lies between two slices of 3 mm is no gap, a slice without is."""
-    between = [1.0 * k for k in range(12) if k not in (4, 5)]
-    assert volume_of(between, ruler=ON_SLICES)[0] == pytest.approx(
-        volume_of(range(12))[0], rel=0.01
-    )
-    across = [1.0 * k for k in range(12) if k not in (5, 6)]
-    found, whole = volume_of(across, ruler=ON_SLICES)[0], volume_of(range(12))[0]
-    assert found == pytest.approx(whole * 10 / 12, rel=0.01)
-
-
-def test_planes_half_way_between_slices_fill_as_many_slices():
-    centre = AFFINE[2, 3] + 3.0 * 5
-    levels = [centre + 3.0 * k + 1.5 for k in range(6)]
-    structure = drawn([(z, [circle(10.0, n=200)]) for z in levels], AFFINE, SHAPE)
-    assert structure.array.sum() * structure.voxel_cc == pytest.approx(3 * DISC, rel=0.01)
-    first, *_, last = (n for n in structure.array.sum(axis=(1, 2)) if n)
-    assert min(first, last) < 0.3 * max(first, last)  # one of the two halves, not half of both
+# Thin ones
 
 
 def test_a_thin_structure_is_whole_along_its_length():
