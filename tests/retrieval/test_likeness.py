@@ -268,3 +268,20 @@ def test_a_profile_says_what_it_says() -> None:
     half[:, :, middle:] = -1000
     cut = profile_of(case_slices(replace(case, ct=Volume(half, case.ct.affine))))
     assert cut[PARTS["symmetry"]] < found[PARTS["symmetry"]] - 0.05
+
+
+def test_one_odd_member_in_each_respect_hides_no_stranger(rng) -> None:
+    """Four members are far out in a respect each; who is beyond all others in one is told."""
+    n, parts = 200, 4
+    scores, each = rng.uniform(1.0, 1.6, (n, parts)), np.arange(parts)
+    scores[each, each], scores[parts + each, each] = 20.0, 1.9
+    usual = Usual(tuple("abcd"), scores, np.empty((n, 0)), n)
+    ordinary = dict.fromkeys("abcd", 1.5)
+    assert usual.judge(ordinary) is None
+    for name in "abcd":
+        found = usual.judge({**ordinary, name: 3.0})
+        assert found is not None
+        assert found.parts[0].name == name
+        assert found.p == pytest.approx((1 + parts) / (n + 1))
+        assert found.parts[0].times == pytest.approx(3.0 / 1.9)
+        assert found.parts[0].p == pytest.approx(2 / (n + 1))

@@ -2,9 +2,11 @@
 
 A nearest neighbour is always found, also for a stranger. So each member of the archive was left out
 once and asked: how far is its nearest, and how far its profile from those of the others? A query is
-measured in the same way. Its largest measure, in units of what 19 of 20 members stay below, is
-ranked among the members' largest: the share that reach it is a conformal p-value (Vovk, Gammerman
-and Shafer 2005), which a new member's is below .05 in one of 20 cases, whatever the distributions.
+measured in the same way. Its largest measure, in units of what all members but one stay below, is
+ranked among the members' largest (each in units of what the others tell): the share that reach it
+is a conformal p-value (Vovk, Gammerman and Shafer 2005), which a new member's is below .05 in at
+most one of 20 cases, whatever the distributions. All but one, since an odd member in one respect
+must not hide strangers in all others (docs/validity.md).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ ALARM = 0.05  # share of left-out members that are told as unlike
 ENOUGH = 19  # members from which on a p-value can be as small as that
 FEWEST = 5  # with fewer, nothing is told
 FAR = 2.0  # times the members' largest: what is told where they are not enough for a p-value
+ODD = 1  # members that may be odd in any one respect
 NEIGHBOURS = 3  # a profile's distance is that to the third nearest
 # Differences that mean nothing, however alike the members are: shares of tissues, logarithms.
 LEAST: Mapping[str, float] = {
@@ -50,8 +53,8 @@ Names = tuple[str, ...]
 class Part:
     """One respect in which a query was compared with the members.
 
-    `times` is its measure in units of what 19 of 20 left-out members stay below, `p` the share of
-    them that reach it.
+    `times` is its measure in units of what all left-out members but one stay below, `p` the share
+    of them that reach it.
     """
 
     name: str
@@ -77,7 +80,7 @@ class Unlike:
         told = ", ".join(f"{one.what} {one.times:.1f}" for one in self.parts if one.times > 1.0)
         return (
             f"unlike this archive: of {self.members} of its own members, each left out in turn, "
-            f"{self.p:.1%} are as unusual (1 = what 19 of 20 stay below: {told}); "
+            f"{self.p:.1%} are as unusual (1 = what all but one stay below: {told}); "
             "the results may mean nothing"
         )
 
@@ -148,14 +151,14 @@ class Usual:
         if not names or len(members) < FEWEST:
             return None
         least = np.array([LEAST.get(name, 1e-9) for name in names])
-        unit = np.maximum(np.quantile(members, 0.95, axis=0), least)
-        times, usual = np.array([found[name] for name in names]) / unit, members / unit
+        times = np.array([found[name] for name in names]) / np.maximum(_units(members)[0], least)
+        usual = members / np.maximum(_units(members)[1], least)
         p = _share(usual.max(axis=1), times.max())
         far = times.max() > FAR * usual.max()
         if not (p <= ALARM if len(members) >= ENOUGH else far):
             return None
         parts = [
-            Part(name, what(name), float(times[i]), _share(usual[:, i], times[i]))
+            Part(name, what(name), float(times[i]), _share(members[:, i], found[name]))
             for i, name in enumerate(names)
         ]
         return Unlike(p, len(members), tuple(sorted(parts, key=lambda part: -part.times)))
@@ -234,6 +237,13 @@ def _to_neighbours(apart: Numbers) -> Numbers:
     at = np.clip(np.minimum(NEIGHBOURS, known) - 1, 0, None)
     found = ordered[np.arange(len(ordered)), at]
     return np.asarray(np.where(known > 0, found, np.nan))
+
+
+def _units(members: Numbers) -> tuple[Numbers, Numbers]:
+    """What all members (n, m) but one stay below (m,), and all others but one, of each (n, m)."""
+    ordered = np.sort(members, axis=0)[::-1]
+    second, third = ordered[ODD], ordered[ODD + 1]
+    return second, np.where(members >= second, third, second)
 
 
 def _share(members: Numbers, own: float) -> float:
