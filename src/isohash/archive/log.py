@@ -76,7 +76,8 @@ class Log:
         lock = folder.lock_shared(path / folder.READERS)
         try:
             with folder.loading(path):
-                state, _ = catalogue.load(path)
+                state, copy = catalogue.load(path)
+                recipe = _in_force(path, recipe, copy)
             for change in news(path, state):
                 state.apply(change)
         except BaseException:
@@ -93,7 +94,7 @@ class Log:
         lock = folder.lock_writer(path)
         try:
             folder.sweep(path)
-            return cls._start(path, folder.read_recipe(path), lock)
+            return cls._start(path, _settled(path), lock)
         except BaseException:
             lock.release()
             raise
@@ -218,6 +219,23 @@ class Log:
         """Remove what a compaction has replaced, once the catalogue knows of the compaction."""
         if not writer.is_behind:
             compaction.remove_replaced(self.path, self.state)
+
+
+def _in_force(path: Path, recipe: dict[str, Any], copy: str) -> dict[str, Any]:
+    """The recipe that belongs to the catalogue.
+
+    Of a backup under way that is the catalogue's `copy`: recipe.json is put in place after it.
+    """
+    return folder.parse_copy(copy) if copy and folder.is_unfinished_backup(path) else recipe
+
+
+def _settled(path: Path) -> dict[str, Any]:
+    """The recipe in force, for a writer, who leaves no other beside it."""
+    recipe = folder.read_recipe(path)
+    if folder.is_unfinished_backup(path):
+        recipe = _in_force(path, recipe, catalogue.load(path)[1])
+        folder.write_recipe(path, recipe)
+    return recipe
 
 
 def _release(lock: folder.Lock | None, writer: Writer | None) -> None:
