@@ -52,6 +52,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, default=Path("docs/numbers"))
     given = parser.parse_args()
+    if not given.archive.is_dir():
+        parser.error(f"there is no archive at {given.archive}")
     found = json.dumps(measure(given), indent=2) + "\n"
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "phi_scan.json").write_text(found)
