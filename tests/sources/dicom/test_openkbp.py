@@ -68,7 +68,9 @@ def is_same(read, written):
     assert set(read.structures) == set(written.structures)
     for name, mask in written.structures.items():
         np.testing.assert_array_equal(read.structures[name].array, mask.array[::-1])
-        ours, theirs = dvh(read.dose, read.structures[name]), dvh(written.dose, mask)
-        assert ours.volume_cc == pytest.approx(theirs.volume_cc)
-        assert ours.d(50) == pytest.approx(theirs.d(50), abs=0.01)
+        # contours are sampled finely, so the mask is as well; spacings are written to 16 digits
+        ours = dvh(read.dose, read.structures[name])
+        theirs = dvh(written.dose, mask, supersample=3)
+        assert ours.volume_cc == pytest.approx(theirs.volume_cc, rel=1e-5)
+        assert ours.mean_gy == pytest.approx(theirs.mean_gy, abs=0.3)
     return True
