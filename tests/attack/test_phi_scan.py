@@ -64,6 +64,6 @@ def test_false_alarms_are_rare(archive_path, capsys):
     told = strangers_told(archive_path, n, 3)
     with capsys.disabled():
         print(f"\nphi-scan: {told} false alarms about {n} strangers")
-    # at most RARE of each of about fifty groups in each of the four scans: two are expected at most,
+    # at most RARE of each of about fifty groups in each of four scans: two are expected at most,
     # and more than eight come once in 4,000 runs (the archive's bytes differ with the key)
     assert told <= 8
