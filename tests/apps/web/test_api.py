@@ -8,8 +8,10 @@ import zipfile
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
+import isohash
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.facets import facets
 from small_cases import phantom, write_openkbp
@@ -182,6 +184,26 @@ def test_an_archive_that_grows_is_seen(archive_path: Path, tmp_path: Path) -> No
         remove(copy, ["phantom-00-02"])
         assert client.get("/api/cases").json()["total"] == before - 1
         assert client.get("/api/query", params={"case": "phantom-00-02"}).status_code == 400
+
+
+def test_vectors_are_asked_and_listed_without_pictures(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((80, 16))
+    isohash.build_archive(rows, tmp_path / "archive", bits=64)
+    with client_of(tmp_path / "archive") as client:
+        for page in (
+            "/cases",
+            "/case?case=array:7",
+            "/query?case=array:7",
+            "/query/answer?case=array:7",
+        ):
+            found = client.get(page)
+            assert found.status_code == 200, page
+            assert "array:7" in found.text
+        answer = client.get("/query.json?case=array:7&k=3").json()
+        with Archive.open(tmp_path / "archive") as archive:
+            assert answer == json.loads(json.dumps(archive.query("array:7", k=3).to_json()))
+        for page in ("/api/pictures?case=array:7", "/api/dvh?case=array:7"):
+            assert client.get(page).status_code == 400
 
 
 def test_the_first_line_is_the_address_and_it_answers(archive_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from isohash.errors import InputError
 from isohash.retrieval.engine import Archive, Session
+from isohash.retrieval.items import Items
 
 KEPT = 16  # comparisons of the queries asked last; each is some MB
 UPLOAD = "upload-"
@@ -48,7 +49,8 @@ class Desk:
         if case not in self._archive:
             # a path in a URL must never be read: only what the archive holds can be asked for
             raise InputError(f"the archive holds no case {case}; the list of cases shows the ids")
-        return self._keep(case, self._archive.session(case, pictures=True))
+        has_pictures = isinstance(self._archive.contents, Items)
+        return self._keep(case, self._archive.session(case, pictures=has_pictures))
 
     def upload(self, folder: Path) -> str:
         """Compare the one case below a folder; gives the name under which it can be asked for."""

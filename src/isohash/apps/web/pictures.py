@@ -20,16 +20,16 @@ from isohash.errors import InputError
 from isohash.retrieval.entry import Entry
 
 
-def packed(entry: Entry) -> bytes:
+def packed(query: Entry | object) -> bytes:
     """The block of bytes; InputError where no pictures are kept.
 
     The head: `size` and `pixel_mm` of pictures, `index`, `z_mm` and `offset` of slices (bytes after
     the head; uint8 grey values, then uint16 cGy where there is dose), `outlines` (structure, slice
     index, first and last byte; 2 bits a pixel: thirds of it inside), `structures`, `levels`.
     """
-    arrays = entry.arrays
-    if not entry.has_pictures:
-        raise InputError(f"the archive keeps no pictures of {entry.id}")
+    if not isinstance(query, Entry) or not query.has_pictures:
+        raise InputError("the archive keeps no pictures of it; ask without them")
+    entry, arrays = query, query.arrays
     slices = arrays["preview.bytes"].tobytes()
     outlines = arrays["outline.bytes"].tobytes() if "outline.of" in arrays else b""
     place = arrays.get("preview.place")
