@@ -110,6 +110,8 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
         "facts": found.to_json(),
         "told": headers(found),
         "by_plan": found.by in ("plan", "map"),
+        "of_cases": entry is not None,
+        "by_slice": entry is not None and found.level == "slice",
         "near_views": [] if "near" not in found.explained else list(found.weights),
         "state": state,
         "ways": ways_of(session),
