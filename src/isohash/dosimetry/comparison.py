@@ -22,7 +22,7 @@ import numpy as np
 from isohash.dosimetry.dose import own_grid
 from isohash.dosimetry.dvh import DVH, dvh
 from isohash.dosimetry.gamma import Gamma, GammaCriteria, gamma_index
-from isohash.dosimetry.metrics import MAX_CC, Conformity, conformity_of
+from isohash.dosimetry.metrics import MAX_CC, Conformity, fit_of
 from isohash.dosimetry.names import is_target
 from isohash.dosimetry.resample import resample
 from isohash.errors import InputError
@@ -58,7 +58,7 @@ class PlanDose:
             curves[one] = dvh(dose, mask)
             if one in prescriptions:
                 try:
-                    fits[one] = conformity_of(dose, mask, prescriptions[one])
+                    fits[one] = fit_of(dose, mask, prescriptions[one], curves[one])
                 except InputError:  # of another grid, or nothing of it on this one
                     continue
         return cls(name, dose, curves, fits, dict(prescriptions))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.dosimetry.resample import resample
+from isohash.dosimetry.simplices import CORNERS
 from isohash.records import Volume
 
 # A plane of dose stands for a slab, as a plane of contours does: half a plane beyond the outermost.
 # Within its plane a dose ends at the outermost pixel centres.
 OVERHANG = (0.5, 0.0, 0.0)
-CORNERS = list(product((0, 1), repeat=3))  # of a box: the lower or the upper end of each axis
 SLAB = 16  # slices that are interpolated at a time: all at once take three times their own memory
 
 
@@ -78,7 +77,7 @@ def holds(
 
     Boxes are from lowest to highest mm along the axes of the grid `affine`, from its first voxel.
     """
-    corners = np.stack([boxes[:, at, [0, 1, 2]] for at in CORNERS], axis=1)
+    corners = np.stack([boxes[:, at, [0, 1, 2]] for at in map(list, CORNERS)], axis=1)
     to_patient = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     within = np.ones(len(boxes), dtype=bool)
     for part in dose.parts if isinstance(dose, PlacedDose) else (dose,):
@@ -91,9 +90,7 @@ def holds(
 
 def peak_gy(dose: Volume) -> float:
     """The highest dose, without looking at it on another grid where there is one dose only."""
-    if isinstance(dose, PlacedDose) and len(dose.parts) == 1:
-        return float(dose.parts[0].array.max())
-    return float(dose.array.max())
+    return float(own_grid(dose).array.max())
 
 
 def own_grid(dose: Volume) -> Volume:

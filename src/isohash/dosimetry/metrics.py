@@ -135,6 +135,11 @@ def conformity_of(dose: Volume, target: Volume, prescription_gy: float) -> Confo
         >>> conformity_of(dose, half, 60.0).rtog
         2.0
     """
+    return fit_of(dose, target, prescription_gy, dvh(dose, target))
+
+
+def fit_of(dose: Volume, target: Volume, prescription_gy: float, curve: DVH) -> Conformity:
+    """The same where the target's histogram is known."""
     piv, overlap, tv = _voxels(dose, target, prescription_gy)
     half, _, _ = _voxels(dose, target, 0.5 * prescription_gy)
     return Conformity(
@@ -144,7 +149,7 @@ def conformity_of(dose: Volume, target: Volume, prescription_gy: float) -> Confo
         paddick=overlap**2 / (tv * piv) if piv > 0 else 0.0,
         gradient=half / piv if piv > 0 else float("nan"),
         r50=half / tv,
-        homogeneity=homogeneity_index(dvh(dose, target)),
+        homogeneity=homogeneity_index(curve),
     )
 
 

@@ -155,7 +155,7 @@ class Answer:
     def explained(self) -> dict[str, str]:
         """What is told of each match beside its distance, a sentence each, by name of the field."""
         told = {}
-        if self.by not in ("plan", "map") and not self.near_is_distance:
+        if self.near_views:
             told["near"] = f"the distance {_told_by_code(self)}; {NEAR_UNIT}"
         if any(match.tie for match in self.matches):
             told["tie"] = (
@@ -169,9 +169,19 @@ class Answer:
         return told
 
     @property
+    def in_gy(self) -> bool:
+        """Whether distances are differences of dose: by plan, or by whole doses."""
+        return self.by in ("plan", "map")
+
+    @property
     def near_is_distance(self) -> bool:
         """Whether the one view's distance by code is the distance itself."""
         return self.linear and not self.n_reranked and len(self.weights) == 1
+
+    @property
+    def near_views(self) -> tuple[str, ...]:
+        """The views whose distances by code are told beside the distance."""
+        return () if self.in_gy or self.near_is_distance else tuple(self.weights)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `--json`."""

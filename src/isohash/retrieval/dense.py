@@ -130,10 +130,9 @@ class _Joined:
 
     def evidence(self, order: list[int], costs: Table) -> list[Ranked]:
         """Some cases in that order, each with its matched pairs of slices and its distance."""
-        chosen = np.array(order, dtype=np.int64)
-        found = paths(self.problem(costs).of_cases(chosen)) if order else None
-        if found is None:
+        if not order:
             return []
+        found = paths(self.problem(costs).of_cases(np.array(order, dtype=np.int64)))
         return [
             self._aligned(*one, costs)
             for one in zip(order, found.totals.tolist(), found.rungs, strict=True)

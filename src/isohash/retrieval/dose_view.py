@@ -25,6 +25,7 @@ MODEL, LEFT_OUT, FOLDS, CALIBRATION = (
     "dose-model", "dose-model-left-out-", "dose-folds", "dose-calibration",
 )  # fmt: skip
 MADE_BEFORE = "it was made before doses were foretold; index its source into a new folder"
+OWN = "own"  # the name of a model that the archive's plans taught
 NOT_WANTED = "no"  # of `missing`: left out on purpose
 
 
@@ -41,6 +42,11 @@ class DoseView:
         if "model" in self.about:
             return None
         return str(self.about.get("missing", MADE_BEFORE))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the archive's own plans taught the model."""
+        return self.about.get("model") == OWN
 
     @property
     def layout(self) -> GeometrySettings | None:

@@ -32,8 +32,10 @@ def matches_of(
         near, interval = _calibrated(one, weights, models)
         case_id, facts = named(one.case)
         told = None if exact else interval
-        match = Match(rank, case_id, one.distance, told, None, near, one.pairs, facts)
-        matches.append(replace(match, lengths=one.covered))
+        match = Match(
+            rank, case_id, one.distance, told, None, near, one.pairs, facts, lengths=one.covered
+        )
+        matches.append(match)
     return _with_ties(matches)
 
 

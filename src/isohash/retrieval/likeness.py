@@ -151,8 +151,8 @@ class Usual:
         if not names or len(members) < FEWEST:
             return None
         least = np.array([LEAST.get(name, 1e-9) for name in names])
-        times = np.array([found[name] for name in names]) / np.maximum(_units(members)[0], least)
-        usual = members / np.maximum(_units(members)[1], least)
+        unit, of_others = (np.maximum(one, least) for one in _units(members))
+        times, usual = np.array([found[name] for name in names]) / unit, members / of_others
         p = _share(usual.max(axis=1), times.max())
         far = times.max() > FAR * usual.max()
         if not (p <= ALARM if len(members) >= ENOUGH else far):

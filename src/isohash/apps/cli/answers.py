@@ -31,12 +31,11 @@ def query_table(answers: Sequence[Answer], source: str) -> list[Piece]:
 
 def answer_table(answer: Answer) -> list[Piece]:
     """Rank, id, distance with interval, and the calibrated distance of each view."""
-    views = [] if answer.near_is_distance else list(answer.weights)
     sliced = ["slice"] if answer.level == "slice" and answer.by != "vector" else []
     labels = ["class"] if any(match.facts.get("label") for match in answer.matches) else []
-    if answer.by in ("plan", "map"):
+    if answer.in_gy:
         return _plan_table(answer, labels)
-    near = [near_header(answer, view) for view in views]
+    near = [near_header(answer, view) for view in answer.near_views]
     ties = [TIE_HEADER] if any(match.tie for match in answer.matches) else []
     covers = [COVERED_HEADER] if answer.level == "case" else []
     table = Table(
@@ -49,7 +48,7 @@ def answer_table(answer: Answer) -> list[Piece]:
             match.id,
             *(str(match.pairs[0].slice) for _ in sliced),
             distance_text(answer, match),
-            *(match.near[view].text for view in views),
+            *(match.near[view].text for view in answer.near_views),
             *(tie_text(answer, match) for _ in ties),
             *(covered_text(match) for _ in covers),
             *(str(match.facts.get("label") or "") for _ in labels),

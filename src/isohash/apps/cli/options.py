@@ -16,11 +16,12 @@ ArchivePath = Annotated[Path, typer.Argument(help="The archive folder.", show_de
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
 
-def outside(path: Path) -> Path:
-    """A place to write results to, refused inside an archive before the work."""
+def outside(path: Path | None) -> Path | None:
+    """A place to write results to, if one is given, refused inside an archive before the work."""
     from isohash.whole_files import refuse_in_archive
 
-    refuse_in_archive(path)
+    if path is not None:
+        refuse_in_archive(path)
     return path
 
 

@@ -57,7 +57,10 @@ def check(
     case: CasePath,
     prescription: Prescription = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write a page: both doses, histograms, gamma, conformity.")
+        Path | None,
+        typer.Option(
+            help="Write a page: both doses, histograms, gamma, conformity.", callback=outside
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -73,8 +76,6 @@ def check(
     from isohash.apps.cli.plan_tables import check_table
     from isohash.retrieval.engine import Archive
 
-    if report is not None:
-        outside(report)
     with Archive.open(archive) as opened:
         found = opened.check(case, prescription, pictures=report is not None)
         if report is not None:

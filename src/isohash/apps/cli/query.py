@@ -58,9 +58,12 @@ def query(
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write a page that shows query and results.")
+        Path | None,
+        typer.Option(help="Write a page that shows query and results.", callback=outside),
     ] = None,
-    collage: Annotated[Path | None, typer.Option(help="Write a PNG of the nearest slices.")] = None,
+    collage: Annotated[
+        Path | None, typer.Option(help="Write a PNG of the nearest slices.", callback=outside)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the cases (or slices) of ARCHIVE nearest to CASE.
@@ -80,9 +83,6 @@ def query(
     request = Request(
         k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent, covered
     )
-    for page in (report, collage):
-        if page is not None:
-            outside(page)
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
         with progress_bar(as_json) as progress:

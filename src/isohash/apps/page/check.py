@@ -6,11 +6,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-import isohash
 from isohash.apps.page.charts import common_crop, cropped, pane_svg
 from isohash.apps.page.pages import templates
 from isohash.apps.page.proposal import dvh_chart, foreseen_panes, shown_slices
-from isohash.apps.page.report import pane_of, plan_text
+from isohash.apps.page.report import pane_of
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.dosimetry.metrics import FITS
 from isohash.errors import InputError
@@ -38,9 +37,7 @@ def render(check: Check) -> str:
             pairs=_pairs(check, colours),
             levels=colours,
             charts=charts,
-            plan_text=plan_text,
             use=USE,
-            version=isohash.__version__,
         )
     )
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-import isohash
 from isohash.apps.page.charts import Band, Curve, Pane, chart_svg, common_crop, cropped, pane_svg
 from isohash.apps.page.pages import templates
-from isohash.apps.page.report import pane_of, plan_text
+from isohash.apps.page.report import pane_of
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.retrieval.planning.proposal import USE, Proposal
 from isohash.retrieval.planning.proposal import Band as Bounds
@@ -35,8 +34,6 @@ def render(proposal: Proposal) -> str:
             panes=[(pane.title, pane_svg(cropped(pane, crop), colours)) for pane in panes if crop],
             levels=colours,
             charts={name: dvh_chart(band) for name, band in proposal.bands.items()},
-            plan_text=plan_text,
-            version=isohash.__version__,
         )
     )
 

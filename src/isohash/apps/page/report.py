@@ -16,7 +16,6 @@ from jinja2 import UndefinedError
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-import isohash
 from isohash.apps.page.charts import (
     Curve,
     Pane,
@@ -26,25 +25,12 @@ from isohash.apps.page.charts import (
     pane_svg,
     series_colour,
 )
-from isohash.apps.page.pages import templates
+from isohash.apps.page.pages import plan_text, templates
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.dosimetry.names import is_target
 from isohash.errors import InputError
 from isohash.features.cases.shown import DVH_BIN_GY
-from isohash.retrieval.answer import (
-    COVERED_HEADER,
-    TIE_HEADER,
-    Answer,
-    Match,
-    covered_text,
-    distance_header,
-    distance_text,
-    headers,
-    interval_text,
-    near_header,
-    shares_text,
-    tie_text,
-)
+from isohash.retrieval.answer import Answer, Match
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.ranked import Pair
@@ -114,20 +100,7 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
             made_on=made_on,
             by_slice=answer.level == "slice",
             colour=series_colour,
-            tie_text=tie_text,
-            distance_text=distance_text,
-            covered_text=covered_text,
-            distance_header=distance_header,
-            interval_text=interval_text,
-            near_header=near_header,
-            near_views=() if answer.near_is_distance else tuple(answer.weights),
-            headers=headers(answer),
-            TIE_HEADER=TIE_HEADER,
-            COVERED_HEADER=COVERED_HEADER,
-            shares_text=shares_text,
-            plan_text=plan_text,
             has_labels=any(match.facts["label"] for match in answer.matches),
-            version=isohash.__version__,
             provenance=_provenance(archive),
         )
     )
@@ -167,15 +140,6 @@ def _cell(name: str, case: Entry, told: Mapping[str, float] | None) -> str:
     wanted = TARGET_METRICS if is_target(name) else ORGAN_METRICS
     parts = [f"{label} {told[key]:.{digits}f}" for key, label, digits in wanted if key in told]
     return ", ".join(parts)
-
-
-def plan_text(facts: Mapping[str, Any]) -> str:
-    """Prescription, fractions, technique and approval of a case in a few words."""
-    prescription, fractions = facts["prescription_gy"], facts.get("n_fractions")
-    dose = "" if prescription is None else f"{prescription:g} Gy"
-    in_fractions = f"in {fractions} fractions" if fractions else ""
-    words = [f"{dose} {in_fractions}".strip(), facts.get("technique"), facts.get("approval")]
-    return ", ".join(str(word) for word in words if word)
 
 
 def isodose_colours(query: Entry) -> dict[float, str]:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from isohash.apps.web.asked import Asked, asked
 from isohash.apps.web.curves import curves
-from isohash.apps.web.desk import Desk
+from isohash.apps.web.desk import Desk, not_held
 from isohash.apps.web.pictures import packed
 from isohash.apps.web.uploads import Uploads
 from isohash.errors import InputError
@@ -62,7 +62,7 @@ async def cases(desk: TheDesk, where: Where = None) -> Response:
 @router.get("/case.json", include_in_schema=False)
 async def case_facts(desk: TheDesk, case: CaseId) -> Response:
     """Facts and doses of a case."""
-    return plain(await desk.run(lambda archive: describe_item(archive, case)))
+    return plain(await desk.run(lambda archive: described(archive, case)))
 
 
 @router.get("/api/pictures", summary="Slices and outlines of a case, deflated")
@@ -108,6 +108,13 @@ async def read(desk: TheDesk, uploads: TheUploads, upload: str) -> Response:
         raise InputError(found.nameless(str(error))) from error
     finally:
         uploads.drop(upload)
+
+
+def described(archive: Archive, case: str) -> dict[str, Any]:
+    """What is kept of a stored case; InputError for anything else, paths above all."""
+    if case not in archive:
+        raise InputError(not_held(archive, case))
+    return describe_item(archive, case)
 
 
 def case_entry(desk: Desk, archive: Archive, case: str) -> Any:

@@ -12,8 +12,6 @@ from fastapi import Query
 from isohash.errors import InputError
 from isohash.retrieval.request import Request
 
-Text = Annotated[str | None, Query()]
-
 
 @dataclass(frozen=True)
 class Asked:

@@ -16,7 +16,7 @@ from isohash.sources.identity.naming import is_unnamed
 def curves(entries: Sequence[Entry]) -> dict[str, Any]:
     """`dose_gy` (n,), and by structure the volume in percent of each case, None where it has none.
 
-    Structures that only the others have are left out; those without a name of a table, too.
+    Structures without a name of a table are left out: they are not the same in two cases.
     """
     found = [entry.dvhs() for entry in entries]
     names = [

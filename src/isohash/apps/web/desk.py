@@ -14,14 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from isohash.archive.sql import NAME
 from isohash.errors import InputError
 from isohash.retrieval.engine import Archive, Session
+from isohash.retrieval.inventory import meant
 from isohash.retrieval.items import Items
 
 KEPT = 16  # comparisons of the queries asked last; each is some MB
 UPLOAD = "upload-"
 
 Found = TypeVar("Found")
+
+
+def not_held(archive: Archive, case: str) -> str:
+    """Why a name is refused that is none of the archive's: a path in a URL must never be read."""
+    return f"the archive holds no case {case}{meant(case, archive)} The list of cases shows the ids"
 
 
 class Desk:
@@ -47,8 +54,7 @@ class Desk:
         if case.startswith(UPLOAD):
             raise InputError(f"{case} is no longer at hand; upload it again")
         if case not in self._archive:
-            # a path in a URL must never be read: only what the archive holds can be asked for
-            raise InputError(f"the archive holds no case {case}; the list of cases shows the ids")
+            raise InputError(not_held(self._archive, case))
         has_pictures = isinstance(self._archive.contents, Items)
         return self._keep(case, self._archive.session(case, pictures=has_pictures))
 
@@ -80,6 +86,6 @@ class Desk:
 
     def _on_disk(self) -> tuple[tuple[int, int], ...]:
         """What changes with every change of the archive: its catalogue and the catalogue's log."""
-        files = (self.path / "catalogue.sqlite", self.path / "catalogue.sqlite-wal")
+        files = (self.path / NAME, self.path / f"{NAME}-wal")
         known = (path.stat() for path in files if path.exists())
         return tuple((one.st_mtime_ns, one.st_size) for one in known)

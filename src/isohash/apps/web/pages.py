@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
-from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-import isohash
 from isohash.apps.page.charts import SERIES_COLOURS
-from isohash.apps.page.pages import templates
-from isohash.apps.page.report import dose_rows, plan_text
-from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, case_entry, listed
+from isohash.apps.page.pages import plan_text, templates
+from isohash.apps.page.report import dose_rows
+from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, described, listed
 from isohash.apps.web.asked import Asked
 from isohash.apps.web.desk import UPLOAD, Desk
 from isohash.errors import InputError
-from isohash.retrieval.answer import (
-    Answer,
-    covered_text,
-    distance_header,
-    distance_text,
-    headers,
-    interval_text,
-    near_header,
-    tie_text,
-)
-from isohash.retrieval.describe import describe_item
+from isohash.retrieval.answer import Answer
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.request import Request
+from isohash.retrieval.ways.images import DEFAULT_ALPHA
 
 router = APIRouter()
 ROWS_SHOWN = 500
 SHOWN = ("label", "prescription_gy", "n_fractions", "technique", "n_structures", "n_slices")
 DOSES_SHOWN = 5  # results whose doses stand beside the query's in the table
-USUAL_ALPHA = 0.25
-HELPERS = {
-    "version": isohash.__version__,
-    "colours": SERIES_COLOURS,
-    "plan_text": plan_text,
-    "tie_text": tie_text,
-    "distance_text": distance_text,
-    "covered_text": covered_text,
-    "distance_header": distance_header,
-    "near_header": near_header,
-    "interval_text": interval_text,
-}
 
 
 @router.get("/")
@@ -73,15 +49,8 @@ async def cases(desk: TheDesk, where: Where = None, text: Annotated[str, Query()
 @router.get("/case")
 async def case_page(desk: TheDesk, case: CaseId) -> Response:
     """What is kept of one case."""
-
-    def described(archive: Archive) -> tuple[dict[str, Any], bool]:
-        if case not in archive:
-            raise InputError(f"the archive holds no case {case}; the list of cases shows the ids")
-        facts = describe_item(archive, case)
-        return facts, bool(facts.get("structures"))
-
-    facts, has_doses = await desk.run(described)
-    return _page("case.html", case=case, facts=facts, has_doses=has_doses, address=_address)
+    facts = await desk.run(lambda archive: described(archive, case))
+    return _page("case.html", case=case, facts=facts, address=_address)
 
 
 @router.get("/query")
@@ -107,26 +76,27 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
     entry = session.query if isinstance(session.query, Entry) else None
     return {
         "answer": found,
-        "facts": found.to_json(),
-        "told": headers(found),
-        "by_plan": found.by in ("plan", "map"),
+        "shown": {
+            "query": found.query,
+            "by": found.by,
+            "colours": SERIES_COLOURS,
+            "matches": [match.to_json() for match in found.matches],
+        },
         "of_cases": entry is not None,
         "by_slice": entry is not None and found.level == "slice",
-        "near_views": [] if "near" not in found.explained else list(found.weights),
         "state": state,
         "ways": ways_of(session),
-        "alpha": state.values.get("alpha", USUAL_ALPHA),
+        "alpha": state.values.get("alpha", DEFAULT_ALPHA),
         "is_upload": state.case.startswith(UPLOAD),
         "has_pictures": entry is not None and entry.has_pictures,
         "query_plan": plan_text(entry.facts) if entry is not None else "",
-        "doses": _doses(desk, archive, entry, found) if entry is not None else [],
+        "doses": _doses(archive, entry, found) if entry is not None else [],
     }
 
 
-def _doses(desk: Desk, archive: Archive, query: Entry, found: Answer) -> list[Any]:
+def _doses(archive: Archive, query: Entry, found: Answer) -> list[Any]:
     """Doses by structure of the query and the first results."""
-    first = [case_entry(desk, archive, match.id) for match in found.matches[:DOSES_SHOWN]]
-    return dose_rows(query, first)
+    return dose_rows(query, [archive.entry(one.id) for one in found.matches[:DOSES_SHOWN]])
 
 
 def ways_of(session: Session) -> Sequence[str]:
@@ -138,13 +108,8 @@ def ways_of(session: Session) -> Sequence[str]:
 
 
 def _page(template: str, status: int = 200, **values: Any) -> Response:
-    page = _templates().get_template(template)
-    return HTMLResponse(page.render(**HELPERS, **values), status)
-
-
-@cache
-def _templates() -> Environment:
-    return templates("isohash.apps.web")
+    page = templates("isohash.apps.web").get_template(template)
+    return HTMLResponse(page.render(colours=SERIES_COLOURS, **values), status)
 
 
 def _address(page: str, **values: Any) -> str:

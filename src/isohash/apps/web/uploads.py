@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from isohash.errors import InputError
+from isohash.sources import private_folder
 
 MOST_BYTES = 2 << 30
 MOST_FILES = 10_000
@@ -63,7 +63,7 @@ class Upload:
 class Uploads:
     """The uploads that are not read yet; the oldest gives way to a ninth."""
 
-    place: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="isohash-uploads-")))
+    place: Path = field(default_factory=private_folder.make)
     at_hand: dict[str, Upload] = field(default_factory=dict)
 
     def begin(self) -> str:
@@ -90,4 +90,4 @@ class Uploads:
     def close(self) -> None:
         """Remove everything."""
         self.at_hand.clear()
-        shutil.rmtree(self.place, ignore_errors=True)
+        private_folder.remove(self.place)

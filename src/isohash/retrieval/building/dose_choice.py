@@ -39,7 +39,7 @@ from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.building.plans_seen import PlansSeen
 from isohash.retrieval.building.sampling import item_of
-from isohash.retrieval.dose_view import MODEL, dose_files
+from isohash.retrieval.dose_view import MODEL, OWN, dose_files
 from isohash.retrieval.foreseen import planned_on
 from isohash.sources.found import Found
 from isohash.whole_files import private_folder
@@ -84,7 +84,7 @@ def choose_dose_model(
     samples = list(_samples(kind, found, settings, features, seed, progress))
     if len({sample.patient for sample in samples}) < FEWEST:
         return _shipped(kind, found, len(samples))
-    models = fit_dose_models(samples, settings, progress=progress)
+    models = fit_dose_models(samples, settings, name=OWN, progress=progress)
     about = {"model": models.model.name, "plans": len(samples), "left_out": len(models.left_out)}
     return DoseChoice(models, about)
 

@@ -32,7 +32,7 @@ from isohash.retrieval.dose_arrays import (
     as_json,
 )
 from isohash.retrieval.dose_cubes import POINT_MM, Asked
-from isohash.retrieval.dose_view import CALIBRATION, DoseView
+from isohash.retrieval.dose_view import CALIBRATION, OWN, DoseView
 from isohash.retrieval.foreseen import foresee
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.ways.doses import EXPECTED, DoseColumn
@@ -117,6 +117,6 @@ def _map_spread(store: CaseStore) -> list[list[float]] | None:
 def dose_notes(about: Mapping[str, Any]) -> tuple[str, ...]:
     """From what doses are foretold, or why not; nothing if nobody asked."""
     if "model" in about:
-        learned = f"{about['plans']} plans" if about["model"] == "own" else "the plans of OpenKBP"
+        learned = f"{about['plans']} plans" if about["model"] == OWN else "the plans of OpenKBP"
         return (f"doses of new patients are foretold (isohash propose), as learned from {learned}",)
     return (f"doses are not foretold: {about['missing']}",) if about else ()

@@ -25,7 +25,7 @@ def share_dose_model(archive: str | Path, out: str | Path) -> list[dict[str, Any
     with CaseStore.open(archive) as store:
         recipe = Recipe(store.recipe)
         view = DoseView(recipe.dose, store.read_file)
-        calibration = view.calibration if view.about.get("model") == "own" else None
+        calibration = view.calibration if view.is_own else None
         if calibration is None:
             raise InputError(f"{archive} has no dose model of its own; index 10 plans or more")
         origin = {

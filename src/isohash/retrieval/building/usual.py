@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,12 @@ def keep_usual(store: CaseStore, anew: bool = False) -> None:
         return
     items = Items(store)
     at = np.random.default_rng(SEED).permutation(len(store))[:MEMBERS]
-    measured = [_measured(items, items.ids[i]) for i in np.sort(at).tolist()]
-    names = sorted({name for one, _, _, _ in measured for name in one})
-    nearest = {n: np.array([one.get(n, np.nan) for one, _, _, _ in measured]) for n in names}
-    nothing = np.empty((1, 0))
-    kept = [as_wide(nothing if p is None else p[None], SIZE)[0] for _, p, _, _ in measured]
-    groups = [patient for _, _, patient, _ in measured]
-    structures = tuple(names for _, _, _, names in measured)
-    profiles = np.array(kept, dtype=np.float64).reshape(-1, SIZE)
+    members = [_measured(items, items.ids[i]) for i in np.sort(at).tolist()]
+    names = sorted({name for one in members for name in one.found})
+    nearest = {n: np.array([one.found.get(n, np.nan) for one in members]) for n in names}
+    profiles = np.array([one.profile for one in members], dtype=np.float64).reshape(-1, SIZE)
+    groups = [one.patient for one in members]
+    structures = tuple(one.structures for one in members)
     _keep(store, Usual.measure(profiles, groups, nearest, len(store), structures))
 
 
@@ -72,22 +70,24 @@ def _keep(store: CaseStore, usual: Usual) -> None:
     store.set_recipe(Recipe(store.recipe).changed(likeness=usual.of))
 
 
-def _measured(
-    items: Items, name: str
-) -> tuple[dict[str, float], NDArray[Any] | None, str, tuple[str, ...]]:
-    """What is measured of a member that is left out: by every way, its profile, its patient.
+class _Member(NamedTuple):
+    """What is measured of a member that is left out: by every way; and what it is."""
 
-    And the names of its structures.
-    """
+    found: dict[str, float]
+    profile: NDArray[np.float64]
+    patient: str
+    structures: tuple[str, ...]
+
+
+def _measured(items: Items, name: str) -> _Member:
     query = items.entry(name)
     others = ~items.own(query)
     found: dict[str, float] = {}
     for way in items.ways(query):
         if way.why_not() is None:
             found |= way.measures(others)
-    profile = query.arrays.get(PROFILE)
-    names = structures_of(query)
-    return found, None if profile is None else profile[0], query.patient, names
+    kept = query.arrays.get(PROFILE, np.empty((1, 0)))
+    return _Member(found, as_wide(kept, SIZE)[0], query.patient, structures_of(query))
 
 
 def _some_rows(rows: VectorRows, unseen: NDArray[np.float32] | None) -> list[VectorQuery]:

@@ -24,7 +24,6 @@ from isohash.retrieval.planning.proposal import Band, Objective, Proposal
 from isohash.retrieval.planning.transfer import Transfer, transfer
 
 LEANS_ON = 5  # of the nearest plans are shown
-OWN = "own"  # the name of a model that an archive's plans taught
 
 Doses = NDArray[np.float64]
 
@@ -142,7 +141,7 @@ def _objectives(
 
 def _learned_from(view: DoseView) -> str:
     n = view.about.get("plans")
-    return f"{n} plans of this archive" if view.about["model"] == OWN else f"{n} plans of OpenKBP"
+    return f"{n} plans of this archive" if view.is_own else f"{n} plans of OpenKBP"
 
 
 def _warnings(items: Items, query: Entry, kept: KeptDose) -> tuple[str, ...]:
@@ -159,7 +158,7 @@ def _few(calibration: DoseCalibration) -> tuple[str, ...]:
 
 
 def _learned_elsewhere(view: DoseView) -> tuple[str, ...]:
-    if view.about["model"] == OWN:
+    if view.is_own:
         return ()
     return (
         "this archive has too few plans for a dose model of its own: doses are as the shipped "

@@ -6,7 +6,6 @@ import { load } from "./pictures.js";
 import { strip } from "./strip.js";
 
 const $ = (id) => document.getElementById(id);
-const COLOURS = ["#332288", "#117733", "#882255", "#999933", "#AA4499", "#661100", "#44AA99"];
 const HISTOGRAMS = 6; // cases whose curves are drawn
 const FETCHED = 3; // results whose slices are inflated ahead
 const state = { slice: 0, rank: 1, facts: null };
@@ -18,6 +17,7 @@ function pictures(name) {
   return cases.get(name);
 }
 
+const colourOf = (match) => state.facts.colours[(match.rank - 1) % state.facts.colours.length];
 const chosen = () => state.facts.matches.find((match) => match.rank === state.rank);
 
 // The pair of the chosen result whose slice of the query is nearest to the one shown.
@@ -71,7 +71,7 @@ async function showMatch(match, other, half, mine) {
   const drawn = await view(other, slice, title, half);
   if (mine !== turn) return;
   panes.match.draw(drawn);
-  strip($("strip"), match.pairs, COLOURS[(match.rank - 1) % COLOURS.length], pair, jump);
+  strip($("strip"), match.pairs, colourOf(match), pair, jump);
 }
 
 function markChosen() {
@@ -110,7 +110,7 @@ function readFacts() {
   choosable();
   if (histograms) {
     const first = state.facts.matches.slice(0, HISTOGRAMS).map((match) => match.id);
-    histograms.show([viewer.dataset.case, ...new Set(first)], COLOURS);
+    histograms.show([viewer.dataset.case, ...new Set(first)], state.facts.colours);
   }
 }
 
