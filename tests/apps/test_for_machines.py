@@ -34,6 +34,12 @@ def first(archive):
     with Archive.open(archive) as opened:
         return next(iter(opened))
 
+def said(archive):
+    with Archive.open(archive) as opened:
+        return opened.query(next(iter(opened)), by="ct", same_patient=True).to_json()["replay"]
+
+STANDS_FOR = {"ID": first, "REPLAY": said}
+
 told = SimpleNamespace(to_json=dict, alarm=False, passed=True)
 Archive.propose = Archive.check = Archive.compare = lambda *_, **__: told
 proposal_files.write_proposal = lambda *_, **__: None
@@ -41,7 +47,8 @@ demo.run_demo = lambda *_: told
 rehashing.train_kernel = benchmark.run_dice = lambda *_, **__: [{"a": 1}]
 search.run_search_bench = lambda *_: []
 for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["isohash", *(first(arguments[1]) if a == "ID" else a for a in arguments)]
+    given = [STANDS_FOR[a](arguments[1]) if a in STANDS_FOR else a for a in arguments]
+    sys.argv = ["isohash", *given]
     status = 0
     try:
         main()
@@ -60,6 +67,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "index": [source, archive, "--encoder", "pca", "--bits", "64", "--no-dose-model"],
         "list": [archive], "show": [archive, "ID"], "facts": [archive], "info": [archive],
         "query": [archive, "ID", "--by", "ct", "--same-patient"],
+        "replay": [archive, "REPLAY"],
         "propose": [archive, "ID", "--out", str(folder / "P")], "check": [archive, "ID"],
         "compare": [archive, "ID", "ID"],
         "names": [source], "resolve": [source], "phi-scan": [archive, source],

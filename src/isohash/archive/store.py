@@ -99,6 +99,15 @@ class CaseStore:
         """The case ids in the order of their first put; an upsert keeps a case's place."""
         return tuple(self._log.state.cases)
 
+    @property
+    def sequence(self) -> int:
+        """The number of the last change."""
+        return self._log.state.sequence
+
+    def places(self) -> Iterator[tuple[int, str, str]]:
+        """Of every case the number of the change that first brought it, its id and fingerprint."""
+        return ((c.position, c.id, c.fingerprint) for c in self._log.state.cases.values())
+
     def metadata(self, case_id: str) -> dict[str, Any]:
         """The metadata of a case, a fresh copy."""
         with catalogue.guard(self.path):

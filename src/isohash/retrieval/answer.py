@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from isohash.retrieval.likeness import Unlike
+from isohash.retrieval.origin import Asked
 from isohash.retrieval.ranked import Covered, DoseShare, Pair
 from isohash.retrieval.request import Level, Weights
 
@@ -95,7 +96,8 @@ class Answer:
     `n_reranked` of the candidates that the codes chose were compared by their embeddings, and
     these rank the matches; 0 says that codes alone rank them. `unlike` says that the query
     is unlike what the archive holds, and how much; None where it is not. `linear` says whether the
-    codes estimate distances, which are then told in the same unit.
+    codes estimate distances, which are then told in the same unit. `asked` is the question and the
+    state of what answered it; `replay` in the JSON is the id by which `isohash replay` asks again.
 
     Example:
         >>> import isohash, numpy as np, tempfile
@@ -123,6 +125,7 @@ class Answer:
     matches: tuple[Match, ...]
     warnings: tuple[str, ...]
     unlike: Unlike | None = None
+    asked: Asked | None = None
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -187,7 +190,8 @@ class Answer:
         """Plain values for `--json`."""
         plain = asdict(replace(self, matches=()))
         plain["matches"] = [match.to_json() for match in self.matches]
-        return {**plain, "ranked_by": self.ranked_by, "explained": self.explained}
+        told = {**plain, "ranked_by": self.ranked_by, "explained": self.explained}
+        return told if self.asked is None else {**told, "replay": self.asked.id_of(told)}
 
 
 def _told_by_code(answer: Answer) -> str:

@@ -25,6 +25,7 @@ from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
 from isohash.retrieval.likeness import Unlike
+from isohash.retrieval.origin import Asked, Moment
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.plan import Foretold
@@ -62,6 +63,7 @@ class Session:
 
     archive: Archive
     query: Any
+    case: str | None = None  # the id, where the archive holds what is asked with
 
     @cached_property
     def ways(self) -> tuple[Way, ...]:
@@ -111,6 +113,7 @@ class Session:
                 *([] if contents.usual is not None else [NOT_MEASURED]),
             ),
             unlike=strange,
+            asked=Asked(self.case, asked, self.archive.moment),
         )
 
     def each(
@@ -201,6 +204,11 @@ class Archive:
         """How the archive was made: versions, seeds, settings, digests."""
         return Recipe(self.store.recipe)
 
+    @cached_property
+    def moment(self) -> Moment:
+        """What it holds and what answers with it, as answers tell it."""
+        return Moment.of(self.store)
+
     def entry(self, name: str) -> Entry:
         """What is kept of one item, by its id; InputError for vectors, which have no facts."""
         if not isinstance(self.contents, Items):
@@ -215,7 +223,7 @@ class Archive:
         query = self.contents.query(item, pictures)
         if not len(self):
             raise InputError("the archive holds nothing yet; add to it with isohash index")
-        return Session(self, query)
+        return Session(self, query, item if isinstance(item, str) and item in self else None)
 
     def query(
         self, item: Item, request: Request | int | None = None, **options: Unpack[Options]

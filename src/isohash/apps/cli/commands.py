@@ -26,6 +26,7 @@ PLACES = {
     "remove": "archives:remove",
     "merge": "archives:merge",
     "export": "archives:export",
+    "replay": "replay:replay",
     "resolve": "archives:resolve",
     "backup": "archives:backup",
     "verify": "upkeep:verify",
