@@ -49,7 +49,7 @@ def test_outlines_enclose_the_structure_in_its_place(pixel_mm: float) -> None:
     kept = outlines_of(case.structures, slices)
     seen = 0
     for at, index in enumerate(slices.slice_index.tolist()):
-        found = outlines_in(kept, 128, index)
+        found = outlines_in(kept, (128, 128), index)
         for number, name in enumerate(names):
             inside = slices.resample(case.structures[name])[at] >= 0.5
             if inside.sum() < 30:

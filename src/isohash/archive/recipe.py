@@ -20,7 +20,7 @@ FIT_SLICES = 2048
 FIT_CASES = 64
 MOST_GENERATIONS = 1_000_000
 # What archives were made with that do not name it.
-BEFORE = {"hash": "kernel", "embeddings": True, "dose_model": False}
+BEFORE = {"hash": "kernel", "embeddings": True, "dose_model": False, "pictures": False}
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class IndexSettings:
     dose_model: bool = True  # learn from the archive's plans what dose an anatomy gets
     aliases: Mapping[str, str] = field(default_factory=dict)  # the user's names of structures
     pseudonymous_ids: bool = False  # in place of names of files and rows that serve as ids
+    pictures: bool = True  # of 2 mm, for the workbench (`features.cases.fine`)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; of an encoder of one's own its name, for paths belong to a machine."""
@@ -80,8 +81,8 @@ class Recipe(Mapping[str, Any]):
         texts = (self.key, settings.encoder, settings.hash, *self.notes, *settings.aliases.values())
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("its key, its encoder, its hash, its notes and its names must be text")
-        for flag in (settings.embeddings, settings.dose_model, settings.pseudonymous_ids):
-            if type(flag) is not bool:
+        for name in ("embeddings", "dose_model", "pseudonymous_ids", "pictures"):
+            if type(flag := getattr(settings, name)) is not bool:
                 raise ValueError(f"its settings say {flag!r} where they say yes or no")
         if not 0 <= self.generation < MOST_GENERATIONS:
             raise ValueError(f"it was hashed anew {self.generation} times")

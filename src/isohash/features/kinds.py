@@ -72,6 +72,7 @@ class Kind:
         picture: one sample's grey picture and its lines' values (or None), from kept arrays and
             facts and the sample's index.
         profile: an item's samples in a few numbers, by which a stranger shows; None for none.
+        fine: arrays `picture.*` that are good enough to look at; None where `shown` has all.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Kind:
     shown: Callable[[Any, Any], Arrays]
     picture: Callable[[Mapping[str, NDArray[Any]], Mapping[str, Any], int], Picture]
     profile: Callable[[Any], NDArray[np.float32]] | None = None
+    fine: Callable[[Any, Any], Arrays] | None = None
 
     def check(self, item: Any, what: str) -> None:
         """Refuse what is no item of this kind; `what` names it or where it comes from."""

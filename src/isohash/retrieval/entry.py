@@ -11,6 +11,7 @@
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
 | `dose.*` | | the dose that its anatomy would get (`dose_arrays`) |
 | and for pages | | what `Kind.shown` makes, such as `features.cases.shown` |
+| `picture.*` | | what `Kind.fine` makes, such as `features.cases.fine`, if kept |
 
 A query from a file becomes an entry too, so results and queries are shown by the same code.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,12 @@ from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.slices import SliceTable
 
+if TYPE_CHECKING:
+    from isohash.features.cases.fine import Fine
+
 Arrays = dict[str, NDArray[Any]]
 MOST_GY = 1000.0
+PICTURE = "picture"  # arrays named so are read when they are looked at
 
 STORED = "its images are kept without a dose; ask with its files"
 
@@ -76,6 +81,13 @@ class Entry:
         """Whether its slices can be shown."""
         return "preview.bytes" in self.arrays
 
+    @property
+    def fine(self) -> Fine | None:
+        """Its slices in HU and Gy, good enough to look at; None where the archive keeps none."""
+        from isohash.features.cases.fine import PREFIX, Fine
+
+        return Fine(self.arrays) if f"{PREFIX}place" in self.arrays else None
+
     def picture(self, slice_index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
         """Grey picture (y, x) and the values of lines upon it (dose in Gy) or None, of a slice."""
         return self.kind.picture(self.arrays, self.facts, slice_index)
@@ -101,7 +113,7 @@ class Entry:
         from isohash.features.cases.outlines import outlines_in
 
         names, size = self.facts.get("outlined", ()), int(self.facts.get("size", 0))
-        found = outlines_in(self.arrays, size, slice_index)
+        found = outlines_in(self.arrays, (size, size), slice_index)
         return {names[number]: lines for number, lines in found.items()}
 
     def doses(self) -> dict[str, dict[str, float]]:
@@ -169,13 +181,15 @@ class AsAsked(Mapping[str, NDArray[Any]]):
             del self._groups[group]
 
 
-def entry_of(coded: CodedItem, embeddings: bool = True) -> Entry:
+def entry_of(coded: CodedItem, embeddings: bool = True, pictures: bool = True) -> Entry:
     """What to keep of a coded item.
 
-    `embeddings` False leaves out what only re-ranking and learning use.
+    `embeddings` False leaves out what only re-ranking and learning use, `pictures` those that are
+    good enough to look at.
     """
     arrays = _slices(coded) | _hashed(coded) | (_embedded(coded) if embeddings else {})
     arrays |= coded.plan | _profile(coded) | coded.kind.shown(coded.item, coded.samples)
+    arrays |= fine(coded) if pictures else {}
     return Entry(coded.item.id, coded.facts, arrays, coded.kind)
 
 
@@ -196,6 +210,7 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "dose": lambda: coded.dose,
             "own": lambda: coded.planned,
             "likeness": lambda: _profile(coded),
+            PICTURE: lambda: fine(coded) if pictures else {},
         },
     )
     return Entry(coded.item.id, coded.facts, arrays, coded.kind, partial(_foreseen, coded))
@@ -222,6 +237,11 @@ def _profile(coded: CodedItem) -> Arrays:
     if coded.kind.profile is None:
         return {}
     return {PROFILE: coded.kind.profile(coded.samples)[None]}
+
+
+def fine(coded: CodedItem) -> Arrays:
+    """Pictures good enough to look at; nothing of kinds that have none but those shown."""
+    return {} if coded.kind.fine is None else coded.kind.fine(coded.item, coded.samples)
 
 
 def _embedded(coded: CodedItem) -> Arrays:

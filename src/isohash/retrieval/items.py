@@ -17,7 +17,7 @@ from isohash.errors import InputError
 from isohash.records import Case
 from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.dose_arrays import KeptDose, predicted_histograms
-from isohash.retrieval.entry import Entry, check_facts, query_entry
+from isohash.retrieval.entry import PICTURE, AsAsked, Entry, check_facts, query_entry
 from isohash.retrieval.facts import FactTable, Mask
 from isohash.retrieval.inventory import fact_names, meant
 from isohash.retrieval.likeness import PROFILE, Usual, usual_of
@@ -88,7 +88,7 @@ class Items:
 
     def entry(self, name: str) -> Entry:
         """What is kept of one item."""
-        facts, arrays = self.store.metadata(name), self.store.arrays(name)
+        facts, arrays = self.store.metadata(name), self._arrays(name)
         entry = Entry(name, facts, arrays, self.pipeline.kind)
         with understanding(self.store.path, f"case {name}"):
             check_facts(facts)
@@ -97,6 +97,14 @@ class Items:
             n_codes = {view: len(arrays[name]) for view, name in own.items() if name in arrays}
             check_slices(entry.table, {view: np.array([0, n]) for view, n in n_codes.items()})
         return entry
+
+    def _arrays(self, name: str) -> AsAsked:
+        """An item's arrays; those for looking at are read (and checked) when they are asked for."""
+        apart: dict[bool, list[str]] = {False: [], True: []}
+        for one in self.store.array_names(name):
+            apart[one.startswith(f"{PICTURE}.")].append(one)
+        ready = self.store.arrays(name, apart[False])
+        return AsAsked(ready, {PICTURE: lambda: self.store.arrays(name, apart[True])})
 
     def load(self) -> None:
         """Read all that answers are made with; InputError says what is wrong with it."""

@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     dose_model: bool
     aliases: Mapping[str, str]
     pseudonymous_ids: bool
+    pictures: bool
 
 
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore
     store = CaseStore.open(path, writable=True)
     made_with = Recipe(store.recipe).settings
     for name, value in options.items():
-        if name == "aliases":  # may be edited at any time
+        if name == "aliases" or (name == "pictures" and value):  # may be given at any time
             continue
         value, kept = encoder_name(value) if name == "encoder" else value, getattr(made_with, name)
         if kept != value:

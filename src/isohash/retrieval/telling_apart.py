@@ -27,7 +27,7 @@ class Arrivals:
     """What is to be indexed, under the names that it gets; what is not, and why."""
 
     wanted: list[Found] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
+    unchanged: list[Found] = field(default_factory=list)
     replacing: list[str] = field(default_factory=list)  # names of those wanted that change
     apart: dict[str, str] = field(default_factory=dict)  # new names -> what has the name already
     skipped: list[Skipped] = field(default_factory=list)
@@ -68,7 +68,7 @@ def sort_out(found: Iterable[Found], known: Known, skipped: Iterable[Skipped]) -
             continue
         seen[named.key] = one.path
         if news == "unchanged":
-            arrivals.unchanged.append(named.key)
+            arrivals.unchanged.append(named)
             continue
         arrivals.wanted.append(named)
         if news == "replaced":

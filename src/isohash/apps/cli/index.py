@@ -45,6 +45,14 @@ def index(
             help="Learn from the plans what dose an anatomy gets (1-2 s a plan) [learned].",
         ),
     ] = None,
+    pictures: Annotated[
+        bool | None,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Keep slices of 2 mm with HU and dose, to look at in the workbench (some MB a "
+            "case; also for cases of an archive without) [kept].",
+        ),
+    ] = None,
     aliases: Annotated[
         Path | None,
         typer.Option(help='Your names of structures: a JSON file {"spelling": "TG-263 name"}.'),
@@ -92,6 +100,7 @@ def index(
             "seed": seed,
             "embeddings": embeddings,
             "dose_model": dose_model,
+            "pictures": pictures,
             "aliases": table,
             "pseudonymous_ids": pseudonymous_ids,
         }

@@ -38,6 +38,12 @@ def _shown(case: Case, slices: CaseSlices) -> Arrays:
     return shown_of(case, slices)
 
 
+def _fine(case: Case, slices: CaseSlices) -> Arrays:
+    from isohash.features.cases.fine import fine_of
+
+    return fine_of(case, slices)
+
+
 def _picture(
     arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], slice_index: int
 ) -> Picture:
@@ -68,5 +74,5 @@ def _dose_images(slices: CaseSlices, rows: Rows) -> NDArray[np.float32]:
 
 CT = View("ct", "CT", "HU", "grey", _ct_rows, _ct_images)
 DOSE = View("dose", "dose", "Gy", "lines", _dose_rows, _dose_images)
-CASES = Kind("cases", Case, (CT, DOSE), _cut, _facts, _shown, _picture, profile_of)
+CASES = Kind("cases", Case, (CT, DOSE), _cut, _facts, _shown, _picture, profile_of, _fine)
 VIEWS = tuple(view.name for view in CASES.views)

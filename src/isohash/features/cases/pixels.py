@@ -18,22 +18,25 @@ BLOCK = 16  # slices resampled at a time: the intermediate arrays stay in the ca
 
 
 @dataclass(frozen=True)
-class Square:
-    """`size` x `size` pixels of `pixel_mm`; `corner_mm` is the patient (x, y) of pixel [0, 0]."""
+class Frame:
+    """Square pixels of `pixel_mm`, `shape` (rows, columns) of them.
 
-    size: int
+    `corner_mm` is the patient (x, y) of the centre of pixel [0, 0].
+    """
+
+    shape: tuple[int, int]
     pixel_mm: float
     corner_mm: tuple[float, float]
 
 
 def resampled(
-    grid: Canonical, rows: NDArray[np.int64], square: Square, background: float
+    grid: Canonical, rows: NDArray[np.int64], frame: Frame, background: float
 ) -> NDArray[np.float32]:
-    """Slices `rows` on the square's pixels, `background` outside the source; float32."""
+    """Slices `rows` on the frame's pixels, `background` outside the source; float32."""
     columns, lines = (
-        _taps(grid.first_mm[i], grid.step_mm[i], grid.array.shape[2 - i], square, i) for i in (0, 1)
+        _taps(grid.first_mm[i], grid.step_mm[i], grid.array.shape[2 - i], frame, i) for i in (0, 1)
     )
-    out = np.empty((len(rows), square.size, square.size), dtype=np.float32)
+    out = np.empty((len(rows), *frame.shape), dtype=np.float32)
     for start in range(0, len(rows), BLOCK):
         block = grid.array[rows[start : start + BLOCK]].astype(np.float32)
         if not np.isfinite(block).all():
@@ -49,10 +52,11 @@ def resampled(
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def _taps(first: float, step: float, n: int, square: Square, axis: int) -> Taps:
+def _taps(first: float, step: float, n: int, frame: Frame, axis: int) -> Taps:
     """Which source pixels (size, t) make each output pixel, and with which weights (size, t)."""
-    at = (square.corner_mm[axis] + square.pixel_mm * np.arange(square.size) - first) / step
-    half_width = max(1.0, square.pixel_mm / step)
+    size = frame.shape[1 - axis]
+    at = (frame.corner_mm[axis] + frame.pixel_mm * np.arange(size) - first) / step
+    half_width = max(1.0, frame.pixel_mm / step)
     index = np.ceil(at - half_width)[:, None] + np.arange(int(np.ceil(2 * half_width)))
     weight = np.maximum(0.0, 1.0 - np.abs(index - at[:, None]) / half_width)
     weight /= weight.sum(axis=1, keepdims=True)

@@ -26,6 +26,7 @@ from isohash.errors import InputError
 from isohash.features.cases.anatomy import prescribed_targets
 from isohash.features.cases.inflating import inflated
 from isohash.features.cases.outlines import outlines_of
+from isohash.features.cases.planes import joined
 from isohash.features.cases.slices import CaseSlices, display_ct
 from isohash.records import Case, Volume
 
@@ -44,8 +45,8 @@ def facts_of(case: Case, slices: CaseSlices) -> dict[str, Any]:
         "label": case.label,
         "prescription_gy": case.prescription_gy,
         "warnings": list(case.warnings),
-        "structures": list(_named(case)) if case.dose is not None else [],
-        "outlined": list(_named(case)),
+        "structures": list(named(case)) if case.dose is not None else [],
+        "outlined": list(named(case)),
         "n_structures": len(case.structures),
         "n_slices": len(slices),
         "n_dose_slices": int(slices.has_dose.sum()),
@@ -55,7 +56,7 @@ def facts_of(case: Case, slices: CaseSlices) -> dict[str, Any]:
 
 def shown_of(case: Case, slices: CaseSlices) -> dict[str, NDArray[Any]]:
     """The arrays of the table above."""
-    structures = _named(case)
+    structures = named(case)
     outlines = outlines_of(structures, slices)
     return {**_previews(slices), **outlines, **_doses(case, structures)}
 
@@ -93,7 +94,7 @@ def _dose_at(curve: NDArray[np.float32], fraction: float) -> float:
     return (at + (high - fraction) / (high - low)) * DVH_BIN_GY
 
 
-def _named(case: Case) -> dict[str, Volume]:
+def named(case: Case) -> dict[str, Volume]:
     """The structures to draw, by the names under which cases can be compared."""
     named: dict[str, Volume] = {}
     for name in sorted(case.structures):
@@ -114,10 +115,8 @@ def _previews(slices: CaseSlices) -> dict[str, NDArray[Any]]:
         if slices.dose_cgy is not None and slices.has_dose[row]:
             data += slices.dose_cgy[row].astype("<u2").tobytes()
         blobs.append(zlib.compress(data, DEFLATE_LEVEL))
-    offset = np.concatenate([[0], np.cumsum([len(blob) for blob in blobs], dtype=np.int64)])
     return {
-        "preview.bytes": np.frombuffer(b"".join(blobs), np.uint8),
-        "preview.offset": offset.astype(np.int64),
+        **joined("preview", blobs),
         "preview.place": np.array([*slices.corner_mm, slices.settings.pixel_mm]),
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from isohash.errors import InputError
 
 if TYPE_CHECKING:  # settings are read more often than cases are cut
-    from isohash.features.cases.pixels import Square
+    from isohash.features.cases.pixels import Frame
 
 MOST_PIXELS = 4096  # a side; finer than any scanner
 
@@ -41,13 +41,13 @@ class SliceSettings:
         if not self.dose_scale_gy > 0:
             raise InputError(f"dose_scale_gy must be positive, got {self.dose_scale_gy}")
 
-    def square(self, corner_mm: tuple[float, float]) -> Square:
+    def square(self, corner_mm: tuple[float, float]) -> Frame:
         """The pixels with that corner."""
-        from isohash.features.cases.pixels import Square
+        from isohash.features.cases.pixels import Frame
 
-        return Square(self.size, self.pixel_mm, corner_mm)
+        return Frame((self.size, self.size), self.pixel_mm, corner_mm)
 
-    def around(self, centre_mm: tuple[float, float]) -> Square:
+    def around(self, centre_mm: tuple[float, float]) -> Frame:
         """The pixels about that centre."""
         half = self.pixel_mm * (self.size - 1) / 2.0
         return self.square((centre_mm[0] - half, centre_mm[1] - half))

@@ -26,7 +26,7 @@ from isohash.dosimetry.dose import SLAB
 from isohash.errors import InputError
 from isohash.features.cases.body import Strides, body_of, centre_mm
 from isohash.features.cases.canonical import Canonical, canonical
-from isohash.features.cases.pixels import Square, resampled
+from isohash.features.cases.pixels import Frame, resampled
 from isohash.features.cases.slice_settings import SliceSettings
 from isohash.records import Case, Volume
 
@@ -158,7 +158,7 @@ def _slices(ct: Volume | None, dose: Volume | None, settings: SliceSettings) -> 
     square = settings.around(centre_mm(body, step, grid))
     has_dose, cgy = np.zeros(len(grid.array), dtype=bool), None
     if dose is not None:
-        highest, cgy = _dose_on(dose, square)
+        highest, cgy = dose_on(dose, square)
         has_dose = highest > np.rint(100.0 * settings.min_dose_gy)
     rows = np.flatnonzero(body.any(axis=(1, 2)) | has_dose)
     return CaseSlices(
@@ -166,14 +166,14 @@ def _slices(ct: Volume | None, dose: Volume | None, settings: SliceSettings) -> 
         slice_index=grid.index[rows],
         z_mm=grid.z_mm[rows],
         has_dose=has_dose[rows],
-        hu=None if ct is None else _as_hu(resampled(grid, rows, square, AIR_HU)),
+        hu=None if ct is None else as_hu(resampled(grid, rows, square, AIR_HU)),
         dose_cgy=None if cgy is None else cgy[rows],
         corner_mm=square.corner_mm,
     )
 
 
-def _dose_on(dose: Volume, square: Square) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
-    """Of every slice of a dose, from the head, the highest cGy, and the cGy on the square's pixels.
+def dose_on(dose: Volume, frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    """Of every slice of a dose, from the head, the highest cGy, and the cGy on a frame's pixels.
 
     A few slices at a time: on the grid of a CT a dose is much larger than its own.
     """
@@ -187,7 +187,7 @@ def _dose_on(dose: Volume, square: Square) -> tuple[NDArray[np.float64], NDArray
         grid = canonical(Volume(dose.slab(first, first + step), affine))
         every = np.arange(len(grid.array))
         highest = _max_cgy(grid.array)
-        parts.append((float(grid.z_mm[0]), highest, _as_cgy(resampled(grid, every, square, 0.0))))
+        parts.append((float(grid.z_mm[0]), highest, _as_cgy(resampled(grid, every, frame, 0.0))))
     parts.sort(key=lambda part: -part[0])  # from the head
     return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
@@ -202,7 +202,8 @@ def _dosed(dose: Canonical, settings: SliceSettings) -> tuple[NDArray[np.bool_],
     return np.rint(100.0 * dose.array) > np.rint(100.0 * settings.min_dose_gy), (1, 1)
 
 
-def _as_hu(values: NDArray[np.float32]) -> NDArray[np.int16]:
+def as_hu(values: NDArray[np.float32]) -> NDArray[np.int16]:
+    """HU as they are kept: whole, from `AIR_HU` to `MAX_HU`."""
     return np.clip(np.rint(values), AIR_HU, MAX_HU).astype(np.int16)
 
 

@@ -28,10 +28,8 @@ from isohash.retrieval.building.dose_choice import FeatureFolder
 from isohash.retrieval.building.dose_keeping import dose_notes, dose_to_keep, recalibrate
 from isohash.retrieval.building.given import Source, findings_of
 from isohash.retrieval.building.migration import migrate
-from isohash.retrieval.building.sampling import (
-    check_shown,
-    item_of,
-)
+from isohash.retrieval.building.picturing import add_pictures, picture_bytes, picture_notes
+from isohash.retrieval.building.sampling import check_shown, item_of
 from isohash.retrieval.building.usual import keep_usual
 from isohash.retrieval.entry import Entry, entry_of
 from isohash.retrieval.naming import identity_notes, known_as, patient_notes, unmapped
@@ -123,16 +121,18 @@ def index_found(
 
 
 def _settings(store: CaseStore | None, options: Mapping[str, Any]) -> IndexSettings:
-    """As given, or the archive's own; a new table of names is kept in the archive."""
+    """As given, or the archive's own; a new table of names, or pictures, change these."""
     if store is None:
         table = dict(Aliases.of(options.get("aliases")).table)
         return IndexSettings(**{**options, "aliases": table})
     recipe = Recipe(store.recipe)
     kept = dict(recipe.settings.aliases)
     given = dict(Aliases.of(options.get("aliases", kept)).table)
-    if given != kept:
-        store.set_recipe(recipe.changed(settings={**recipe["settings"], "aliases": given}))
-    return replace(recipe.settings, aliases=given)
+    pictures = bool(options.get("pictures", recipe.settings.pictures))
+    if (given, pictures) != (kept, recipe.settings.pictures):
+        changed = {"aliases": given, "pictures": pictures}
+        store.set_recipe(recipe.changed(settings={**recipe["settings"], **changed}))
+    return replace(recipe.settings, aliases=given, pictures=pictures)
 
 
 def _new_store(
@@ -159,9 +159,9 @@ def _add(
     arrivals = sort_out(findings.found, known_in(store), findings.skipped)
     wanted, skipped, indexed = arrivals.wanted, arrivals.skipped, []
     recipe = Recipe(store.recipe)
-    code = partial(
-        _entry, pipeline=pipeline, features=features, embeddings=recipe.settings.embeddings
-    )
+    code = partial(_entry, pipeline=pipeline, features=features, settings=recipe.settings)
+    skipped += add_pictures(store, arrivals.unchanged, pipeline, progress)
+    sizes: list[int] = []
     for done, (found, entry) in enumerate(_coded_ahead(wanted, code)):
         tell(progress, done, len(wanted), f"indexing {found.key}")
         if isinstance(entry, InputError):
@@ -169,6 +169,7 @@ def _add(
         else:
             store.put(found.key, dict(entry.facts), entry.arrays, found.to_keep())
             indexed.append(found.key)
+            sizes.append(picture_bytes(entry.arrays))
     facts = {name: store.metadata(name) for name in indexed}
     if indexed and pipeline.dose is not None:
         recalibrate(store, pipeline.dose)
@@ -181,7 +182,7 @@ def _add(
         kind=findings.kind,
         n_found=len(findings.found),
         indexed=tuple(indexed),
-        unchanged=tuple(arrivals.unchanged),
+        unchanged=tuple(one.key for one in arrivals.unchanged),
         replaced=tuple(name for name in arrivals.replacing if name in facts),
         apart={name: other for name, other in arrivals.apart.items() if name in facts},
         skipped=tuple(skipped),
@@ -191,6 +192,7 @@ def _add(
             *recipe.notes,
             *_plan_notes(recipe),
             *dose_notes(recipe.dose),
+            *picture_notes(store, pipeline, sizes),
             *patient_notes(facts.values()),
             *identity_notes(indexed if findings.kind != "dicom" else ()),
         ),
@@ -222,13 +224,13 @@ def _coded_ahead(
 
 
 def _entry(
-    found: Found, pipeline: Pipeline, features: FeatureFolder, embeddings: bool
+    found: Found, pipeline: Pipeline, features: FeatureFolder, settings: IndexSettings
 ) -> Entry | InputError:
     """The case as kept, or why it cannot be."""
     try:
         coded = pipeline.code(item_of(found, pipeline.kind))
         check_shown(coded.item, coded.samples, pipeline.slices)
-        entry = entry_of(coded, embeddings=embeddings)
+        entry = entry_of(coded, settings.embeddings, settings.pictures)
     except InputError as error:
         return error
     return replace(

@@ -132,6 +132,8 @@ class _Into:
                 continue
             if one.startswith("plan.") and not self._same_plans:
                 continue
+            if one.startswith("picture.") and not self.ours.settings.pictures:
+                continue
             arrays[one] = array
         for view, model in self._models.items():
             if view in self._same:

@@ -142,7 +142,7 @@ def _add(findings: Findings, store: CaseStore, progress: Progress | None) -> Ind
         kind=findings.kind,
         n_found=len(findings.found),
         indexed=tuple(ids),
-        unchanged=tuple(arrivals.unchanged),
+        unchanged=tuple(one.key for one in arrivals.unchanged),
         replaced=tuple(name for name in arrivals.replacing if name in ids),
         apart={name: other for name, other in arrivals.apart.items() if name in ids},
         vanished=vanished,
