@@ -41,16 +41,19 @@ OUTSIDE = -1  # the rung of a query slice beyond a case's ends
 class Segmented:
     """Costs (n_query, n_stored) of slices, the rungs of many cases, and the price of a rung.
 
-    `price` (n_cases,) is what each rung without a counterpart costs, of query and case alike.
+    `price` (n_cases,) is what each rung without a counterpart costs, of query and case alike; but
+    with `free_ends` those of a case before and after the query's first and last cost nothing.
     """
 
     costs: NDArray[Any]
     rungs: Rungs
     price: Table
+    free_ends: bool = False
 
     def of_cases(self, cases: NDArray[np.int64]) -> Segmented:
         """Some cases only, in the order given."""
-        return Segmented(self.costs, self.rungs.of_cases(cases), self.price[cases])
+        rungs = self.rungs.of_cases(cases)
+        return Segmented(self.costs, rungs, self.price[cases], self.free_ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +128,7 @@ class _Block:
     price: Table
     at: NDArray[np.int64]
     over: NDArray[np.int64]
+    free_ends: bool
 
     @classmethod
     def of(cls, problem: Segmented, cases: slice) -> _Block:
@@ -136,7 +140,8 @@ class _Block:
         rung = rung.clip(max=max(0, len(problem.rungs.slice) - 1))  # of cases that have none
         slices = problem.rungs.slice[rung] if longest else np.empty((0, 0), dtype=np.int64)
         over = (at[-1] + 1 - lengths).clip(0)
-        return cls(cases, problem.costs, slices, lengths, problem.price[cases], at, over)
+        price, free = problem.price[cases], problem.free_ends
+        return cls(cases, problem.costs, slices, lengths, price, at, over, free)
 
     def costs(self, row: int) -> Table:
         """Of a query slice against each rung, (n_cases, longest), infinite past a case's last."""
@@ -147,7 +152,7 @@ class _Block:
         """After the first slice of the query, after the second, and so on."""
         cost = self.costs(0)
         nothing, before = np.full_like(cost, np.inf), np.arange(cost.shape[1])
-        state = _State(cost + self.price[:, None] * before, nothing, nothing[:, 0])
+        state = _State(cost + self._end_price * before, nothing, nothing[:, 0])
         yield state
         spent = cost[:, 0]  # of the slices before the case's first
         for row in range(1, len(self.all_costs)):
@@ -189,7 +194,12 @@ class _Block:
     def ends(self, state: _State) -> Table:
         """With what the rungs beyond the last matched one cost, (n_cases, longest)."""
         beyond = self.lengths[:, None] - 1 - np.arange(self.slices.shape[1])
-        return state.inside + self.price[:, None] * beyond.clip(0)
+        return state.inside + self._end_price * beyond.clip(0)
+
+    @property
+    def _end_price(self) -> Table:
+        """What each rung before or after the matched ones costs, (n_cases, 1)."""
+        return np.zeros((len(self.price), 1)) if self.free_ends else self.price[:, None]
 
 
 def covered_by(path: NDArray[np.int64], query: NDArray[np.int64], n_rungs: int) -> Covered:

@@ -98,6 +98,8 @@ class Answer:
     is unlike what the archive holds, and how much; None where it is not. `linear` says whether the
     codes estimate distances, which are then told in the same unit. `asked` is the question and the
     state of what answered it; `replay` in the JSON is the id by which `isohash replay` asks again.
+    `refined` says, in sentences, what of the query counted, and how much, where the request refined
+    it.
 
     Example:
         >>> import isohash, numpy as np, tempfile
@@ -126,6 +128,7 @@ class Answer:
     warnings: tuple[str, ...]
     unlike: Unlike | None = None
     asked: Asked | None = None
+    refined: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.matches)
@@ -229,8 +232,7 @@ def near_header(answer: Answer, view: str) -> str:
 
 def interval_text(match: Match) -> str:
     """The interval in Gy of a distance by plan."""
-    low, high = match.interval or (match.distance, match.distance)
-    return f"{low:.1f} to {high:.1f}"
+    return "" if match.interval is None else "{:.1f} to {:.1f}".format(*match.interval)
 
 
 def headers(answer: Answer) -> dict[str, str]:

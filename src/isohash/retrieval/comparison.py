@@ -15,12 +15,14 @@ reading the codes of the archive again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.errors import InputError
 from isohash.index.flat import distances
 from isohash.index.segments import NO_DISTANCE, distances_to_cases, least_per_case
 from isohash.records import Codes
@@ -34,8 +36,11 @@ from isohash.retrieval.dense import (
     query_row,
     query_rows,
     unit_of,
+    usable_text,
 )
+from isohash.retrieval.kept_cells import Kept, Measured
 from isohash.retrieval.ranked import Question, Ranked
+from isohash.retrieval.refined import Span
 from isohash.retrieval.request import Weights
 from isohash.retrieval.rungs import lengths_of
 from isohash.retrieval.slices import SliceTable
@@ -45,7 +50,6 @@ from isohash.retrieval.slices import SliceTable
 ROUNDING = 1e-9
 # Cases aligned at first beyond the k that are wanted; then as many again, and so on.
 ALIGNED_MORE = 16
-KEPT_BYTES = 1 << 26  # code distances of aligned cases that are kept for the next question
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +69,34 @@ class ViewCodes:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A query's slices and all stored ones, with their codes by view."""
+    """A query's slices and all stored ones, with their codes by view.
+
+    With `part_only` the query is a part of a body: what a case has beyond it costs nothing.
+    """
 
     query: SliceTable
     stored: SliceTable
     views: Mapping[str, ViewCodes]
-    _kept: dict[str, dict[int, NDArray[np.int32]]] = field(default_factory=dict, init=False)
+    part_only: bool = False
+    kept: Kept = field(default_factory=Kept)
+
+    def within(self, span: Span | None, views: Sequence[str]) -> Comparison:
+        """Only the query's slices of a span count; one that holds all is no refinement.
+
+        InputError where none of them has the views.
+        """
+        if span is None:
+            return self
+        usable, index = self.query.usable(views), self.query.index
+        inside = (index >= span[0]) & (index <= span[1])
+        if not (usable & inside).any():
+            raise InputError(
+                f"--span {span[0]} {span[1]}: the query has nothing to compare there; "
+                f"{usable_text(index[usable])}"
+            )
+        if inside[usable].all():
+            return self
+        return replace(self, query=self.query.some(inside), part_only=True)
 
     def rank(self, question: Question) -> list[Ranked]:
         """The k nearest cases by their best monotone alignment, or the k nearest slices."""
@@ -95,13 +121,21 @@ class Comparison:
         """The query against some cases, given by ascending positions."""
         counts = {view: self._counts(view, cases) for view in self.views}
         stored = self.stored.of_cases(cases)
-        return Dense(self.query, stored, cases, counts, self._measure, unit=self._unit)
+        return self._dense(stored, cases, counts)
+
+    def _dense(
+        self, stored: SliceTable, cases: NDArray[np.int64], counts: Mapping[str, NDArray[np.int32]]
+    ) -> Dense:
+        return Dense(
+            self.query, stored, cases, counts, self._measure, unit=self._unit,
+            part_only=self.part_only,
+        )  # fmt: skip
 
     def reference(self) -> Dense:
         """The query against every case: what `rank` must equal, in all the memory it takes."""
         counts = {v: distances(codes.query, codes.stored) for v, codes in self.views.items()}
         everyone = np.arange(self.stored.n_cases)
-        return Dense(self.query, self.stored, everyone, counts, self._measure, unit=self._unit)
+        return self._dense(self.stored, everyone, counts)
 
     @property
     def _unit(self) -> dict[str, float]:
@@ -155,7 +189,8 @@ class Comparison:
         rows = query_rows(self.query, tuple(weights))
         n, lengths = lengths_of(self.query.z_mm[rows], self.stored.z_mm[usable], start)
         unit = UNCOVERED * unit_of(weights, self._unit)
-        return price(unit, len(rows), n, lengths) * np.abs(n - lengths)
+        asked = lengths.clip(max=n) if self.part_only else lengths
+        return price(unit, len(rows), n, asked) * np.abs(n - asked)
 
     def nearest_case(self, view: str, others: NDArray[np.bool_]) -> float:
         """How near the nearest of the `others` (n_cases,) can be by one view, per query slice.
@@ -166,32 +201,31 @@ class Comparison:
         least = np.where(others, self.least({view: 1.0}), np.inf).min(initial=np.inf)
         return float(least) * (1.0 - ROUNDING) / len(rows) if np.isfinite(least) else float("nan")
 
-    @cached_property
+    @property
     def _least(self) -> dict[str, NDArray[np.int32]]:
         """The least code distance of each query slice (rows) to any slice of each case."""
-        return {
-            view: least_per_case(codes.query, codes.stored, codes.start)
-            for view, codes in self.views.items()
-        }
+        for view, codes in self.views.items():
+            if view not in self.kept.least:
+                found = least_per_case(codes.query, codes.stored, codes.start)
+                self.kept.least[view] = found
+        return self.kept.least
 
     def _counts(self, view: str, cases: NDArray[np.int64]) -> NDArray[np.int32]:
         """Code distances of the query's slices to those of some cases, case after case."""
-        kept = self._kept.setdefault(view, {})
-        if sum(block.nbytes for block in kept.values()) > KEPT_BYTES:
-            kept.clear()
-        missing = [case for case in cases.tolist() if case not in kept]
-        kept.update(self._measured(view, np.array(missing, dtype=np.int64)))
         empty = np.empty((len(self.views[view].query), 0), dtype=np.int32)
-        return np.concatenate([empty, *(kept[case] for case in cases.tolist())], axis=1)
+        return self.kept.counts.joined(view, cases, partial(self._measured, view), empty)
 
-    def _measured(self, view: str, cases: NDArray[np.int64]) -> dict[int, NDArray[np.int32]]:
-        codes = self.views[view]
-        if not len(cases):
-            return {}
-        found = distances_to_cases(codes.query, codes.stored, codes.start, cases)
-        ends = np.cumsum(np.diff(codes.start)[cases])
+    def exact(self, view: str, cases: NDArray[np.int64], measured: Measured) -> Table:
+        """The same of distances that `measured` makes, one case at a time."""
+        empty = np.empty((len(self.views[view].query), 0))
+        return self.kept.exact.joined(view, cases, measured, empty)
+
+    def _measured(self, view: str, cases: Sequence[int]) -> dict[int, NDArray[Any]]:
+        codes, asked = self.views[view], np.array(cases, dtype=np.int64)
+        found = distances_to_cases(codes.query, codes.stored, codes.start, asked)
+        ends = np.cumsum(np.diff(codes.start)[asked])
         blocks = np.split(found, ends[:-1], axis=1)
-        return dict(zip(cases.tolist(), blocks, strict=True))
+        return dict(zip(cases, blocks, strict=True))
 
     # -- slices ----------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ class Dense:
     `counts[view]` int32 (query rows of that view, stored rows of that view); `measure[view]` makes
     of them distances that may be averaged and added over views. Where `exact[view]` is given, of
     the same shape, it ranks instead, and the counts are only told. `unit[view]` is the distance of
-    a near neighbour; what is not covered costs up to `uncovered` of them.
+    a near neighbour; what is not covered costs up to `uncovered` of them, of a case beyond
+    the query nothing if this is a `part_only` of a body.
     """
 
     query: SliceTable
@@ -48,6 +49,7 @@ class Dense:
     exact: Mapping[str, Table] = field(default_factory=dict)
     unit: Mapping[str, float] = field(default_factory=dict)
     uncovered: float = UNCOVERED
+    part_only: bool = False
 
     def rank(self, question: Question) -> list[Ranked]:
         """The k nearest cases by their best monotone alignment, or the k nearest slices."""
@@ -119,8 +121,9 @@ class _Joined:
         """The alignment of the query with all cases."""
         rungs = self.rungs
         unit = unit_of(self.weights, self.dense.unit) * self.dense.uncovered
-        cost = price(unit, len(self.query_rows), rungs.n_query, rungs.lengths)
-        return Segmented(costs, rungs, cost)
+        part_only, n = self.dense.part_only, rungs.n_query
+        asked = rungs.lengths.clip(max=n) if part_only else rungs.lengths
+        return Segmented(costs, rungs, price(unit, len(self.query_rows), n, asked), part_only)
 
     @cached_property
     def rungs(self) -> Rungs:
@@ -194,10 +197,14 @@ def query_row(query: SliceTable, usable: NDArray[np.int64], query_slice: int | N
     found = np.flatnonzero(index == query_slice)
     if not len(found):
         raise InputError(
-            f"slice {query_slice} of the query has nothing to compare; "
-            f"usable slices lie in {index.min()}..{index.max()}"
+            f"slice {query_slice} of the query has nothing to compare; {usable_text(index)}"
         )
     return int(found[0])
+
+
+def usable_text(index: Places) -> str:
+    """Which slices can be asked with, by their index in the volume."""
+    return f"usable slices lie in {index.min()}..{index.max()}"
 
 
 def nearest(costs: Table, k: int) -> list[int]:

@@ -18,9 +18,11 @@ from isohash.dosimetry.resample import resample
 from isohash.dosimetry.rigid import TARGETS, dose_at, rigid_between
 from isohash.records import Volume
 from isohash.retrieval.dose_arrays import KeptDose
+from isohash.retrieval.refined import Inside
 
 SIDE, CELL_MM, STEP_GY = 32, 10.0, 0.4  # of a cube; it reaches 155 mm from the targets' centre
 POINT_MM = 10.0  # distance of the points at which a query is compared with cubes
+FEWEST = 64  # such points; where a part of a query has fewer, all of its points are compared
 
 Points = NDArray[np.float64]
 Gy = NDArray[np.float32]
@@ -59,6 +61,11 @@ class Asked:
             used &= picked
         points = np.argwhere(used) @ dose.affine[:3, :3].T + dose.affine[:3, 3]
         return cls(dose.array[used], points, kept.centres)
+
+    def within(self, inside: Inside) -> Asked:
+        """The same at the points inside only."""
+        held = inside.holds(self.points)
+        return self if held.all() else Asked(self.gy[held], self.points[held], self.centres)
 
     def apart_gy(self, other: Volume, centres: dict[str, Points]) -> float:
         """Mean absolute difference in Gy from another patient's dose, laid on this one."""

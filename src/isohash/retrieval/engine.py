@@ -82,6 +82,8 @@ class Session:
         asked = Request.of(request, options)
         self.archive.store.check_mapped()
         contents, way = self.archive.contents, choose(self.ways, asked)
+        if absent := [one for one in (*asked.good, *asked.bad) if one not in contents]:
+            raise InputError(f"{absent[0]} is marked, but the archive does not hold it")
         unknown = contents.unknown_patient(self.query)
         if unknown is not None and not asked.same_patient:
             raise InputError(unknown)
@@ -114,6 +116,7 @@ class Session:
             ),
             unlike=strange,
             asked=Asked(self.case, asked, self.archive.moment),
+            refined=ranking.refined,
         )
 
     def each(
@@ -322,6 +325,6 @@ def _barely_covered(matches: tuple[Match, ...]) -> list[str]:
 
 
 def _no_close_match(matches: tuple[Match, ...]) -> list[str]:
-    if matches and all(near.beyond_range for near in matches[0].near.values()):
+    if matches and matches[0].near and all(near.beyond_range for near in matches[0].near.values()):
         return ["no close match: even the nearest lies beyond the range that the code can measure"]
     return []

@@ -24,6 +24,7 @@ from isohash.retrieval.likeness import PROFILE, Usual, usual_of
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import Pipeline
 from isohash.retrieval.plan_code import predicted_doses
+from isohash.retrieval.plan_comparison import PlanColumn
 from isohash.retrieval.ranked import Ranked
 from isohash.retrieval.reranking import Embedded
 from isohash.retrieval.slices import SliceTable, check_slices
@@ -31,7 +32,7 @@ from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.doses import EXPECTED, DoseColumn, DoseMapWay, expected_of
 from isohash.retrieval.ways.foreseen import ForeseenWay
 from isohash.retrieval.ways.images import ImagesWay
-from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, Matched, PlanColumn, PlanWay
+from isohash.retrieval.ways.plan import MADE_BEFORE, Foretold, Matched, PlanWay
 from isohash.retrieval.ways.way import Way
 
 OTHER_KEY = (
@@ -81,6 +82,10 @@ class Items:
     def ids(self) -> tuple[str, ...]:
         """The ids in the archive's order."""
         return self.store.ids()
+
+    def positions(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Where some items stand; every id must be one of theirs."""
+        return np.array([self.ids.index(one) for one in ids], dtype=np.int64)
 
     def known(self, position: int) -> tuple[str, Mapping[str, Any]]:
         """Id and facts of an item."""
@@ -178,6 +183,7 @@ class Items:
             column=self.plans,
             facts=self.known,
             matched=matched,
+            positions=self.positions,
         )
         if self.pipeline.kind.item is not Case:
             return (images,)
@@ -195,7 +201,7 @@ class Items:
             return why if isinstance(found, str) else self._images_way(found)
 
         expected = expected_of(self.recipe.dose.get(EXPECTED))
-        by_map = DoseMapWay(query.id, kept, self.doses, expected, self.known, matched)
+        by_map = DoseMapWay(query.id, kept, self.doses, expected, self.known, matched, query.table)
         return (by_map,) if "dose" in images.own else (by_map, ForeseenWay(foreseen))
 
     def _images_way(self, query: Entry) -> ImagesWay:
@@ -210,6 +216,7 @@ class Items:
             compare=partial(self.compared, query),
             embedded=embedded if self.recipe.settings.embeddings else None,
             facts=self.known,
+            positions=self.positions,
         )
 
     def compared(self, query: Entry) -> Comparison:

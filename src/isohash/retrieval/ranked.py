@@ -37,12 +37,14 @@ class Covered:
 class DoseShare:
     """One structure's part of a plan distance: mean difference of the histograms in Gy.
 
-    `known` is False where the stored case lacks the structure and the mean of the others stands in.
+    `known` is False where the stored case lacks the structure and the mean of the others stands in;
+    `weight` is what it counts.
     """
 
     structure: str
     difference_gy: float
     known: bool
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +67,9 @@ class Question:
 class Ranked:
     """An item (or a slice of it) in the order of an answer, with what its distance is made of.
 
-    By plan, `distance` is the mean over its `shares`. By images it is the mean over the query's
-    slices of how far they are from their counterparts, and what is not `covered` (None of a single
-    slice) adds to it; `pairs` are the slices that have one.
+    By plan, `distance` is the mean over its `shares`, by their weights. By images it is the mean
+    over the query's slices of how far they are from their counterparts, and what is not `covered`
+    (None of a single slice) adds to it; `pairs` are the slices that have one.
     """
 
     case: int

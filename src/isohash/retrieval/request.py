@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
 
 from isohash.errors import InputError
+from isohash.retrieval.refined import Box, Span, check_box, check_marks, check_span
 
 Level = Literal["case", "slice"]
 Absent = Literal["mean", "ignored"]
 Weights = Mapping[str, float]  # of views
+
+
+REFINING = ("span", "box_mm", "structures", "good", "bad")
 
 
 class Options(TypedDict, total=False):
@@ -33,6 +37,11 @@ class Options(TypedDict, total=False):
     weights: Weights | None
     absent: str | None
     covered: float | None
+    span: Span | None
+    box_mm: Box | None
+    structures: Weights | None
+    good: Sequence[str]
+    bad: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,16 @@ class Request:
             "ignored", which follows the plans' distance in shared structures best.
         covered: cases whose slices cover less than this share of the query's length, 0..1, are
             left out; what is not covered costs in any case.
+        span: first and last slice of the query, by their index in the volume, that count: by images
+            and by dose map only these are compared, and a case's length beyond costs nothing.
+        box_mm: x, y of one corner and x, y of the other in the query's patient coordinates (LPS, in
+            mm): by dose map only the dose inside counts.
+        structures: weights of structures in the distance by plan; what is not named weighs 1, and
+            0 leaves a structure out.
+        good: ids of cases of the archive that are what is wanted. With `bad` they move the weights
+            of the parts that a distance is made of: CT and dose, structures (see `marks`). Asked
+            with vectors, they move the query itself.
+        bad: ids of cases that are not what is wanted.
 
     Example:
         >>> Request(k=5, by="joint", alpha=0.3).k
@@ -77,14 +96,39 @@ class Request:
     weights: Weights | None = None
     absent: str | None = None
     covered: float | None = None
+    span: Span | None = None
+    box_mm: Box | None = None
+    structures: Weights | None = None
+    good: Sequence[str] = ()
+    bad: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if _whole(self.k, "-k") < 1:
-            raise InputError(f"-k must be at least 1, got {self.k}")
+        self._check_words()
+        self._check_numbers()
+        if self.weights is not None:
+            _check_instead(self.by, self.alpha)
+            values = _checked_weights(self.weights, "weights must name views, such as {'ct': 1.0}")
+            if not any(values):
+                raise InputError(f"weights must not be all 0, got {dict(self.weights)}")
+        if self.structures is not None:
+            _checked_weights(self.structures, "structures must name some, as {'Brainstem': 3.0}")
+        check_span(self.span)
+        check_box(self.box_mm)
+        check_marks(self.good, self.bad)
+
+    def _check_words(self) -> None:
         if self.by is not None and not isinstance(self.by, str):
             raise InputError(f"--by must be text, got {self.by!r}")
         _check_word(self.level, "--level", get_args(Level)[::-1])
         _check_word(self.absent, "--absent", get_args(Absent))
+        if self.where is not None and not isinstance(self.where, str):
+            raise InputError(f"--where must be text, got {self.where!r}")
+        if not isinstance(self.same_patient, bool):
+            raise InputError(f"same_patient must be True or False, got {self.same_patient!r}")
+
+    def _check_numbers(self) -> None:
+        if _whole(self.k, "-k") < 1:
+            raise InputError(f"-k must be at least 1, got {self.k}")
         if self.alpha is not None and not 0.0 <= _number(self.alpha, "--alpha") <= 1.0:
             raise InputError(f"--alpha is the weight of CT against dose in 0..1, got {self.alpha}")
         if self.rerank is not None and _whole(self.rerank, "--rerank") < 0:
@@ -95,12 +139,6 @@ class Request:
             raise InputError(
                 f"--covered is the least share of the query's length in 0..1, got {self.covered}"
             )
-        if self.where is not None and not isinstance(self.where, str):
-            raise InputError(f"--where must be text, got {self.where!r}")
-        if not isinstance(self.same_patient, bool):
-            raise InputError(f"same_patient must be True or False, got {self.same_patient!r}")
-        if self.weights is not None:
-            _check_weights(self.weights, self.by, self.alpha)
 
     @classmethod
     def of(cls, request: Request | int | None, options: Options | None = None) -> Request:
@@ -122,8 +160,13 @@ class Request:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the options that only some ways of answering understand, where given."""
-        names = ("alpha", "weights", "level", "slice", "rerank", "absent", "covered")
-        return tuple(name for name in names if getattr(self, name) is not None)
+        names = ("alpha", "weights", "level", "slice", "rerank", "absent", "covered", *REFINING)
+        return tuple(name for name in names if getattr(self, name) not in (None, (), []))
+
+    @property
+    def marked(self) -> bool:
+        """Whether cases are marked as what is wanted, or not."""
+        return bool(self.good or self.bad)
 
 
 def _check_word(value: Any, option: str, words: tuple[str, ...]) -> None:
@@ -145,11 +188,15 @@ def _number(value: Any, option: str) -> float:
         raise InputError(f"{option} must be a number, got {value!r}") from None
 
 
-def _check_weights(weights: Weights, by: str | None, alpha: float | None) -> None:
+def _check_instead(by: str | None, alpha: float | None) -> None:
     if by is not None or alpha is not None:
         raise InputError("weights stand instead of by and alpha: leave these out")
+
+
+def _checked_weights(weights: Weights, wanted: str) -> list[float]:
     if not isinstance(weights, Mapping) or not weights:
-        raise InputError(f"weights must name views, such as {{'ct': 1.0}}; got {weights!r}")
-    values = [_number(weight, f"the weight of {view}") for view, weight in weights.items()]
-    if not all(math.isfinite(value) and value >= 0 for value in values) or sum(values) <= 0:
-        raise InputError(f"weights must be 0 or more and not all 0, got {dict(weights)}")
+        raise InputError(f"{wanted}; got {weights!r}")
+    values = [_number(weight, f"the weight of {name}") for name, weight in weights.items()]
+    if not all(math.isfinite(value) and value >= 0 for value in values):
+        raise InputError(f"weights must be 0 or more, got {dict(weights)}")
+    return values

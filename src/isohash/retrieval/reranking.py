@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,11 @@ from numpy.typing import NDArray
 from isohash.archive.store import CaseStore
 from isohash.distances import distance_matrix
 from isohash.errors import InputError
-from isohash.retrieval.comparison import Comparison
+from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.models import HashModel
 from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.strangers import understanding
 
-Shape = tuple[int, int]
 CANDIDATES = 64  # cases (or slices) re-ranked unless told otherwise (docs/hashing.md: recall)
 
 
@@ -33,24 +33,21 @@ class Embedded:
     models: Mapping[str, HashModel]
 
     def distances(
-        self, view: str, cases: NDArray[np.int64], n_codes: tuple[int, int]
-    ) -> NDArray[np.float64]:
-        """Distances (query rows, rows of the cases) in units of the view's near neighbour.
+        self, view: str, codes: ViewCodes, cases: Sequence[int]
+    ) -> dict[int, NDArray[np.float64]]:
+        """By case, distances (query rows, rows) in units of the view's near neighbour.
 
-        InputError unless query and cases have as many embeddings as codes, `n_codes`.
+        InputError unless query and cases have as many embeddings as codes.
         """
         with understanding(self.store.path, "its embeddings"):
-            return self._distances(view, cases, n_codes)
+            n = {case: int(codes.start[case + 1] - codes.start[case]) for case in cases}
+            return {case: self._of_case(view, case, (len(codes.query), n[case])) for case in cases}
 
-    def _distances(
-        self, view: str, cases: NDArray[np.int64], n_codes: tuple[int, int]
-    ) -> NDArray[np.float64]:
+    def _of_case(self, view: str, case: int, n_codes: tuple[int, int]) -> NDArray[np.float64]:
         name = f"embedding.{view}"
-        held = [i for i in cases.tolist() if name in self.store.array_names(self.ids[i])]
         own = self.query[name]
-        parts = [np.empty((0, own.shape[1]), np.float16)]
-        parts += [self.store.arrays(self.ids[i], [name])[name] for i in held]
-        stored = np.concatenate(parts)
+        held = name in self.store.array_names(self.ids[case])
+        stored = self.store.arrays(self.ids[case], [name])[name] if held else own[:0]
         if (len(own), len(stored)) != n_codes:
             raise ValueError(f"{n_codes} codes have {(len(own), len(stored))} embeddings")
         return distance_matrix(own, stored) / self.models[view].near
@@ -62,12 +59,11 @@ def rerank(comparison: Comparison, question: Question, n: int, embedded: Embedde
     At slice level all slices of these cases take part.
     """
     cases = comparison.candidates(replace(question, k=n))
-    starts = {view: comparison.views[view].start for view in question.weights}
     exact = {
-        view: embedded.distances(
-            view, cases, (len(comparison.views[view].query), int(np.diff(start)[cases].sum()))
+        view: comparison.exact(
+            view, cases, partial(embedded.distances, view, comparison.views[view])
         )
-        for view, start in starts.items()
+        for view in question.weights
     }
     return replace(comparison.part(cases), exact=exact).rank(question) if len(cases) else []
 

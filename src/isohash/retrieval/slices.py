@@ -53,6 +53,23 @@ class SliceTable:
         row = {view: _renumbered(table[kept]) for view, table in self.row.items()}
         return SliceTable(start, self.index[kept], self.z_mm[kept], row)
 
+    def some(self, kept: NDArray[np.bool_]) -> SliceTable:
+        """Some slices of a table of one case; `row` stays as it is."""
+        row = {view: table[kept] for view, table in self.row.items()}
+        return SliceTable(np.array([0, int(kept.sum())]), self.index[kept], self.z_mm[kept], row)
+
+    def heights(self, first: int, last: int) -> tuple[float, float]:
+        """From where to where in mm slices with these places reach, halfway to their neighbours.
+
+        ValueError where there is none.
+        """
+        inside = np.flatnonzero((self.index >= first) & (self.index <= last))
+        if not len(inside):
+            raise ValueError(f"slices lie in {self.index.min()}..{self.index.max()}")
+        half = float(self.spacing_mm()[0]) / 2.0 if len(self.index) > 1 else 0.0
+        heights = self.z_mm[inside]
+        return float(heights.min()) - half, float(heights.max()) + half
+
     def one(self, slice_row: int) -> SliceTable:
         """A single slice of a table of one case; `row` stays as it is."""
         at = slice(slice_row, slice_row + 1)

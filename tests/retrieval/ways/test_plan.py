@@ -18,7 +18,7 @@ from isohash.retrieval.building.plan_fitting import OWN_CASES, choose_plan_encod
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.plan_code import STEP_GY, plan_arrays
-from isohash.retrieval.ways.plan import PlanColumn, PlanComparison
+from isohash.retrieval.plan_comparison import PlanColumn, PlanComparison
 from small_cases import OPTIONS, index_with_bare, phantom
 
 FAMILIES, MEMBERS = 4, 6

@@ -62,7 +62,7 @@ def _in_full(answer: Answer, table: Table) -> list[Piece]:
     titles = headers(answer)
     explained = [f"{titles[name]}: {told}." for name, told in answer.explained.items()]
     notes = [f"note: {one}" for one in answer.warnings]
-    below = [f"{answer.meaning} {answer.uncertain}", *explained, *notes]
+    below = [*answer.refined, f"{answer.meaning} {answer.uncertain}", *explained, *notes]
     return [*above, table, *(Line(line) for line in below)]
 
 

@@ -57,6 +57,25 @@ def query(
             "[64 cases or slices, 256 vectors]."
         ),
     ] = None,
+    span: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="First and last slice of CASE that count, by images or dose map."),
+    ] = None,
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="x y and x y of two corners in mm: by dose map only what is inside."),
+    ] = None,
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=WEIGHT of a structure by plan, 0 leaves it out; repeatable."),
+    ] = None,
+    good: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of a case that is what is wanted: moves weights; repeatable."),
+    ] = None,
+    bad: Annotated[
+        list[str] | None, typer.Option(help="Id of a case that is not wanted; repeatable.")
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Write a page that shows query and results.", callback=outside),
@@ -73,16 +92,21 @@ def query(
     By dose or joint, a case without a dose is asked with the one that it would get. A file of
     several vectors is answered row by row (with --json as a list, "answers").
 
+    --span, --box, --structure, --good and --bad refine a query: what of CASE counts, and how much
+    (docs/workbench.md). The answer says what they did.
+
     Example: isohash query my-archive new-patient/ -k 5 --by joint --alpha 0.3 --report like.html
     """
     answer_one()
     from isohash.apps.cli.answers import query_table
     from isohash.retrieval.engine import Archive
+    from isohash.retrieval.refined import named_weights
     from isohash.retrieval.request import Request
 
     request = Request(
-        k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent, covered
-    )
+        k, by, alpha, level, query_slice, where, same_patient, rerank, None, absent, covered,
+        span, box, named_weights(structure or []), tuple(good or ()), tuple(bad or ()),
+    )  # fmt: skip
     with Archive.open(archive) as opened:
         session = opened.session(case, pictures=report is not None or collage is not None)
         with progress_bar(as_json) as progress:

@@ -23,8 +23,8 @@ from isohash.features.encoders.plan import fit_plan
 from isohash.hashing.bandwidth import neighbour_distance
 from isohash.progress import Progress, tell
 from isohash.retrieval.dense import Dense
+from isohash.retrieval.plan_comparison import PlanComparison
 from isohash.retrieval.slices import SliceTable
-from isohash.retrieval.ways.plan import PlanComparison
 
 Table = NDArray[np.float64]
 

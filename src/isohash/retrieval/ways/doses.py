@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
+from isohash.errors import InputError
 from isohash.retrieval.answer import Match, Near
 from isohash.retrieval.dose_arrays import ABOUT, CENTRES, CUBE, GRID, PLAN_BYTES, KeptDose
-from isohash.retrieval.dose_cubes import POINT_MM, SIDE, Asked, apart_from_cubes
+from isohash.retrieval.dose_cubes import FEWEST, POINT_MM, SIDE, Asked, apart_from_cubes
 from isohash.retrieval.ranked import Ranked
+from isohash.retrieval.refined import Inside
 from isohash.retrieval.request import Request
+from isohash.retrieval.slices import SliceTable
 from isohash.retrieval.ways.plan import UNCERTAIN, Matched, with_slices
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
@@ -29,6 +32,10 @@ CANDIDATES = 24
 UNIT = (
     "Distance: mean difference in Gy between the dose that this anatomy would get and that of the "
     "case, laid on it rigidly by the centres of structures."
+)
+UNCERTAIN_PART = (
+    "Uncertain: what dose the patient would get in truth; how true differences spread is known of "
+    "whole doses, not of a part, so no interval is told."
 )
 
 Curve = NDArray[np.float64]
@@ -71,14 +78,11 @@ class DoseColumn:
         assert dose is not None  # where there is a cube there is a dose
         return asked.apart_gy(dose, self.centres[at])
 
-    def nearest(self, kept: KeptDose, k: int, allowed: Mask) -> list[Ranked]:
-        """The k nearest of the allowed cases to a predicted dose."""
-        predicted = kept.predicted
-        assert predicted is not None  # as the way has made sure
+    def nearest(self, asked: Asked, sparse: Asked, k: int, allowed: Mask) -> list[Ranked]:
+        """The k nearest of the allowed cases to a predicted dose, candidates by `sparse` points."""
         usable = np.flatnonzero(allowed[self.case])
-        coarse = self.coarse(Asked.of(kept, predicted, POINT_MM), usable)
+        coarse = self.coarse(sparse, usable)
         order = usable[np.argsort(coarse, kind="stable")[: max(CANDIDATES, 2 * k)]]
-        asked = Asked.of(kept, predicted)
         found = [Ranked(int(self.case[at]), self.exact(asked, at)) for at in order.tolist()]
         return sorted(found, key=lambda one: one.distance)[:k]
 
@@ -89,7 +93,7 @@ class DoseMapWay:
 
     `kept` gives what is foretold of it, `expected` the median and 95 % interval of true distances
     at a predicted one (4, bins), None where too few plans can tell; `facts(i)` are id and facts,
-    `matched` gives slices to show beside the result.
+    `matched` gives slices to show beside the result, `table` are the query's slices.
     """
 
     query: str
@@ -98,6 +102,7 @@ class DoseMapWay:
     expected: Curve | None
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
     matched: Matched
+    table: SliceTable
     names: tuple[str, ...] = (MAP,)
 
     def why_not(self) -> str | None:
@@ -119,7 +124,7 @@ class DoseMapWay:
             return "--by map must be asked for"
         if request.level == "slice":
             return "--by map compares whole cases; leave out --level slice"
-        if told := meaningless(request, ("level",), "by dose map"):
+        if told := meaningless(request, ("level", "span", "box_mm"), "by dose map"):
             return told
         why = self.why_not()
         return None if why is None else f"{why}; use another --by"
@@ -132,7 +137,9 @@ class DoseMapWay:
         """The cases whose doses are nearest, in Gy."""
         column = self.column
         assert column is not None  # as `refusal` has made sure
-        found = column.nearest(self.kept(), request.k, allowed)
+        whole, asked, sparse = self._asked(request)
+        refined = len(asked.points) < len(whole.points)
+        found = column.nearest(asked, sparse, request.k, allowed)
         n = int(allowed[column.case].sum())
         few = f"only {len(found)} of the {request.k} results asked for: no more cases have a dose"
         return Ranking(
@@ -147,19 +154,43 @@ class DoseMapWay:
             linear=True,
             what="cases by the dose that the anatomy would get, laid rigidly, compared as wholes",
             meaning=UNIT,
-            uncertain=UNCERTAIN,
+            uncertain=UNCERTAIN_PART if refined else UNCERTAIN,
             notes=(few,) if len(found) < request.k else (),
+            refined=(_told(request, len(asked.points) / len(whole.points)),) if refined else (),
         )
+
+    def _asked(self, request: Request) -> tuple[Asked, Asked, Asked]:
+        """The predicted dose at all points, at those asked for, and at few of these."""
+        kept = self.kept()
+        predicted = kept.predicted
+        assert predicted is not None  # as `refusal` has made sure
+        whole = Asked.of(kept, predicted)
+        try:
+            z_mm = None if request.span is None else self.table.heights(*request.span)
+        except ValueError as error:
+            first, last = request.span or (0, 0)
+            raise InputError(f"--span {first} {last}: there is no such slice; {error}") from None
+        inside = Inside(z_mm, request.box_mm)
+        asked = whole.within(inside)
+        if not len(asked.points):
+            low, high = whole.points.min(axis=0), whole.points.max(axis=0)
+            raise InputError(
+                "--box or --span: none of the dose that is foreseen lies inside; it reaches from "
+                f"x {low[0]:.0f}, y {low[1]:.0f} to x {high[0]:.0f}, y {high[1]:.0f} mm"
+            )
+        sparse = Asked.of(kept, predicted, POINT_MM).within(inside)
+        return whole, asked, sparse if len(sparse.points) >= FEWEST else asked
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the true differences seen at such a distance."""
         found = self.matched([one.case for one in ranking.found])
+        whole = not ranking.refined
         return tuple(
-            self._match(rank, with_slices(one, found))
+            self._match(rank, with_slices(one, found), whole)
             for rank, one in enumerate(ranking.found, start=1)
         )
 
-    def _match(self, rank: int, one: Ranked) -> Match:
+    def _match(self, rank: int, one: Ranked, whole: bool) -> Match:
         case_id, facts = self.facts(one.case)
         near = self._near(one.distance)
         high = np.inf if near.high is None else near.high
@@ -167,9 +198,9 @@ class DoseMapWay:
             rank=rank,
             id=case_id,
             distance=one.distance,
-            interval=(near.low, high),
+            interval=(near.low, high) if whole else None,
             tie=None,
-            near={MAP: near},
+            near={MAP: near} if whole else {},
             pairs=one.pairs,
             facts=facts,
             lengths=one.covered,
@@ -181,6 +212,16 @@ class DoseMapWay:
         at, *curves = self.expected
         low, median, high = (float(np.interp(gy, at, curve)) for curve in curves)
         return Near(median, min(low, gy), max(high, gy), beyond_range=False)
+
+
+def _told(request: Request, share: float) -> str:
+    """Which part of the dose counted."""
+    first, last = request.span or (0, 0)
+    slices = [] if request.span is None else [f"slices {first} to {last}"]
+    x0, y0, x1, y1 = request.box_mm or (0.0,) * 4
+    box = [f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g} mm"] if request.box_mm else []
+    parts = " and ".join([*slices, *box])
+    return f"Only {parts} of the query count: {share:.1%} of where dose is foreseen."
 
 
 def expected_of(curve: Sequence[Sequence[float]] | None) -> Curve | None:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isohash.retrieval.answer import NEAR_UNIT, Match
 from isohash.retrieval.comparison import Comparison
 from isohash.retrieval.dense import UNCOVERED
 from isohash.retrieval.evidence import matches_of
 from isohash.retrieval.models import HashModel
-from isohash.retrieval.ranked import Question
+from isohash.retrieval.ranked import Question, Ranked
+from isohash.retrieval.refined import moved, told_marks
 from isohash.retrieval.request import Level, Request, Weights
 from isohash.retrieval.reranking import Embedded, n_candidates, rerank
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
@@ -46,6 +50,7 @@ class ImagesWay:
     compare: Callable[[], Comparison]
     embedded: Embedded | None
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
+    positions: Callable[[Sequence[str]], NDArray[np.int64]]
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -79,9 +84,14 @@ class ImagesWay:
                 return f"case {self.query} has no {view} to compare ({COUNTS}); use another --by"
         if request.alpha is not None and request.by not in (None, "joint"):
             return f"--alpha {request.alpha} means nothing for a query by {request.by} alone"
-        understood = ["weights", "level", "rerank"]
+        if request.marked and len(weights) < 2 and request.by != "joint":
+            by = next(iter(weights))
+            return f"--good and --bad move weights of parts, and {by} has one; use --by joint"
+        understood = ["weights", "level", "rerank", "good", "bad"]
         understood += ["alpha"] if len(self.labels) > 1 else []
-        understood += ["slice"] if request.level == "slice" else ["covered"]
+        if request.level == "slice":
+            return meaningless(request, [*understood, "slice"], "of single slices")
+        understood += ["covered", "span"]
         return meaningless(request, understood, "of whole cases (--level slice takes one)")
 
     def weights(self, request: Request) -> Weights:
@@ -102,14 +112,16 @@ class ImagesWay:
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By code alone, or with candidates re-ranked by their embeddings."""
-        weights, level = self.weights(request), _level(request)
+        level, given = _level(request), self.weights(request)
+        comparison = self.comparison.within(request.span, tuple(given))
+        weights = self._moved(comparison, given, request)
         covered = 0.0 if request.covered is None else float(request.covered)
         question = Question(weights, request.k, allowed, level, request.slice, covered)
         n = n_candidates(request.rerank, request.k, self.embedded is not None)
         if n and self.embedded is not None:
-            found = rerank(self.comparison, question, n, self.embedded)
+            found = rerank(comparison, question, n, self.embedded)
         else:
-            found = self.comparison.rank(question)
+            found = comparison.rank(question)
         n_considered = int(allowed.sum())
         n_reranked = min(n, n_considered)
         linear = all(self.models[view].linear for view in weights)
@@ -127,7 +139,26 @@ class ImagesWay:
             meaning=distance_meaning(n_reranked, linear) + (UNMATCHED if level == "case" else ""),
             uncertain=uncertainty(n_reranked, n_considered),
             notes=_few(len(found), request, n_considered, level),
+            refined=_told(request, comparison, given, weights),
         )
+
+    def _moved(self, comparison: Comparison, weights: Weights, request: Request) -> Weights:
+        """The weights of the views after marks, by the codes of the slices that are matched."""
+        if not request.marked:
+            return weights
+
+        def apart(ids: Sequence[str]) -> NDArray[np.float64]:
+            found = comparison.matched(weights, self.positions(ids).tolist())
+            rows = [[self._mean(view, one) for view in weights] for one in found.values()]
+            return np.array(rows, dtype=np.float64).reshape(-1, len(weights))
+
+        usual = np.array([self.models[view].near_measured for view in weights])
+        after = moved(weights, apart(request.good), apart(request.bad), usual)
+        return dict(zip(weights, after, strict=True))
+
+    def _mean(self, view: str, one: Ranked) -> float:
+        """The mean distance of matched slices by one view."""
+        return float(self.models[view].measured([pair.counts[view] for pair in one.pairs]).mean())
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the matched slices and, by view, distances as the codes tell them."""
@@ -179,6 +210,22 @@ def uncertainty(n_reranked: int, n_considered: int) -> str:
             f"{n_reranked} of {n_considered} that were compared exactly."
         )
     return f"Uncertain: nothing about these distances; all {n_considered} were compared exactly."
+
+
+def _told(
+    request: Request, comparison: Comparison, given: Weights, weights: Weights
+) -> tuple[str, ...]:
+    """What of the query counted, and what marks have moved."""
+    told = []
+    if comparison.part_only and request.span is not None:
+        first, last = request.span
+        told.append(
+            f"Only slices {first} to {last} of the query count; what a case has beyond them costs "
+            "nothing."
+        )
+    if request.marked:
+        told.append(told_marks(given, weights, (len(request.good), len(request.bad))))
+    return tuple(told)
 
 
 def _few(n: int, request: Request, allowed: int, level: Level) -> tuple[str, ...]:

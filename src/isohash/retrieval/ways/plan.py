@@ -1,9 +1,6 @@
 """The plan view: past plans in the order of how near they are to the plan this anatomy would get.
 
 Plans are compared by their codes (`plan_code`): a query by that of its predicted doses.
-
-A structure of the query that a stored case does not have counts with the mean difference which it
-shows to those that have it.
 """
 
 from __future__ import annotations
@@ -16,20 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.archive.store import CaseStore
-from isohash.dosimetry.plan_distance import Doses, differences, with_unknown
+from isohash.dosimetry.plan_distance import Doses
+from isohash.errors import InputError
 from isohash.features.cases.geometry_settings import GeometrySettings
-from isohash.index.flat import distances
-from isohash.records import Codes
 from isohash.retrieval.answer import Match, Near
-from isohash.retrieval.plan_code import (
-    CODE,
-    KNOWN,
-    STEP_GY,
-    SYMBOLS,
-    plan_symbols,
-)
-from isohash.retrieval.ranked import DoseShare, Ranked
+from isohash.retrieval.plan_comparison import IGNORED, PlanColumn, PlanComparison
+from isohash.retrieval.ranked import Ranked
+from isohash.retrieval.refined import moved, told_marks
 from isohash.retrieval.request import Request
 from isohash.retrieval.ways.way import Mask, Ranking, meaningless
 
@@ -45,111 +35,12 @@ UNCERTAIN = (
     "Uncertain: what dose the patient would get in truth; the interval holds 95 % of the true "
     "differences seen between past plans at such a distance."
 )
-IGNORED = "ignored"
+UNCERTAIN_WEIGHTED = (
+    "Uncertain: what dose the patient would get in truth; how true differences spread is known of "
+    "the plain distance, not of a weighted one, so no interval is told."
+)
 MADE_BEFORE = "it was made before plans were compared; index its source into a new folder"
-
-
-@dataclass(frozen=True, eq=False)
-class PlanColumn:
-    """The coded plans of an archive: codes (n, structures, dose_volumes), known (n, structures).
-
-    `case` (n,) is each plan's case by its position in the archive.
-    """
-
-    codes: NDArray[np.uint8]
-    known: NDArray[np.bool_]
-    case: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, store: CaseStore, shape: tuple[int, int]) -> PlanColumn | None:
-        """The plans of a store, of `shape` (structures, dose_volumes); None if there are none."""
-        if CODE not in store.info()["arrays"]:
-            return None
-        codes, known = store.gather(CODE), store.gather(KNOWN)
-        if codes.array.shape[1:] != shape or codes.array.dtype != np.uint8:
-            raise ValueError(f"plans are of shape {codes.array.shape[1:]}, not {shape}")
-        if known.array.shape != codes.array.shape[:2] or known.array.dtype != np.bool_:
-            raise ValueError("it is not said which doses of plans are known")
-        return cls(codes.array, known.array, codes.case)
-
-
-@dataclass(frozen=True, eq=False)
-class PlanComparison:
-    """A query's predicted doses against all stored plans: differences (structures, n) in Gy."""
-
-    structures: tuple[str, ...]
-    difference_gy: NDArray[np.float64]
-    known: NDArray[np.bool_]
-    case: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls, predicted: NDArray[np.floating], column: PlanColumn, names: tuple[str, ...]
-    ) -> PlanComparison:
-        """Compare structure by structure; only those that the query has take part."""
-        own = np.flatnonzero(~np.isnan(predicted[:, 0]))
-        query, width = plan_symbols(predicted), predicted.shape[1]
-        counts = np.empty((len(own), len(column.codes)))
-        for row, s in enumerate(own):
-            stored = np.ascontiguousarray(column.codes[:, s])
-            counts[row] = distances(
-                Codes(query[None, s], width, SYMBOLS), Codes(stored, width, SYMBOLS)
-            )[0]
-        return cls(
-            tuple(names[s] for s in own),
-            counts * (STEP_GY / width),
-            column.known[:, own].T,
-            column.case,
-        )
-
-    @classmethod
-    def exact(cls, predicted: Doses, planned: Doses, names: tuple[str, ...]) -> PlanComparison:
-        """The same of doses (n, structures, dose_volumes) in Gy instead of their codes."""
-        difference_gy, known = differences(predicted, planned)
-        own = np.flatnonzero(~np.isnan(predicted[:, 0]))
-        structures = tuple(names[s] for s in own)
-        return cls(structures, difference_gy, known, np.arange(len(planned)))
-
-    @cached_property
-    def shares_gy(self) -> NDArray[np.float64]:
-        """(structures, n): each structure's part, the mean of the others where it is unknown."""
-        return with_unknown(self.difference_gy, self.known)
-
-    @property
-    def mean_gy(self) -> NDArray[np.float64]:
-        """(n,): the distance of each plan."""
-        return self.shares_gy.mean(axis=0)
-
-    @property
-    def shared_gy(self) -> NDArray[np.float64]:
-        """(n,): the same over the structures that both have."""
-        total = np.where(self.known, self.difference_gy, 0.0).sum(axis=0)
-        shared: NDArray[np.float64] = total / np.maximum(1, self.known.sum(axis=0))
-        return shared
-
-    def nearest_gy(self, allowed: NDArray[np.bool_]) -> float:
-        """The distance of the nearest of the allowed cases; NaN if none compares."""
-        usable = allowed[self.case] & self.known.any(axis=0)
-        return float(self.mean_gy[usable].min()) if usable.any() else float("nan")
-
-    def rank(self, k: int, allowed: NDArray[np.bool_], absent: str | None = None) -> list[Ranked]:
-        """The k nearest of the allowed cases that share a structure with the query."""
-        filled = self.shares_gy
-        mean = self.shared_gy if absent == IGNORED else self.mean_gy
-        usable = np.flatnonzero(allowed[self.case] & self.known.any(axis=0))
-        order = usable[np.argsort(mean[usable], kind="stable")[:k]]
-        found = [self._ranked(at, float(mean[at]), filled[:, at]) for at in order.tolist()]
-        if absent != IGNORED:
-            return found
-        return [replace(one, shares=tuple(s for s in one.shares if s.known)) for one in found]
-
-    def _ranked(self, at: int, distance_gy: float, parts: NDArray[np.float64]) -> Ranked:
-        shares = tuple(
-            DoseShare(self.structures[s], float(parts[s]), bool(self.known[s, at]))
-            for s in np.argsort(-parts, kind="stable").tolist()
-        )
-        return Ranked(int(self.case[at]), distance_gy, shares=shares)
-
+UNDERSTOOD = ("level", "absent", "structures", "good", "bad")
 
 Expected = Callable[[float], tuple[float, float, float]]
 Matched = Callable[[Sequence[int]], Mapping[int, Ranked]]
@@ -195,6 +86,7 @@ class PlanWay:
     column: PlanColumn | None
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
     matched: Matched
+    positions: Callable[[Sequence[str]], NDArray[np.int64]]
     names: tuple[str, ...] = ("plan",)
 
     @cached_property
@@ -224,7 +116,7 @@ class PlanWay:
         """Plans are compared as wholes: of the options only level="case" means something."""
         if request.level == "slice":
             return "--by plan compares whole cases; leave out --level slice"
-        if told := meaningless(request, ("level", "absent"), "by plan"):
+        if told := meaningless(request, UNDERSTOOD, "by plan"):
             return told
         why = self.why_not()
         if why is None and request.absent == IGNORED and not self._shared_is_known:
@@ -245,7 +137,8 @@ class PlanWay:
         """The cases whose plans are nearest, in Gy."""
         plans = self.comparison
         assert plans is not None  # as `refusal` has made sure
-        found = plans.rank(request.k, allowed, request.absent)
+        given, weights = self._weights(plans, request)
+        found = plans.weighted(weights).rank(request.k, allowed, request.absent)
         n_planned, n_allowed = int(allowed[plans.case].sum()), int(allowed.sum())
         few = f"only {len(found)} of the {request.k} results asked for: no more cases have a plan"
         unplanned = f"{n_allowed - n_planned} cases have no plan to compare"
@@ -261,12 +154,23 @@ class PlanWay:
             linear=True,
             what="cases by the plan that the anatomy would get, compared as whole cases",
             meaning=UNIT_SHARED if request.absent == IGNORED else UNIT,
-            uncertain=UNCERTAIN,
+            uncertain=UNCERTAIN if len(set(weights.values())) == 1 else UNCERTAIN_WEIGHTED,
+            refined=_told_weights(request, given, weights),
             notes=(
                 *([f"{few} to compare"] if len(found) < request.k else []),
                 *([unplanned] if n_planned < n_allowed else []),
             ),
         )
+
+    def _weights(
+        self, plans: PlanComparison, request: Request
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """The weight of each structure as given, and after marks."""
+        _check_names(request.structures or {}, plans.structures)
+        given = dict.fromkeys(plans.structures, 1.0) | dict(request.structures or {})
+        good, bad = (plans.apart(self.positions(ids)) for ids in (request.good, request.bad))
+        after = moved(given, good, bad, plans.usual_gy)
+        return given, dict(zip(given, after, strict=True))
 
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With each structure's share, and the true differences seen at such a distance."""
@@ -274,24 +178,52 @@ class PlanWay:
         assert not isinstance(self.foretold, str)
         shared, usual = self.foretold.expected_shared, self.foretold.expected
         expected = shared if shared is not None and ranking.meaning == UNIT_SHARED else usual
+        told = None if ranking.uncertain == UNCERTAIN_WEIGHTED else expected
         return tuple(
-            self._match(rank, with_slices(one, found), expected)
+            self._match(rank, with_slices(one, found), told)
             for rank, one in enumerate(ranking.found, start=1)
         )
 
-    def _match(self, rank: int, one: Ranked, curve: Expected) -> Match:
+    def _match(self, rank: int, one: Ranked, curve: Expected | None) -> Match:
         case_id, facts = self.facts(one.case)
-        middle, low, high = curve(one.distance)
-        expected = (middle, min(low, one.distance), max(high, one.distance))
+        expected = None if curve is None else _around(one.distance, *curve(one.distance))
         return Match(
             rank=rank,
             id=case_id,
             distance=one.distance,
-            interval=expected[1:],
+            interval=None if expected is None else expected[1:],
             tie=None,
-            near={"plan": Near(*expected, beyond_range=False)},
+            near={} if expected is None else {"plan": Near(*expected, beyond_range=False)},
             pairs=one.pairs,
             facts=facts,
             shares=one.shares,
             lengths=one.covered,
         )
+
+
+def _around(gy: float, middle: float, low: float, high: float) -> tuple[float, float, float]:
+    return middle, min(low, gy), max(high, gy)
+
+
+def _check_names(structures: Mapping[str, float], known: Sequence[str]) -> None:
+    """InputError for weights of what does not take part, and for those that leave nothing."""
+    if unknown := [name for name in structures if name not in known]:
+        raise InputError(
+            f"--structure {unknown[0]}: it takes no part in the distance by plan; those that do "
+            f"are {', '.join(known)}"
+        )
+    if all(structures.get(name, 1.0) == 0 for name in known):
+        raise InputError("--structure: every structure has the weight 0, so nothing is compared")
+
+
+def _told_weights(
+    request: Request, given: Mapping[str, float], weights: Mapping[str, float]
+) -> tuple[str, ...]:
+    """What the structures count, where that is not all the same, and what moved it."""
+    told = []
+    if request.structures is not None:
+        named = ", ".join(f"{name} {weight:g}" for name, weight in given.items() if weight != 1)
+        told += [f"Weights of structures: {named}; the others 1."] if named else []
+    if request.marked:
+        told.append(told_marks(given, weights, (len(request.good), len(request.bad))))
+    return tuple(told)

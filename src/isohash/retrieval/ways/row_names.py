@@ -115,3 +115,28 @@ class RowNames:
     def _place(self, position: int) -> str:
         entry, row = self.entry_of(position)
         return self.entries[entry].place(row)
+
+
+class RowLabels:
+    """Classes of rows by position: an int, or None where the row's file had none."""
+
+    def __init__(self, store: CaseStore, names: RowNames) -> None:
+        self._names = names
+        ids = store.ids()
+        self._of_entry = [
+            store.arrays(one, ["label"])["label"] if "label" in store.array_names(one) else None
+            for one in ids
+        ]
+
+    def __getitem__(self, position: int) -> int | None:
+        entry, row = self._names.entry_of(position)
+        labels = self._of_entry[entry]
+        return None if labels is None else int(labels[row])
+
+    @property
+    def all(self) -> list[int | None]:
+        """Of every row."""
+        found: list[int | None] = []
+        for rows, labels in zip(self._names.entries, self._of_entry, strict=True):
+            found += [None] * rows.n if labels is None else labels.tolist()
+        return found

@@ -28,10 +28,11 @@ from isohash.retrieval.likeness import Usual, usual_of
 from isohash.retrieval.models import HashModel, codes_name, load_model
 from isohash.retrieval.naming import naming_of
 from isohash.retrieval.ranked import Pair, Ranked
+from isohash.retrieval.refined import moved_query, told_query
 from isohash.retrieval.request import Request
 from isohash.retrieval.reranking import n_candidates
 from isohash.retrieval.ways.images import distance_meaning, uncertainty
-from isohash.retrieval.ways.row_names import RowNames
+from isohash.retrieval.ways.row_names import RowLabels, RowNames
 from isohash.retrieval.ways.way import Ranking, Way, meaningless
 from isohash.sources.found import Found
 from isohash.sources.reading import find
@@ -119,9 +120,9 @@ class VectorRows:
         return name, {"id": name, "label": label}
 
     @cached_property
-    def labels(self) -> _Labels:
+    def labels(self) -> RowLabels:
         """The class of each row."""
-        return _Labels(self.store, self.names)
+        return RowLabels(self.store, self.names)
 
     def load(self) -> None:
         """Read all that answers are made with; InputError says what is wrong with it."""
@@ -193,31 +194,6 @@ class VectorRows:
         return self.labels.all if name == "label" else [None] * len(self)
 
 
-class _Labels:
-    """Classes of rows by position: an int, or None where the row's file had none."""
-
-    def __init__(self, store: CaseStore, names: RowNames) -> None:
-        self._names = names
-        ids = store.ids()
-        self._of_entry = [
-            store.arrays(one, ["label"])["label"] if "label" in store.array_names(one) else None
-            for one in ids
-        ]
-
-    def __getitem__(self, position: int) -> int | None:
-        entry, row = self._names.entry_of(position)
-        labels = self._of_entry[entry]
-        return None if labels is None else int(labels[row])
-
-    @property
-    def all(self) -> list[int | None]:
-        """Of every row."""
-        found: list[int | None] = []
-        for rows, labels in zip(self._names.entries, self._of_entry, strict=True):
-            found += [None] * rows.n if labels is None else labels.tolist()
-        return found
-
-
 @dataclass(frozen=True, eq=False)
 class VectorsWay:
     """The rows nearest to a vector."""
@@ -235,13 +211,16 @@ class VectorsWay:
         return None
 
     def refusal(self, request: Request) -> str | None:
-        """Of the options, rerank means something, and slice for a file of several vectors."""
+        """Of the options, rerank and marks mean something, slice for a file of several vectors."""
         if request.level is not None and request.level != "case":
             return f"--level {request.level} means nothing for vectors, which have no slices"
-        understood = ("level", "rerank", *(["slice"] if self.query.position is None else []))
+        own_row = self.query.position is not None
+        understood = ("level", "rerank", "good", "bad", *([] if own_row else ["slice"]))
         if told := meaningless(request, understood, "of vectors"):
             return told
-        if (request.slice or 0) >= len(self.query.vectors) and self.query.position is None:
+        if request.marked and not self.rows.keeps_vectors:
+            return "--good and --bad move the query, and this archive keeps codes without vectors"
+        if (request.slice or 0) >= len(self.query.vectors) and not own_row:
             n = len(self.query.vectors)
             return f"--slice {request.slice}: {self.query.name} has rows 0 to {n - 1}"
         return None
@@ -289,6 +268,7 @@ class VectorsWay:
             meaning=distance_meaning(min(n, n_considered), self.rows.model.linear),
             uncertain=uncertainty(min(n, n_considered), n_considered),
             notes=(*self._chosen(request), *([few] if len(found) < request.k else [])),
+            refined=(told_query(len(request.good), len(request.bad)),) if request.marked else (),
             asked=at,
         )
 
@@ -304,9 +284,17 @@ class VectorsWay:
         exact = ranking.n_reranked > 0
         return matches_of(ranking.found, self.rows.known, ranking.weights, models, exact)
 
+    def _marked(self, ids: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors (m, d) of rows by their names."""
+        positions = [self.rows.names.position(one) for one in ids]
+        return self.rows.vectors(np.array(positions, dtype=np.int64))
+
     def _found(self, request: Request, n: int, allowed: Mask) -> list[Ranked]:
         rows, model = self.rows, self.rows.model
         vector, codes = self._asked(request.slice or 0)
+        if request.marked:
+            vector = moved_query(vector, self._marked(request.good), self._marked(request.bad))
+            codes = model.hash.encode(vector)
         if not n:
             hits = rows.index.search(codes, request.k, allowed)
             counts = hits.distances[0]

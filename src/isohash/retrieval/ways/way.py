@@ -38,6 +38,7 @@ class Ranking:
     meaning: str
     uncertain: str
     notes: tuple[str, ...] = ()
+    refined: tuple[str, ...] = ()
     asked: int = 0  # the row of a file of vectors
 
 
@@ -93,7 +94,12 @@ def meaningless(request: Request, understood: Sequence[str], asked: str) -> str 
 
 
 def _option(name: str, value: object) -> str:
-    return f"weights {value}" if name == "weights" else f"--{name} {value}"
+    told = {"weights": "weights", "box_mm": "--box", "structures": "--structure"}
+    return f"{told.get(name, f'--{name}')} {_told(value)}"
+
+
+def _told(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _either(names: Sequence[str]) -> str:
