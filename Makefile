@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INPUTS := pyproject.toml constraints.txt requirements.lock $(wildcard setup.py) $(wildcard native/* native/*/*)
-EXTRAS := train,figures,kernels,compressed,nifti,parquet,serve,bench,test,lint
+EXTRAS := train,figures,kernels,compressed,nifti,parquet,serve,dicomweb,bench,test,lint
 
 .PHONY: demo test test-browser images test-slow fuzz lock sbom wheel manylinux docs lint format bench numbers readme figures figures-learning figures-validity figures-planning figures-encoders shipped-dose clean
 

@@ -167,8 +167,8 @@ def test_a_new_file_is_its_owners_alone_and_an_old_one_is_told_and_keeps_its_mod
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
-# what needs more than this archive: tests/retrieval/planning/test_check.py
-ELSEWHERE = {"check --report"}
+# what needs more than this archive: retrieval/planning/test_check.py, building/test_pulling.py
+ELSEWHERE = {"check --report", "pull --keep-links"}
 
 
 def test_every_option_that_names_a_place_to_write_to_is_looked_at() -> None:
@@ -235,7 +235,7 @@ WRITERS = {
     "sandbox.py",
 }
 READ = {"source", "sources", "data", "archive", "others", "aliases", "database", "queries", "past"}
-READ |= {"training", "validation", "case"}
+READ |= {"training", "validation", "case", "credentials"}
 
 
 def test_a_file_that_is_replaced_is_told(asked: Path, tmp_path: Path) -> None:

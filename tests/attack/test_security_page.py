@@ -11,7 +11,7 @@ PAGE = (ROOT / "SECURITY.md").read_text()
 NAMED = re.findall(r"`tests/([\w/]+\.py)::(\w+)`", PAGE)
 PROMISES = PAGE.split("## What isohash promises")[1].split("\n## ")[0]
 # Commands that are asked to speak to a network live in modules of these names, and nowhere else.
-ASKED_TO = ("web", "dicomweb", "dimse", "network", "remote", "serve")
+ASKED_TO = ("web", "pacs", "network", "remote", "serve")
 SPEAKS = {
     "socket", "ssl", "urllib.request", "http", "ftplib", "smtplib", "xmlrpc", "asyncio", "requests",
     "httpx", "aiohttp", "urllib3", "pynetdicom", "fastapi", "uvicorn",

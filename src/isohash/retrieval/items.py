@@ -299,12 +299,13 @@ class Items:
         """The item at a path, or the one given, under the names that this archive knows."""
         from isohash.retrieval.naming import naming_of  # not needed to ask with a stored item
         from isohash.retrieval.telling_apart import is_own_key, known_by
+        from isohash.sources.pacs.scheme import is_address
         from isohash.sources.reading import find, sole_case
 
         naming, kind = naming_of(self.recipe.settings), self.pipeline.kind
         if not isinstance(item, str | Path):
             return naming.let_out(item) if isinstance(item, Case) else item
-        if not Path(item).exists():
+        if not is_address(item) and not Path(item).exists():
             raise InputError(
                 f"{item} is neither a path nor the id of a case in this archive"
                 f"{meant(str(item), self.ids)} isohash list {self.store.path} shows the ids"

@@ -14,6 +14,10 @@ PARTS = {  # suffix of a file -> the module that reads it, the extra that instal
 
 def ask_for(suffix: str) -> None:
     """MissingExtra where files of this suffix cannot be read here."""
-    module, extra, purpose = PARTS[suffix]
+    ask_for_module(*PARTS[suffix])
+
+
+def ask_for_module(module: str, extra: str, purpose: str) -> None:
+    """MissingExtra where a module that `extra` installs is not there."""
     if find_spec(module) is None:
         raise MissingExtra(extra, purpose)

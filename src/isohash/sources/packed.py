@@ -106,7 +106,7 @@ def forget() -> None:
         private_folder.remove(folder)
 
 
-def as_packed(findings: Findings, folder: Path, path: Path) -> Findings:
+def as_packed(findings: Findings, folder: Path, path: object) -> Findings:
     """What was found in the folder, under the places that it has in the packed file."""
 
     def place(text: str) -> str:
@@ -122,7 +122,7 @@ def as_packed(findings: Findings, folder: Path, path: Path) -> Findings:
 
 
 @contextmanager
-def errors_of(folder: Path, path: Path) -> Iterator[None]:
+def errors_of(folder: Path, path: object) -> Iterator[None]:
     """Errors name the packed file, not the folder that it was laid out in."""
     try:
         yield

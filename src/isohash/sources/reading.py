@@ -31,6 +31,7 @@ from isohash.sources.openkbp import (
     read_npz_case,
 )
 from isohash.sources.packed import as_packed, errors_of, is_packed, kind_of, unpacked
+from isohash.sources.pacs.scheme import is_address
 from isohash.sources.vectors import is_table, read_vectors
 from isohash.sources.walk import walk
 from isohash.visible import as_text, visible
@@ -55,8 +56,11 @@ def find(
 ) -> Findings:
     """List the cases at or below `path` and the files passed over; `naming` names structures.
 
-    Raises InputError if the path does not exist or holds nothing that can be read.
+    `path` may be a study of a PACS, `dicomweb:URL#UID` or `dimse:AET@host:port#UID`. Raises
+    InputError if it does not exist or holds nothing that can be read.
     """
+    if is_address(path):
+        return _of_study(str(path), progress, naming)
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the spelling")
@@ -68,6 +72,16 @@ def find(
             findings = _find(folder, progress, naming, list(passed_over))
         return as_packed(findings, folder, path)
     return _find(path, progress, naming, [])
+
+
+def _of_study(text: str, progress: Progress | None, naming: Naming | None) -> Findings:
+    """What a study of a PACS holds, under the node's address."""
+    from isohash.sources.pacs.one_study import brought
+
+    address, folder = brought(text)
+    with errors_of(folder, address):
+        findings = _find(folder, progress, naming, [])
+    return as_packed(findings, folder, address)
 
 
 def _find(

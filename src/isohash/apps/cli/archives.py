@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -152,27 +153,54 @@ def export(
 
 def resolve(
     source: Annotated[
-        Path, typer.Argument(help="Folder that an archive was made from.", show_default=False)
+        Path,
+        typer.Argument(
+            help="Folder that an archive was made from, or the file of pull --keep-links.",
+            show_default=False,
+        ),
     ],
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ID]...", help="Ids of cases or pseudonyms of patients [all]."),
     ] = None,
+    viewer: Annotated[
+        str | None,
+        typer.Option(help="Address of a viewer, with {study}, {series} or {id} to be filled in."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find the files behind pseudonyms: for who holds both the key and the source.
+    """Find the files or studies behind pseudonyms: for who holds both the key and the source.
 
     Searches SOURCE for the cases and patients of these names and prints where their files lie.
-    Nothing of it is kept anywhere.
+    Nothing of it is kept anywhere. Of a file of links it prints the UIDs in the PACS.
 
     Example: isohash resolve /path/to/dicom case-7aj2n2djsvqxkrtg
     """
+    from isohash.sources.pacs.links import is_links
+
+    if is_links(source):
+        _resolve_links(source, names or (), viewer, as_json)
+        return
+    if viewer is not None:
+        raise typer.BadParameter("--viewer needs a file of links, see isohash pull --keep-links")
     from isohash.apps.cli.inventory import resolved_table
     from isohash.sources.resolving import resolve as look_up
 
     with progress_bar(as_json) as progress:
         found = look_up(source, names or (), progress)
     print_facts([asdict(one) for one in found], lambda: resolved_table(found, source), as_json)
+
+
+def _resolve_links(source: Path, names: Sequence[str], viewer: str | None, as_json: bool) -> None:
+    """Print the UIDs of cases that came from a PACS, and where a viewer shows them."""
+    from isohash.apps.cli.inventory import links_table
+    from isohash.sources.pacs.links import address_in, links_of
+
+    rows = [
+        {**asdict(link), **({} if viewer is None else {"viewer": address_in(viewer, link)})}
+        for link in links_of(source, names)
+    ]
+    print_facts(rows, lambda: links_table(rows, source), as_json)
 
 
 def backup(

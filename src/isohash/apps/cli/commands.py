@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 PLACES = {
     "index": "index:index",
+    "pull": "hospital:pull",
     "query": "query:query",
     "propose": "planning:propose",
     "check": "planning:check",

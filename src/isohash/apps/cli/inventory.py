@@ -128,6 +128,12 @@ def resolved_table(found: Sequence[Resolved], source: Path) -> list[Piece]:
     return [*table, *map(Line, files)]
 
 
+def links_table(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Piece]:
+    """The UIDs behind cases; where a viewer shows one, its address."""
+    columns = ["id", "study", *(["viewer"] if rows and "viewer" in rows[0] else ["node"])]
+    return [*listing(str(source), columns, [tuple(r[c] for c in columns) for r in rows], 1000)]
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"

@@ -90,6 +90,12 @@ def identities(files: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     yield from _in_children("identity", files, {})
 
 
+def labels(files: Sequence[Path]) -> frozenset[str]:
+    """What the plans among `files` are called (RTPlanLabel); it may identify."""
+    answers = _in_children("labels", files, {})
+    return frozenset(label for _, answer in answers if (label := answer.get("label", "")))
+
+
 def _in_children(
     task: str, files: Sequence[Path], more: dict[str, str]
 ) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -14,7 +14,7 @@ from isohash.sandbox import Answer, serve
 from isohash.sources.dicom.alike import alike
 from isohash.sources.dicom.belonging import read_belonging
 from isohash.sources.dicom.case import read_files
-from isohash.sources.dicom.elements import quietly, read_dataset
+from isohash.sources.dicom.elements import quietly, read_dataset, text
 from isohash.sources.dicom.scan import read_header
 from isohash.sources.dicom.structures import typed_structures
 from isohash.sources.dicom.wire import (
@@ -36,10 +36,8 @@ def main() -> None:
 def _answer(request: dict[str, Any]) -> Answer:
     where = request.get("where", "a batch of files")
     try:
-        if request["task"] == "headers":
-            return {"headers": [_header(path, request["key"]) for path in request["paths"]]}, []
-        if request["task"] == "identity":
-            return {"identity": [_identity(path) for path in request["paths"]]}, []
+        if (task := request["task"]) in OF_FILES:
+            return {task: [OF_FILES[task](path, request) for path in request["paths"]]}, []
         if request["task"] == "belonging":
             with quietly():
                 return {"belonging": read_belonging(request["ct"], request["structures"])}, []
@@ -62,10 +60,10 @@ def _answer(request: dict[str, Any]) -> Answer:
         return {"error": f"{where}: damaged DICOM ({type(error).__name__})"}, []
 
 
-def _header(path: str, key: str) -> dict[str, Any]:
+def _header(path: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
         with quietly():
-            return instance_to_json(read_header(Path(path), bytes.fromhex(key)))
+            return instance_to_json(read_header(Path(path), bytes.fromhex(request["key"])))
     except InputError as error:
         return {"error": str(error)}
     except MemoryError:
@@ -81,7 +79,7 @@ def _alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
         return alike(instance_from_json(a), instance_from_json(b))
 
 
-def _identity(path: str) -> dict[str, Any]:
+def _identity(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """What identifies in a file, and the names of structures, for a search in an archive."""
     try:
         with quietly():
@@ -91,6 +89,18 @@ def _identity(path: str) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
         return {"error": type(error).__name__}
 
+
+def _label(path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """What a plan is called; nothing where it cannot be read or is none."""
+    try:
+        with quietly():
+            dataset = read_dataset(Path(path), stop_before_pixels=True)
+            return {"label": text(dataset, "RTPlanLabel")}
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a library raise
+        return {"error": type(error).__name__}
+
+
+OF_FILES = {"headers": _header, "identity": _identity, "labels": _label}  # an answer for each file
 
 if __name__ == "__main__":
     main()

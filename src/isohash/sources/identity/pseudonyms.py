@@ -28,7 +28,9 @@ from isohash.errors import InputError
 
 KEY_BYTES = 32
 # What there are pseudonyms and keyed digests of; a search for identity passes over their letters.
-KINDS = ("patient", "case", "key", "alias", "row", "file", "source", "place", "content", "slow")
+KINDS = (
+    "patient", "case", "key", "alias", "row", "file", "source", "place", "content", "slow", "study",
+)  # fmt: skip
 NAME_BYTES = 10  # 80 bits, 16 letters: a million patients collide with chance below 1e-12
 SHIFT_DAYS = (73_000, 10_000)  # least shift into the past, and how many more days are possible
 FIRST_YEAR = 1900  # dates before it are placeholders

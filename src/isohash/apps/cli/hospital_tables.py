@@ -1,0 +1,42 @@
+"""What `isohash pull` prints for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from isohash.apps.cli.pieces import Line, Piece
+from isohash.apps.cli.tables import listing
+from isohash.retrieval.building.pulling import PullReport
+from isohash.retrieval.naming import Unmapped
+
+
+def pull_table(report: PullReport, archive: Path) -> list[Piece]:
+    """What came and what did not, with the reasons; nothing that names a study to others."""
+    notes = [(case, note) for case, several in report.warnings.items() for note in several]
+    return [
+        *(Line(f"note: {note}") for note in report.notes),
+        *listing(
+            "Not brought: the next run tries again", ["study", "why"], [*report.failed.items()]
+        ),
+        *listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
+        *listing("Indexed with warnings", ["case", "warning"], notes),
+        *_unknown(report.unmapped),
+        Line(
+            f"{report.source}: {report.n_studies} studies, {report.unchanged} seen before, "
+            f"{report.unwanted} not asked for, {report.brought} brought, {len(report.failed)} "
+            f"failed; {len(report.indexed)} cases indexed. {archive} now holds {report.n_cases}."
+        ),
+    ]
+
+
+def _unknown(rows: Sequence[Unmapped]) -> list[Piece]:
+    """Typed names that no table knows: shown to the owner, kept nowhere."""
+    if not rows:
+        return []
+    title = "Names that no table knows: archives keep a number for each (only you see this list)"
+    cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
+    return [
+        *listing(title, ["typed", "is a", "sets", "near"], cells),
+        Line('Write them into a file {"typed": "name"} and run again with --aliases FILE --again.'),
+    ]

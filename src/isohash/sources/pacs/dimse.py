@@ -1,0 +1,227 @@
+"""A PACS by DIMSE: lists by C-FIND, objects by C-GET, or by C-MOVE to a port of ours (PS3.4 C)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind as FIND,
+)
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelGet as GET,
+)
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelMove as MOVE,
+)
+
+from isohash.sources.dicom.scan import CT_STORAGE, MULTI_FRAME_CT, RT_CLASSES
+from isohash.sources.pacs.credentials import Credentials
+from isohash.sources.pacs.door import Door
+from isohash.sources.pacs.node import Inbox, Local, PacsError, Retry, Series, Study, Wanted, uid_in
+from isohash.sources.pacs.wires import Receiver, Wire, entity
+
+PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]
+COMPRESSED = [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, JPEG2000, RLELossless]
+IMAGES = (CT_STORAGE, *MULTI_FRAME_CT)
+PENDING = (0xFF00, 0xFF01)
+SUCCESS = 0x0000
+PARTLY = 0xB000  # some sub-operations failed
+OF_STUDIES = {"NumberOfStudyRelatedInstances": ""}
+STUDY_KEYS = {"PatientID": "", **OF_STUDIES}
+SERIES_KEYS = {"Modality": "", "NumberOfSeriesRelatedInstances": "", "BodyPartExamined": ""}
+
+
+class Dimse:
+    """A node with a title at a host and port; see `Node`."""
+
+    def __init__(
+        self, aet: str, host: str, port: int, local: Local, credentials: Credentials
+    ) -> None:
+        self._aet, self._host, self._port = aet, host, port
+        self._local, self._credentials = local, credentials
+        self._door: Door | None = None
+
+    def studies(self, wanted: Wanted) -> Iterator[Study]:
+        """Listed whole before the first is brought: the connection is not held open."""
+        keys = {"ModalitiesInStudy": wanted.modality, "StudyDate": wanted.days()}
+        seen: dict[str, Study] = {}
+        for row in self._find("STUDY", {**keys, "StudyInstanceUID": "", **STUDY_KEYS}):
+            if (one := _study(row)).uid:
+                seen.setdefault(one.uid, one)
+        yield from seen.values()
+
+    def study(self, uid: str) -> Study:
+        """See `Node`."""
+        rows = self._find("STUDY", {"StudyInstanceUID": uid, **STUDY_KEYS})
+        found = [one for one in map(_study, rows) if one.uid == uid]
+        if not found:
+            raise PacsError(f"{self}: has no such study; check the UID")
+        return found[0]
+
+    def series(self, study_uid: str) -> list[Series]:
+        """See `Node`."""
+        keys = {"StudyInstanceUID": study_uid, "SeriesInstanceUID": "", **SERIES_KEYS}
+        return [one for r in self._find("SERIES", keys) if (one := _series(r, study_uid)).uid]
+
+    def series_elsewhere(self, uids: frozenset[str], study: Study) -> list[Series]:
+        """Among the studies of the same patient: the model has no search for a series alone."""
+        if not study.patient:
+            return []
+        keys = {"PatientID": study.patient, "StudyInstanceUID": "", **OF_STUDIES}
+        others = {_study(row).uid for row in self._find("STUDY", keys)} - {study.uid, ""}
+        return [one for uid in sorted(others) for one in self.series(uid) if one.uid in uids]
+
+    def fetch(self, series: Series, inbox: Inbox) -> None:
+        """See `Node`."""
+        receiver = Receiver(inbox, Wire())
+        asked = _dataset(
+            "SERIES", {"StudyInstanceUID": series.study_uid, "SeriesInstanceUID": series.uid}
+        )
+        if self._local.receive_port is None:
+            status = self._get(asked, receiver)
+        else:
+            status = self._move(asked, receiver, self._local.receive_port)
+        if receiver.failure is not None:
+            raise receiver.failure
+        self._check(status, "a series")
+
+    def close(self) -> None:
+        """See `Node`; every question has its own connection, which is closed."""
+        if self._door is not None:
+            self._door.close()
+            self._door = None
+
+    def __str__(self) -> str:
+        return f"dimse:{self._aet}@{self._host}:{self._port}"
+
+    def _find(self, level: str, keys: dict[str, str]) -> list[Dataset]:
+        ae = entity(self._local.aet)
+        ae.add_requested_context(FIND)
+        found, last = [], None
+        with self._connected(ae, [(evt.EVT_CONN_OPEN, Wire().opened)]) as peer:
+            for status, row in peer.send_c_find(_dataset(level, keys), FIND):
+                last = getattr(status, "Status", None)
+                if last in PENDING and row is not None:
+                    found.append(row)
+        self._check(last, "a list")
+        return found
+
+    def _get(self, asked: Dataset, receiver: Receiver) -> int | None:
+        ae = entity(self._local.aet)
+        contexts = _contexts()
+        ae.requested_contexts = [build_context(GET), *contexts]
+        roles = [build_role(uid, scp_role=True) for uid in {c.abstract_syntax for c in contexts}]
+        with self._connected(ae, receiver.handlers(), roles) as peer:
+            return _last(peer.send_c_get(asked, GET))
+
+    def _move(self, asked: Dataset, receiver: Receiver, port: int) -> int | None:
+        """To the receiver of our own, which is opened at the first use."""
+        if self._door is None:
+            self._door = Door(self._aet, self._local.aet, port, _contexts(), self._credentials)
+        self._door.receiver = receiver
+        ae = entity(self._local.aet)
+        ae.add_requested_context(MOVE)
+        with self._connected(ae, [(evt.EVT_CONN_OPEN, Wire().opened)]) as peer:
+            return _last(peer.send_c_move(asked, self._local.aet, MOVE))
+
+    @contextmanager
+    def _connected(
+        self, ae: AE, handlers: list[Any], roles: list[Any] | None = None
+    ) -> Iterator[Any]:
+        secured = self._credentials
+        peer = ae.associate(
+            self._host,
+            self._port,
+            ae_title=self._aet,
+            ext_neg=roles or [],
+            evt_handlers=handlers,
+            tls_args=(secured.context(), self._host) if secured.tls else None,
+        )
+        if not peer.is_established:
+            if peer.is_rejected:
+                raise PacsError(
+                    f"{self}: does not know us as {self._local.aet}; add that title there, or give "
+                    "the one it knows with --aet"
+                )
+            raise Retry(f"{self}: cannot be reached, or cut the connection")
+        try:
+            yield peer
+        except (RuntimeError, ValueError) as error:  # the link was lost, or a context was refused
+            raise Retry(f"{self}: {error}") from error
+        finally:
+            if peer.is_established:
+                peer.release()
+
+    def _check(self, status: int | None, what: str) -> None:
+        if status == SUCCESS:
+            return
+        if status is None:
+            raise Retry(f"{self}: cut the connection while it sent {what}")
+        why = "could not send all of" if status == PARTLY else "refuses"
+        raise Retry(f"{self}: {why} {what} (status {status:04X})")
+
+
+def _contexts() -> list[Any]:
+    """What we take: radiotherapy objects as they are, images also compressed."""
+    contexts = [build_context(uid, PLAIN) for uid in (*IMAGES, *RT_CLASSES)]
+    return contexts + [build_context(uid, [way]) for uid in IMAGES for way in COMPRESSED]
+
+
+def _dataset(level: str, keys: dict[str, str]) -> Dataset:
+    asked = Dataset()
+    asked.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(asked, keyword, value)
+    return asked
+
+
+def _last(answers: Iterator[tuple[Dataset, Dataset | None]]) -> int | None:
+    """The final status; None if the link was lost before."""
+    status = None
+    for answer, _ in answers:
+        status = getattr(answer, "Status", None)
+    return status
+
+
+def _study(row: Dataset) -> Study:
+    return Study(
+        uid_in(_text(row, "StudyInstanceUID")),
+        _text(row, "PatientID"),
+        _number(row, "NumberOfStudyRelatedInstances"),
+    )
+
+
+def _series(row: Dataset, study_uid: str) -> Series:
+    return Series(
+        study_uid,
+        uid_in(_text(row, "SeriesInstanceUID")),
+        _text(row, "Modality"),
+        _number(row, "NumberOfSeriesRelatedInstances"),
+        _text(row, "BodyPartExamined"),
+    )
+
+
+def _text(row: Dataset, keyword: str) -> str:
+    value = row.get(keyword, "")
+    return str(value).strip() if isinstance(value, str) else ""
+
+
+def _number(row: Dataset, keyword: str) -> int | None:
+    try:
+        return int(row.get(keyword))
+    except (TypeError, ValueError):
+        return None
