@@ -134,6 +134,12 @@ def private_folder(path: str | Path) -> Path:
     return folder
 
 
+def workbench_of(archive: str | Path) -> Path:
+    """The folder beside an archive for what people keep of it; it need not be there."""
+    path = Path(os.path.realpath(archive))
+    return path.with_name(f"{path.name}.workbench")
+
+
 def refuse_in_archive(path: str | Path) -> None:
     """InputError if a file or folder to write would lie inside an archive, or be one."""
     target = Path(os.path.realpath(path))

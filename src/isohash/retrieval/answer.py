@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from isohash.retrieval.likeness import Unlike
@@ -97,7 +97,8 @@ class Answer:
     these rank the matches; 0 says that codes alone rank them. `unlike` says that the query
     is unlike what the archive holds, and how much; None where it is not. `linear` says whether the
     codes estimate distances, which are then told in the same unit. `asked` is the question and the
-    state of what answered it; `replay` in the JSON is the id by which `isohash replay` asks again.
+    state of what answered it, by which answers do not differ; `replay` in the JSON is the id by
+    which `isohash replay` asks again.
     `refined` says, in sentences, what of the query counted, and how much, where the request refined
     it.
 
@@ -127,7 +128,7 @@ class Answer:
     matches: tuple[Match, ...]
     warnings: tuple[str, ...]
     unlike: Unlike | None = None
-    asked: Asked | None = None
+    asked: Asked | None = field(default=None, compare=False)
     refined: tuple[str, ...] = ()
 
     def __len__(self) -> int:

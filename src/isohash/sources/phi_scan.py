@@ -13,6 +13,7 @@ see.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from isohash.sources.identity.needles import Needles, needles_of
 from isohash.sources.packed import is_packed
 from isohash.sources.values import values_in
 from isohash.sources.walk import walk
+from isohash.whole_files import workbench_of
 
 CHUNK = 1 << 26
 OVERLAP = 1 << 20
@@ -76,7 +78,8 @@ def scan(
 ) -> Scan:
     """Search for everything identifying of the source; InputError if there is nothing to look for.
 
-    Links are not followed. Reads every byte of both folders; memory stays below a gigabyte.
+    What the workbench keeps beside the archive, such as notes, is searched as well. Links are not
+    followed. Reads every byte of both folders; memory stays below a gigabyte.
     """
     archive, source = Path(archive_folder), Path(source_folder)
     for folder in (archive, source):
@@ -87,11 +90,13 @@ def scan(
         raise InputError(f"{source}: no file below it holds anything identifying to look for")
     hay = Haystack(needles)
     unopened: list[Skipped] = []
-    files = [path for path in walk(archive, unopened) if not path.is_symlink()]
+    places = [archive, *(one for one in (workbench_of(archive),) if one.is_dir())]
+    files = [p for one in places for p in walk(one, unopened) if not p.is_symlink()]
     found: list[tuple[str, Hit]] = []
     for done, file in enumerate(files):
         tell(progress, done, len(files), f"archive {file.name}")
-        name = str(file.relative_to(archive))
+        within = archive if file.is_relative_to(archive) else archive.parent
+        name = os.path.relpath(file, within)
         inside = (hit._replace(start=-1, end=0) for hit in hay.hits(name.encode()))
         found += [(name, hit) for hit in (*inside, *_merged(_few(in_file(hay, file))))]
     leaks = [

@@ -260,3 +260,26 @@ def test_pages_fit_narrow_and_wide_screens(browser, address: str, width: int, pa
     )
     assert unnamed == []
     page.close()
+
+
+def test_results_go_into_a_cohort_and_two_are_compared_by_keyboard(visit) -> None:
+    page = visit.go(PLAN)
+    page.get_by_text("Keep", exact=True).focus()
+    page.keyboard.press("Enter")
+    for box in page.get_by_role("checkbox", name="Keep phantom").all()[:2]:
+        box.focus()
+        page.keyboard.press("Space")
+    page.get_by_label("called").fill("hard necks")
+    page.get_by_role("button", name="Put").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/kept/*")
+    assert page.locator("h1").inner_text() == "hard necks"
+    page.get_by_label("Note on").first.fill("narrow")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="compare with the first").click()
+    until(page, READY)
+    assert page.locator("#dvh canvas").count() == 1
+    visit.go("/kept")
+    page.get_by_role("link", name="hard necks").click()
+    page.get_by_role("button", name="Keep it no longer").click()
+    assert page.get_by_role("link", name="hard necks").count() == 0

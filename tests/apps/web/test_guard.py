@@ -50,7 +50,7 @@ def test_a_cookie_alone_changes_nothing(client) -> None:
     client.cookies.set("isohash", TOKEN)
     assert client.get("/api/cases").status_code == 200
     assert client.post("/api/uploads").status_code == 403
-    assert client.post("/api/uploads", headers={"origin": f"http://{HOST}"}).status_code == 200
+    assert client.post("/api/uploads", headers={"origin": f"http://{HOST}"}).status_code == 403
 
 
 def test_opening_the_address_takes_the_token_out_of_it(client) -> None:
@@ -81,7 +81,7 @@ def test_every_answer_forbids_scripts_frames_and_keeping(client, page: str) -> N
     assert "frame-ancestors 'none'" in policy
     assert found.headers["x-content-type-options"] == "nosniff"
     assert found.headers["cache-control"] == "no-store"
-    assert found.headers["referrer-policy"] == "no-referrer"
+    assert found.headers["referrer-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(

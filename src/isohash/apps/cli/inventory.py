@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isohash.apps.cli.pieces import Line, Piece
 from isohash.apps.cli.tables import LINES_SHOWN, listing
+from isohash.apps.csv_text import csv_text, plain
 from isohash.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,23 +28,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows whole or not at all; lists are joined with semicolons."""
     from isohash.whole_files import write_whole
 
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     try:
-        write_whole(path, [stream.getvalue().encode()])
+        write_whole(path, [csv_text(rows).encode()])
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return "; ".join(map(str, value))
-    if isinstance(value, str) and value[:1] in ("=", "+", "@"):  # a spreadsheet would compute it
-        return f"'{value}"
-    return "" if value is None else value
 
 
 def list_table(
@@ -137,4 +123,4 @@ def links_table(rows: Sequence[Mapping[str, Any]], source: Path) -> list[Piece]:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    return str(_cell(value))
+    return str(plain(value))

@@ -14,9 +14,13 @@ from starlette.responses import Response
 import isohash
 from isohash.apps.web import api, pages
 from isohash.apps.web.desk import Desk
-from isohash.apps.web.guard import Guard
+from isohash.apps.web.guard import Guard, TokenGate
+from isohash.apps.web.keeping import exports
+from isohash.apps.web.keeping import pages as kept_pages
+from isohash.apps.web.keeping.shelf import Shelf
 from isohash.apps.web.uploads import Uploads
 from isohash.errors import InputError
+from isohash.whole_files import workbench_of
 
 STATIC = Path(__file__).parent / "static"
 
@@ -40,12 +44,14 @@ def create_app(archive: Path, token: str, hosts: Iterable[str], cookie: str = "i
         lifespan=lifespan,
     )  # fmt: skip
     app.state.desk, app.state.uploads = desk, uploads
-    app.include_router(api.router)
+    app.state.shelf = Shelf(workbench_of(archive))
+    for router in (api.router, exports.router, kept_pages.router):
+        app.include_router(router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
-    return Guard(app, token, hosts, cookie)
+    return Guard(app, TokenGate(token, cookie), hosts)
 
 
 def _refused(request: Request, error: Exception) -> Response:

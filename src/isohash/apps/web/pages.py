@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from isohash.apps.page.charts import SERIES_COLOURS
-from isohash.apps.page.pages import plan_text, templates
+from isohash.apps.page.pages import plan_text
 from isohash.apps.page.report import dose_rows
 from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, described, listed
 from isohash.apps.web.asked import Asked
 from isohash.apps.web.desk import UPLOAD, Desk
+from isohash.apps.web.keeping.pages import OwnCohorts
+from isohash.apps.web.rendering import page
 from isohash.errors import InputError
 from isohash.retrieval.answer import Answer
 from isohash.retrieval.engine import Archive, Session
@@ -40,9 +41,9 @@ async def cases(desk: TheDesk, where: Where = None, text: Annotated[str, Query()
     found = await desk.run(lambda archive: listed(archive, where or None))
     wanted = [row for row in found["cases"] if text.lower() in row["id"].lower()]
     columns = [name for name in SHOWN if any(row.get(name) not in (None, "") for row in wanted)]
-    return _page(
+    return page(
         "cases.html", archive=desk.path.name, columns=columns, rows=wanted[:ROWS_SHOWN],
-        n=len(wanted), text=text, address=_address, **{**found, "cases": None},
+        n=len(wanted), text=text, **{**found, "cases": None},
     )  # fmt: skip
 
 
@@ -50,24 +51,26 @@ async def cases(desk: TheDesk, where: Where = None, text: Annotated[str, Query()
 async def case_page(desk: TheDesk, case: CaseId) -> Response:
     """What is kept of one case."""
     facts = await desk.run(lambda archive: described(archive, case))
-    return _page("case.html", case=case, facts=facts, address=_address)
+    return page("case.html", case=case, facts=facts)
 
 
 @router.get("/query")
-async def query(desk: TheDesk, state: TheAsked) -> Response:
+async def query(desk: TheDesk, state: TheAsked, cohorts: OwnCohorts) -> Response:
     """A query beside its results."""
-    return _page("query.html", **await desk.run(lambda archive: _answered(desk, archive, state)))
+    told = await desk.run(lambda archive: _answered(desk, archive, state))
+    return page("query.html", cohorts=cohorts, **told)
 
 
 @router.get("/query/answer")
-async def answer(desk: TheDesk, state: TheAsked) -> Response:
+async def answer(desk: TheDesk, state: TheAsked, cohorts: OwnCohorts) -> Response:
     """The part of the page that changes with the weight."""
-    return _page("answer.html", **await desk.run(lambda archive: _answered(desk, archive, state)))
+    told = await desk.run(lambda archive: _answered(desk, archive, state))
+    return page("answer.html", cohorts=cohorts, **told)
 
 
 def error_page(error: InputError) -> Response:
     """What is wrong, and what to do."""
-    return _page("error.html", 400, **error.to_json())
+    return page("error.html", 400, **error.to_json())
 
 
 def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
@@ -105,13 +108,3 @@ def ways_of(session: Session) -> Sequence[str]:
         name for way in session.ways for name in way.names if way.refusal(Request(by=name)) is None
     )
     return tuple(dict.fromkeys(found))
-
-
-def _page(template: str, status: int = 200, **values: Any) -> Response:
-    page = templates("isohash.apps.web").get_template(template)
-    return HTMLResponse(page.render(colours=SERIES_COLOURS, **values), status)
-
-
-def _address(page: str, **values: Any) -> str:
-    kept = {name: value for name, value in values.items() if value not in (None, "")}
-    return f"{page}?{urlencode(kept)}" if kept else page

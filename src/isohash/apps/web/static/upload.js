@@ -1,24 +1,19 @@
 // A new patient: its files are sent one by one, read once, compared, and not kept.
 
+import { send } from "./sending.js";
+
 const form = document.getElementById("drop"), told = document.getElementById("progress");
 
-async function ask(method, address, body) {
-  const answer = await fetch(address, { method, body });
-  const facts = await answer.json();
-  if (!answer.ok) throw new Error(facts.next ? `${facts.error}; ${facts.next}` : facts.error);
-  return facts;
-}
-
-async function send(files) {
+async function uploadAll(files) {
   if (!files.length) return;
   try {
-    const { upload } = await ask("POST", "/api/uploads");
+    const { upload } = await send("POST", "/api/uploads");
     for (const [at, file] of files.entries()) {
       told.textContent = `sending ${at + 1} of ${files.length}`;
-      await ask("PUT", `/api/uploads/${upload}?name=${encodeURIComponent(file.name)}`, file);
+      await send("PUT", `/api/uploads/${upload}?name=${encodeURIComponent(file.name)}`, file);
     }
     told.textContent = "reading and comparing";
-    const { case: name } = await ask("POST", `/api/uploads/${upload}`);
+    const { case: name } = await send("POST", `/api/uploads/${upload}`);
     location.assign(`/query?case=${encodeURIComponent(name)}`);
   } catch (error) {
     told.textContent = error.message;
@@ -40,7 +35,7 @@ async function dropped(event) {
   event.preventDefault();
   form.classList.remove("over");
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  send((await Promise.all(entries.map(filesOf))).flat());
+  uploadAll((await Promise.all(entries.map(filesOf))).flat());
 }
 
 form.addEventListener("dragover", (event) => {
@@ -51,5 +46,5 @@ form.addEventListener("dragleave", () => form.classList.remove("over"));
 form.addEventListener("drop", dropped);
 for (const name of ["folder", "zip"]) {
   const input = document.getElementById(name);
-  input.addEventListener("change", () => send([...input.files]));
+  input.addEventListener("change", () => uploadAll([...input.files]));
 }

@@ -1,0 +1,1 @@
+"""What people keep of an archive: queries, cohorts and notes, beside the archive."""
