@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -12,6 +15,8 @@ import numpy as np
 import pytest
 
 import isohash
+from isohash.archive.store import CaseStore
+from isohash.features.cases.planes import unpacked
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.facets import facets
 from small_cases import phantom, write_openkbp
@@ -79,23 +84,57 @@ def test_nonsense_gets_one_clear_error(client, page: str, told: str) -> None:
 
 
 def test_pictures_are_those_that_the_archive_keeps(client, archive_path: Path) -> None:
-    import struct
-    import zlib
-
-    block = client.get("/api/pictures", params={"case": "phantom-00-01"}).content
-    (length,) = struct.unpack("<I", block[:4])
-    head, data = json.loads(block[4 : 4 + length]), block[4 + length :]
+    head, data = opened(client, "phantom-00-01")
     with Archive.open(archive_path) as archive:
         entry = archive.entry("phantom-00-01")
-        for row, index in enumerate(head["index"]):
-            grey, dose_gy = entry.picture(index)
-            first, last = head["offset"][row : row + 2]
-            values = zlib.decompress(data[first:last])
-            assert values[: grey.size] == grey.tobytes()
-            assert (len(values) > grey.size) == (dose_gy is not None)
+        fine = entry.fine
+        shape = (head["rows"], head["columns"])
+        assert shape == fine.place.shape
+        for row in range(len(head["index"])):
+            np.testing.assert_array_equal(shown(data, head["ct"], row, shape), fine.hu(row))
+            steps = shown(data, head["dose"], row, shape)
+            gy = fine.dose_gy(row)
+            assert (steps is None) == (gy is None)
+            if gy is not None:
+                np.testing.assert_allclose(steps.view(np.uint16) * head["dose_step_gy"], gy, 1e-6)
         assert [one["name"] for one in head["structures"]] == entry.facts["outlined"]
         some = head["outlines"][len(head["outlines"]) // 2]
-        assert len(zlib.decompress(data[some[2] : some[3]])) == -(-grey.size // 4)
+        assert len(zlib.decompress(data[some[2] : some[3]])) == -(-shape[0] * shape[1] // 4)
+        assert head["note"] == ""
+
+
+def test_an_archive_of_before_shows_its_small_pictures_and_says_how_to_have_others(
+    archive_path: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(archive_path, tmp_path / "A"))
+    name = "phantom-00-01"
+    with CaseStore.open(path, writable=True) as store:
+        arrays = {n: np.array(a) for n, a in store.arrays(name).items() if "picture." not in n}
+        store.put(name, store.metadata(name), arrays, store.fingerprint(name))
+    with client_of(path) as client, Archive.open(path) as archive:
+        head, data = opened(client, name)
+        assert "isohash index SOURCE ARCHIVE --pictures" in head["note"]
+        for row, index in enumerate(head["index"]):
+            grey, gy = archive.entry(name).picture(index)
+            hu = shown(data, head["ct"], row, grey.shape)
+            np.testing.assert_allclose(hu, grey * (400 / 255) - 160, atol=0.5)
+            steps = shown(data, head["dose"], row, grey.shape)
+            assert (steps is None) == (gy is None)
+            if gy is not None:
+                np.testing.assert_allclose(steps * head["dose_step_gy"], gy, atol=0.006)
+
+
+def opened(client, case: str) -> tuple[dict, bytes]:
+    """The head of the pictures of a case, and the bytes that follow it."""
+    block = client.get("/api/pictures", params={"case": case}).content
+    (length,) = struct.unpack("<I", block[:4])
+    return json.loads(block[4 : 4 + length]), block[4 + length :]
+
+
+def shown(data: bytes, offset: list[int], row: int, shape: tuple[int, int]):
+    """The plane of a slice; None where it has no bytes."""
+    part = data[offset[row] : offset[row + 1]]
+    return unpacked(np.frombuffer(part, np.uint8), shape) if part else None
 
 
 def test_histograms_are_those_of_the_archive(client, archive_path: Path) -> None:

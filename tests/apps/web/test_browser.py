@@ -8,90 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from browsing import READY, Visit, painted, until
 from small_cases import phantom, write_openkbp
-from workbench import serving
 
 pytestmark = pytest.mark.browser
-CHROMIUM = Path("/usr/bin/chromium")
 PLAN = "/query?case=phantom-00-01"
 JOINT = "/query?case=phantom-00-01&by=joint"
-READY = "document.body.dataset.ready === 'yes'"
-
-
-@pytest.fixture(scope="module")
-def address(archive_path: Path):
-    with serving(archive_path) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
-def until(page, truth: str) -> None:
-    """Wait for an expression to be true; the page's own policy forbids the driver's way."""
-    for _ in range(300):
-        if page.evaluate(truth):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never true: {truth}")
-
-
-class Visit:
-    """A page of the workbench, and what it asked for; another origin or an error fails the test."""
-
-    def __init__(self, browser, address: str, width: int = 1280) -> None:
-        self.base, _, token = address.partition("/?token=")
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.errors: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(f"{self.base}/?token={token}")
-
-    def go(self, path: str):
-        self.page.goto(self.base + path)
-        if path.startswith("/query"):
-            until(self.page, READY)
-        return self.page
-
-    def state(self) -> tuple[int, int]:
-        found = self.page.evaluate("[workbench.state.slice, workbench.state.rank]")
-        return tuple(found)
-
-    def settled(self, wanted: tuple[int, int]) -> None:
-        until(
-            self.page,
-            f"workbench.state.slice === {wanted[0]} && workbench.state.rank === {wanted[1]}",
-        )
-
-
-@pytest.fixture
-def visit(browser, address: str):
-    found = Visit(browser, address)
-    yield found
-    found.page.close()
-    assert found.errors == []
-    assert all(url.startswith((found.base, "data:", "blob:")) for url in found.asked)
-
-
-def painted(page, canvas: str) -> int:
-    """How many different colours a canvas shows."""
-    return page.evaluate(
-        f"""() => {{
-          const c = document.getElementById("{canvas}");
-          const shown = c.getContext("2d").getImageData(0, 0, c.width, c.height);
-          return new Set(new Uint32Array(shown.data.buffer)).size;
-        }}"""
-    )
 
 
 def test_the_address_signs_in_and_forgets_the_token(visit) -> None:

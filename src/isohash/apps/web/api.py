@@ -10,14 +10,16 @@ from starlette.responses import JSONResponse, Response
 
 from isohash.apps.web.asked import Asked, asked
 from isohash.apps.web.curves import curves
-from isohash.apps.web.desk import Desk, not_held
-from isohash.apps.web.pictures import packed
+from isohash.apps.web.desk import UPLOAD, Desk, not_held
+from isohash.apps.web.pictures import block_of
 from isohash.apps.web.uploads import Uploads
 from isohash.errors import InputError
 from isohash.retrieval.describe import describe_item
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.facets import facets
 from isohash.retrieval.inventory import rows_of
+from isohash.retrieval.items import Items
+from isohash.retrieval.strangers import understanding
 
 router = APIRouter()
 Where = Annotated[str | None, Query(description="Filter, as --where.")]
@@ -68,7 +70,7 @@ async def case_facts(desk: TheDesk, case: CaseId) -> Response:
 @router.get("/api/pictures", summary="Slices and outlines of a case, deflated")
 async def pictures(desk: TheDesk, case: CaseId) -> Response:
     """One block of bytes (see apps/web/pictures.py)."""
-    block = await desk.run(lambda _: packed(desk.session(case).query))
+    block = await desk.run(lambda archive: pictures_of(desk, archive, case))
     return Response(block, media_type="application/octet-stream")
 
 
@@ -115,6 +117,16 @@ def described(archive: Archive, case: str) -> dict[str, Any]:
     if case not in archive:
         raise InputError(not_held(archive, case))
     return describe_item(archive, case)
+
+
+def pictures_of(desk: Desk, archive: Archive, case: str) -> bytes:
+    """The block of a stored case, or of an upload."""
+    if case.startswith(UPLOAD):
+        return block_of(desk.session(case).query)
+    if case not in archive:
+        raise InputError(not_held(archive, case))
+    with understanding(archive.store.path, f"what is shown of case {case}"):
+        return block_of(archive.entry(case) if isinstance(archive.contents, Items) else case)
 
 
 def case_entry(desk: Desk, archive: Archive, case: str) -> Any:

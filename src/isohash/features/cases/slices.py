@@ -35,6 +35,7 @@ ImageKind = Literal["ct", "dose"]
 AIR_HU = -1024.0  # outside the scanned field, and the lowest value kept
 MAX_HU = 30000.0
 MAX_CGY = 65535.0
+DISPLAY_HU = (-160.0, 240.0)  # what report panes show of a CT
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def encoder_input(view: CaseSlices, kind: ImageKind) -> NDArray[np.float32]:
     return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
-def display_ct(view: CaseSlices, window: tuple[float, float] = (-160.0, 240.0)) -> NDArray[Any]:
+def display_ct(view: CaseSlices, window: tuple[float, float] = DISPLAY_HU) -> NDArray[Any]:
     """The CT as uint8 (n, size, size) in a display window (HU): for report panes."""
     if view.hu is None:
         raise InputError("the slices have no ct")

@@ -1,110 +1,138 @@
-// One canvas that shows a slice: grey values, colour wash, isodose lines, structures, a scale.
+// One canvas that shows a plane: grey values in a window, wash or difference, isodose lines,
+// structures, the cursor, a scale.
 
+import { paint } from "./colours.js";
 import { contour } from "./contours.js";
 import { INSIDE } from "./pictures.js";
 
-const WASH = [[0, 0, 160], [0, 140, 220], [0, 170, 90], [240, 228, 66], [230, 120, 0], [200, 0, 0]];
 const SCALE_MM = 50;
+const DRAGGED = 3; // pixels of a pointer that make a click a drag
 
 export class Pane {
-  constructor(canvas, caption) {
+  // `on`: what is done with a place {x, y} that is clicked or pointed at (null: no more), a drag
+  // {dx, dy}, and steps of the wheel.
+  constructor(canvas, on) {
     this.canvas = canvas;
-    this.caption = caption;
     this.small = document.createElement("canvas");
-    canvas.addEventListener("pointermove", (event) => this.#point(event));
-    canvas.addEventListener("pointerleave", () => this.#tell(""));
+    canvas.addEventListener("pointerdown", (event) => this.#grab(event));
+    canvas.addEventListener("pointermove", (event) => this.#move(event, on));
+    canvas.addEventListener("pointerup", (event) => this.#release(event, on));
+    canvas.addEventListener("pointercancel", () => { this.held = null; });
+    canvas.addEventListener("pointerleave", () => on.point(null));
+    canvas.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      on.wheel(Math.sign(event.deltaY));
+    }, { passive: false });
   }
 
-  // `view`: slice, head, levels [{gy, colour}], `from` {x, y, side} in pixels, which of lines, wash,
-  // outlines are drawn; `title` for below.
+  // `view`: plane, `left`, `top` and `side` in mm, window, `wash` and `levels` in steps of dose,
+  // `difference`, whether lines and outlines are drawn, `cross` {x, y}, `ends` [left, right].
   draw(view) {
     this.view = view;
-    const started = performance.now();
-    const { slice, head } = view, pen = this.canvas.getContext("2d");
-    const { x, y, side } = view.from, scale = this.canvas.width / side;
-    this.#grey(slice, head, view);
-    pen.imageSmoothingEnabled = true;
+    const { plane, side, left, top } = view, pen = this.canvas.getContext("2d");
+    const scale = this.canvas.width / side, { x0, dx, y0, dy, columns, rows } = plane;
     pen.fillStyle = "#000000";
     pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    pen.drawImage(this.small, x, y, side, side, 0, 0, this.canvas.width, this.canvas.height);
-    pen.save();
-    pen.scale(scale, scale);
-    pen.translate(0.5 - x, 0.5 - y); // whole coordinates are centres of pixels
-    if (view.outlines) this.#structures(pen, slice, head.size, scale);
-    if (view.lines && slice.dose) this.#lines(pen, slice, head.size, view.levels, scale);
-    pen.restore();
-    this.#marks(pen, head, scale);
-    this.#tell("");
-    this.drawn_ms = performance.now() - started;
+    this.#values(view);
+    pen.drawImage(this.small, (x0 - dx / 2 - left) * scale, (y0 - dy / 2 - top) * scale, columns * dx * scale, rows * dy * scale);
+    const onto = new DOMMatrix([dx * scale, 0, 0, dy * scale, (x0 - left) * scale, (y0 - top) * scale]);
+    if (view.outlines) this.#structures(pen, plane, onto);
+    if (view.lines && plane.dose) this.#lines(pen, plane, view.levels, onto);
+    if (view.cross) this.#cross(pen, (view.cross.x - left) * scale, (view.cross.y - top) * scale);
+    this.#marks(pen, view, scale);
   }
 
-  #grey(slice, head, view) {
-    const { size } = head;
-    this.small.width = this.small.height = size;
-    const pen = this.small.getContext("2d"), image = pen.createImageData(size, size);
-    const top = view.levels.length ? 100 * view.levels[0].gy : 1;
-    for (let at = 0; at < size * size; at++) {
-      const grey = slice.grey[at];
-      let colour = [grey, grey, grey];
-      if (view.wash && slice.dose && slice.dose[at] > 0.1 * top) {
-        const hot = washed(slice.dose[at] / top);
-        colour = hot.map((value) => 0.45 * value + 0.55 * grey);
-      }
-      image.data.set([...colour, 255], 4 * at);
-    }
+  #values({ plane, window, wash, difference }) {
+    const { columns, rows } = plane, pen = this.small.getContext("2d");
+    if (this.small.width !== columns || this.small.height !== rows) Object.assign(this.small, { width: columns, height: rows });
+    const image = pen.createImageData(columns, rows);
+    paint(new Uint32Array(image.data.buffer), plane, window, wash, difference);
     pen.putImageData(image, 0, 0);
   }
 
-  #structures(pen, slice, size, scale) {
+  #structures(pen, plane, onto) {
     pen.strokeStyle = "#ffffff";
-    for (const { target, shares } of slice.structures) {
-      pen.lineWidth = (target ? 1.8 : 1.1) / scale;
-      pen.setLineDash(target ? [] : [4 / scale, 3 / scale]);
-      pen.stroke(contour(shares, size, INSIDE));
+    for (const { number, target, shares } of plane.structures ?? []) {
+      pen.lineWidth = target ? 1.8 : 1.1;
+      pen.setLineDash(target ? [] : [4, 3]);
+      pen.stroke(placed(line(plane, `structure ${number}`, shares, INSIDE), onto));
     }
     pen.setLineDash([]);
   }
 
-  #lines(pen, slice, size, levels, scale) {
-    pen.lineWidth = 2 / scale;
-    for (const { gy, colour } of levels) {
+  #lines(pen, plane, levels, onto) {
+    pen.lineWidth = 2;
+    for (const { steps, colour } of levels) {
       pen.strokeStyle = colour;
-      pen.stroke(contour(slice.dose, size, 100 * gy));
+      pen.stroke(placed(line(plane, `dose ${steps}`, plane.dose, steps), onto));
     }
   }
 
-  #marks(pen, head, scale) {
+  #cross(pen, x, y) {
+    const edge = this.canvas.width;
+    pen.strokeStyle = "#ffe14d";
+    pen.lineWidth = 1;
+    pen.beginPath();
+    for (const [from, to] of [[0, -8], [8, edge]]) {
+      pen.moveTo(from === 0 ? 0 : x + from, y);
+      pen.lineTo(from === 0 ? x + to : to, y);
+      pen.moveTo(x, from === 0 ? 0 : y + from);
+      pen.lineTo(x, from === 0 ? y + to : to);
+    }
+    pen.stroke();
+  }
+
+  #marks(pen, view, scale) {
     const edge = this.canvas.width;
     pen.fillStyle = "#ffffff";
     pen.font = "600 18px system-ui, sans-serif";
     pen.textAlign = "left";
-    pen.fillText("R", 8, 24);
+    pen.fillText(view.ends[0], 8, 24);
     pen.textAlign = "right";
-    pen.fillText("L", edge - 8, 24);
-    if (!head.pixel_mm) return;
+    pen.fillText(view.ends[1], edge - 8, 24);
     pen.textAlign = "left";
     pen.font = "14px system-ui, sans-serif";
-    pen.fillRect(8, edge - 12, (SCALE_MM / head.pixel_mm) * scale, 3);
+    pen.fillRect(8, edge - 12, SCALE_MM * scale, 3);
     pen.fillText(`${SCALE_MM / 10} cm`, 8, edge - 18);
   }
 
-  // What lies below the pointer, in Gy.
-  #point(event) {
-    if (!this.view) return;
-    const { head, slice, from } = this.view, box = this.canvas.getBoundingClientRect();
-    const x = Math.floor(from.x + ((event.clientX - box.left) / box.width) * from.side);
-    const y = Math.floor(from.y + ((event.clientY - box.top) / box.height) * from.side);
-    const within = Math.min(x, y) >= 0 && Math.max(x, y) < head.size;
-    const gy = within && slice.dose ? `${(slice.dose[y * head.size + x] / 100).toFixed(1)} Gy` : "no dose";
-    this.#tell(gy);
+  #grab(event) {
+    this.canvas.setPointerCapture(event.pointerId);
+    this.held = { x: event.clientX, y: event.clientY, moved: false };
   }
 
-  #tell(value) {
-    if (this.view) this.caption.textContent = this.view.title + (value ? `: ${value} here` : "");
+  #move(event, on) {
+    if (!this.view) return;
+    const { held } = this;
+    if (!held) return on.point(this.#place(event));
+    const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
+    if (!held.moved && Math.hypot(dx, dy) < DRAGGED) return;
+    Object.assign(held, { x: event.clientX, y: event.clientY, moved: true });
+    on.drag({ dx, dy });
+  }
+
+  #release(event, on) {
+    if (this.held && !this.held.moved && this.view) on.click(this.#place(event));
+    this.held = null;
+  }
+
+  // In mm, where an event points.
+  #place(event) {
+    const box = this.canvas.getBoundingClientRect(), { left, top, side } = this.view;
+    return {
+      x: left + ((event.clientX - box.left) / box.width) * side, y: top + ((event.clientY - box.top) / box.height) * side,
+    };
   }
 }
 
-function washed(share) {
-  const place = Math.min(Math.max(share, 0), 0.999) * (WASH.length - 1), low = Math.floor(place);
-  return WASH[low].map((value, i) => value + (place - low) * (WASH[low + 1][i] - value));
+// Lines are found once for each plane and level.
+function line(plane, name, values, level) {
+  if (!plane.lines.has(name)) plane.lines.set(name, contour(values, plane.columns, plane.rows, level));
+  return plane.lines.get(name);
+}
+
+function placed(path, onto) {
+  const found = new Path2D();
+  found.addPath(path, onto);
+  return found;
 }

@@ -1,13 +1,23 @@
-// A case's slices as the archive keeps them; inflated when first shown, then kept.
+// A case's slices as the archive keeps them, unpacked when first shown, then kept; and cuts through
+// them. All places are in mm from the middle of the case's slices: u to the patient's left, v to the
+// back, and w = -z down to the feet.
+
+import { numbers, shares } from "./planes.js";
 
 export const INSIDE = 1.5; // thirds of a pixel: where an outline runs
-const MARGIN = 4; // pixels around the body
-const LOOKED_AT = 12; // slices to find the body in
+
+const LEAST_GAP_MM = 0.1, MOST_ROWS = 4096; // of a cut
 
 export async function load(name) {
   const answer = await fetch(`/api/pictures?case=${encodeURIComponent(name)}`);
   if (!answer.ok) throw new Error((await answer.json()).error);
   return new Pictures(new Uint8Array(await answer.arrayBuffer()));
+}
+
+// Values on a grid: hu, dose (in steps) and shares of structures, each null where there is none;
+// x0, dx, y0, dy say where the centre of the first one lies and how far apart they are.
+export function plane(columns, rows, place, values) {
+  return { columns, rows, ...place, ...values, lines: new Map() };
 }
 
 class Pictures {
@@ -16,93 +26,98 @@ class Pictures {
     this.head = JSON.parse(new TextDecoder().decode(block.subarray(4, 4 + length)));
     this.bytes = block.subarray(4 + length);
     this.rows = new Map(this.head.index.map((index, row) => [index, row]));
-    this.slices = new Map();
-    this.outlined = new Map();
-    for (const outline of this.head.outlines) {
-      const there = this.outlined.get(outline[1]) ?? [];
-      this.outlined.set(outline[1], [...there, outline]);
-    }
+    this.asked = new Map();
+    this.there = new Map(); // by index, what is unpacked already
+    this.cuts = new Map(); // by kind, the newest
+    this.outlined = Map.groupBy(this.head.outlines, (outline) => outline[1]);
+    const { corner_mm: corner, centre_mm: centre, pixel_mm: mm, box } = this.head;
+    this.place = { x0: corner[0] - centre[0], dx: mm, y0: corner[1] - centre[1], dy: mm };
+    const { x0, y0 } = this.place;
+    this.reach = Math.max(...[x0 + mm * box[0], x0 + mm * box[1], y0 + mm * box[2], y0 + mm * box[3]].map(Math.abs));
   }
 
-  // The slice with this index: its height, grey values, dose in cGy or null, shares of structures.
+  // The slice with this index, as a plane with `index` and `z_mm`.
   slice(index) {
-    if (!this.slices.has(index)) this.slices.set(index, this.#inflated(index));
-    return this.slices.get(index);
+    if (!this.asked.has(index)) this.asked.set(index, this.#unpacked(index));
+    return this.asked.get(index);
   }
 
-  // The square around the body in slices all along it: its middle and half its side, in pixels.
-  body() {
-    this.around ??= this.#body();
-    return this.around;
-  }
-
-  async #body() {
-    const { size, index } = this.head;
-    let [left, top, right, bottom] = [size, size, -1, -1];
-    const step = Math.max(1, Math.floor(index.length / LOOKED_AT));
-    const some = index.filter((_, at) => at % step === 0);
-    for (const { grey } of await Promise.all(some.map((one) => this.#values(one)))) {
-      for (let at = 0; at < grey.length; at++) {
-        if (!grey[at]) continue;
-        const x = at % size, y = (at - x) / size;
-        if (x < left) left = x;
-        if (x > right) right = x;
-        if (y < top) top = y;
-        if (y > bottom) bottom = y;
-      }
-    }
-    if (right < 0) [left, top, right, bottom] = [0, 0, size - 1, size - 1];
-    const half = Math.max(right - left, bottom - top) / 2 + MARGIN;
-    return { x: (left + right) / 2, y: (top + bottom) / 2, half: Math.min(half, size / 2) };
-  }
-
-  async #inflated(index) {
+  async #unpacked(index) {
+    const { rows, columns, z_mm: z } = this.head, row = this.rows.get(index);
     const outlined = (this.outlined.get(index) ?? []).map((one) => this.#structure(one));
-    const [values, structures] = await Promise.all([this.#values(index), Promise.all(outlined)]);
-    return { index, z_mm: this.head.z_mm[this.rows.get(index)], structures, ...values };
+    const [hu, dose, structures] = await Promise.all([
+      this.#numbers("ct", row), this.#numbers("dose", row), Promise.all(outlined),
+    ]);
+    const steps = dose && new Uint16Array(dose.buffer);
+    const found = plane(columns, rows, this.place, { hu, dose: steps, structures });
+    this.there.set(index, Object.assign(found, { index, z_mm: z[row] }));
+    return found;
   }
 
-  async #values(index) {
-    const row = this.rows.get(index), n = this.head.size ** 2;
-    const data = await inflate(this.bytes, this.head.offset[row], this.head.offset[row + 1], 3 * n);
-    const dose = data.length >= 3 * n ? new Uint16Array(data.slice(n, 3 * n).buffer) : null;
-    return { grey: data.subarray(0, n), dose };
+  #numbers(what, row) {
+    const { rows, columns, [what]: offset } = this.head;
+    return offset && numbers(this.bytes, offset[row], offset[row + 1], rows, columns);
   }
 
   async #structure([number, , first, last]) {
-    const n = this.head.size ** 2;
-    const shares = await inflate(this.bytes, first, last, Math.ceil(n / 4));
-    return { ...this.head.structures[number], shares: unpacked(shares, n) };
+    const n = this.head.rows * this.head.columns;
+    return { number, ...this.head.structures[number], shares: await shares(this.bytes, first, last, n) };
   }
 
   // Everything, so that scrolling waits for nothing.
   async all() {
     for (const index of this.head.index) await this.slice(index);
   }
+
+  // The slice that lies nearest to a height, by its index.
+  nearest(w) {
+    const { index, z_mm: z } = this.head;
+    let best = 0;
+    z.forEach((one, row) => { if (Math.abs(-one - w) < Math.abs(-z[best] - w)) best = row; });
+    return index[best];
+  }
+
+  // As `newCut`; made anew where the place is another, or more slices are unpacked.
+  cut(kind, at) {
+    const line = Math.round((at - (kind === "sagittal" ? this.place.x0 : this.place.y0)) / this.place.dx);
+    const key = `${line} ${this.there.size}`;
+    if (this.cuts.get(kind)?.key !== key) this.cuts.set(kind, Object.assign(this.newCut(kind, line), { key }));
+    return this.cuts.get(kind);
+  }
+
+  // The sagittal or coronal cut along a line of pixels, through the slices that are unpacked, rows
+  // from the head down; `slices` says by row which slice it is of, null between slices that lie far apart.
+  newCut(kind, line) {
+    const { index, z_mm: z, rows, columns } = this.head;
+    const { x0, y0, dx } = this.place, sagittal = kind === "sagittal", width = sagittal ? rows : columns;
+    const dy = this.gap ??= Math.max(LEAST_GAP_MM, Math.min(...z.slice(1).map((one, row) => z[row] - one), dx * columns));
+    const height = Math.min(MOST_ROWS, Math.round((z[0] - z.at(-1)) / dy) + 1);
+    const slices = Array(height).fill(null);
+    z.forEach((one, row) => {
+      const at = Math.round((z[0] - one) / dy);
+      if (at < height) slices[at] = this.there.get(index[row]) ?? null;
+    });
+    const place = { x0: sagittal ? y0 : x0, dx, y0: -z[0], dy };
+    const within = line >= 0 && line < (sagittal ? columns : rows);
+    const from = (values, into, row) => {
+      for (let x = 0; x < width; x++) into[row * width + x] = values[sagittal ? x * columns + line : line * columns + x];
+    };
+    return Object.assign(plane(width, height, place, within ? gathered(slices, width, from) : {}), { slices });
+  }
 }
 
-// At most `most` bytes: an archive of somebody else cannot fill the memory.
-async function inflate(bytes, first, last, most) {
-  const stream = new Blob([bytes.subarray(first, last)]).stream();
-  const reader = stream.pipeThrough(new DecompressionStream("deflate")).getReader();
-  const parts = [];
-  let length = 0;
-  for (let step = await reader.read(); !step.done && length <= most; step = await reader.read()) {
-    parts.push(step.value);
-    length += step.value.length;
-  }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole.slice(0, most);
-}
-
-// Two bits a pixel, the first of a byte lowest.
-function unpacked(bytes, n) {
-  const shares = new Uint8Array(n);
-  for (let at = 0; at < n; at++) shares[at] = (bytes[at >> 2] >> (2 * (at & 3))) & 3;
-  return shares;
+// One line of each slice, row below row.
+function gathered(slices, width, from) {
+  const n = slices.length * width, structures = new Map();
+  const hu = slices.some((one) => one?.hu) ? new Int16Array(n).fill(-1024) : null;
+  const dose = slices.some((one) => one?.dose) ? new Uint16Array(n) : null;
+  slices.forEach((slice, row) => {
+    if (slice?.hu) from(slice.hu, hu, row);
+    if (slice?.dose) from(slice.dose, dose, row);
+    for (const { shares: inside, ...about } of slice?.structures ?? []) {
+      if (!structures.has(about.number)) structures.set(about.number, { ...about, shares: new Uint8Array(n) });
+      from(inside, structures.get(about.number).shares, row);
+    }
+  });
+  return { hu, dose, structures: [...structures.values()] };
 }
