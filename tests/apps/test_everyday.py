@@ -67,6 +67,18 @@ def test_a_log_file_tells_steps_and_errors_and_is_for_its_owner(
     assert isohash("-v", "-q", "verify", archive_path).status == 2
 
 
+def test_what_tells_progress_may_also_stand_after_the_command(
+    isohash, archive_path: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "run.log"
+    assert "verif" in isohash("verify", archive_path, "-v", "--log", log).err
+    assert "verifying" in log.read_text()
+    assert isohash("verify", archive_path, "-q").status == 0
+    assert isohash("-v", "verify", archive_path, "--quiet").status == 2
+    for command in (("query",), ("train", "autoencoder"), ("bench", "search")):
+        assert "--quiet" in isohash(*command, "--help").out, command
+
+
 def test_a_list_is_what_the_filter_lets_through(
     isohash, archive_path: Path, tmp_path: Path
 ) -> None:

@@ -123,6 +123,15 @@ def test_intervals_hold_for_what_an_answer_shows(rng, data, bits) -> None:
         assert within[:, :rank].mean() == pytest.approx(0.96, abs=0.04)
 
 
+def test_rows_of_one_code_have_an_interval_of_their_own(rng) -> None:
+    """Copies are told as near as they are, and what lies next to them blurs nothing."""
+    X = DATA["lattice"](rng, 3000)
+    hash_ = make_hasher(128).fit(X[:1000]).hash_
+    assert np.unique(X[1000:], axis=0).shape[0] < 1950
+    copies = Calibration.fit(hash_, X[1000:], rng).estimate([0])
+    assert copies.high[0] < 0.05  # others are 1 off at least
+
+
 def test_neighbours_are_the_nearest_of_other_groups(rng) -> None:
     X = rng.standard_normal((90, 6)).astype(np.float32)
     group = np.arange(90) // 9

@@ -23,6 +23,7 @@ Column = NDArray[np.float64]
 
 WINDOW = 400  # pairs from which quantiles are taken, at least
 WINDOW_SHARE = 0.02  # of all pairs
+MASS = 40  # pairs at one code distance that make a window
 OF_EACH = 8  # pairs of a row and one of its neighbours
 RANKS = (1, 10, 50)  # the intervals hold among so many results
 NEAR_SHARE = 0.9  # of the neighbours shown: up to their code distance all widening is needed
@@ -103,14 +104,15 @@ class Measuring:
     def _of_windows(self, x: Column, true: Column) -> Curves:
         """Quantiles of windows of ascending x; between their centres they follow the law."""
         knots, values = [], []
-        windows = list(itertools.pairwise(_edges(len(x)).tolist()))
-        for start, end in windows:
+        edges, alone = _edges(x)
+        ends = {0, alone, len(x)}
+        for start, end in itertools.pairwise(edges):
             part, beside = x[start:end], true[start:end] - self.law(x[start:end])
             centre = part.mean()
             slope = np.polyfit(part - centre, beside, 1)[0] if np.ptp(part) > 0 else 0.0
             parts = (0.5, self.tail, 1.0 - self.tail)
             found = np.quantile(beside - slope * (part - centre), parts)
-            for at, of in ((part[0], start == 0), (centre, True), (part[-1], end == len(x))):
+            for at, of in ((part[0], start in ends), (centre, True), (part[-1], end in ends)):
                 if of:
                     knots.append(at)
                     values.append(found + slope * (at - centre))
@@ -133,6 +135,15 @@ class Measuring:
 Rng = np.random.Generator
 
 
-def _edges(n: int) -> NDArray[np.int64]:
-    """Ascending from 0 to n: windows of equally many pairs."""
-    return np.linspace(0, n, max(1, n // max(WINDOW, int(WINDOW_SHARE * n))) + 1).astype(np.int64)
+def _edges(x: Column) -> tuple[list[int], int]:
+    """Ascending from 0 to len(x): windows of equally many pairs.
+
+    Pairs that share the least code distance, such as 0, are a window of their own where they are
+    enough, whose end is told: they err otherwise than those that lie next to them.
+    """
+    same = int(np.searchsorted(x, x[0], side="right"))
+    alone = same if MASS <= same < len(x) else 0
+    n = len(x) - alone
+    n_windows = max(1, n // max(WINDOW, int(WINDOW_SHARE * n)))
+    edges = alone + np.linspace(0, n, n_windows + 1).astype(np.int64)
+    return ([0] if alone else []) + edges.tolist(), alone

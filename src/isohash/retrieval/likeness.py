@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.archive.store import CaseStore
-from isohash.features.cases.profile import PARTS, WHAT
+from isohash.features.cases.profile import PARTS, POSTURE, WHAT
 
 FILE = "likeness"
 VERSION = 1
@@ -42,6 +42,11 @@ LEAST: Mapping[str, float] = {
     "dosed extent": 0.1,
     "symmetry": 0.03,
     "tilt": 0.05,
+    "roll": 0.05,
+    "front": 0.1,
+    "head": 0.1,
+    "dose front": 0.1,
+    "dose head": 0.1,
     STRUCTURES: 1.0,
 }
 
@@ -195,7 +200,7 @@ def usual_of(store: CaseStore) -> Usual | None:
 def asked_for(by: str, name: str) -> bool:
     """Whether a part of a profile bears on an answer by a way or view."""
     if by == "dose":
-        return "dose" in name or name == STRUCTURES
+        return "dose" in name or name in (STRUCTURES, *POSTURE)
     return by == "joint" or "dose" not in name  # other ways do not look at the query's dose
 
 

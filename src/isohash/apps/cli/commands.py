@@ -6,11 +6,14 @@ Heavy parts are imported inside the commands, so that a query from a cold start 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from isohash.apps.cli.whole import also_after
 
 PLACES = {
     "index": "index:index",
@@ -45,13 +48,8 @@ PLACES = {
 class Loaded(Mapping[str, Any]):
     """Commands of typer's parser, each made at its first use."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _command(name, PLACES[name])
-        return self._made[name]
+        return _command(name, PLACES[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(PLACES)
@@ -68,6 +66,7 @@ class Commands(TyperGroup):
         self.commands: Any = Loaded()
 
 
+@cache
 def _command(name: str, place: str) -> Any:
     module, attribute = place.split(":")
     found = getattr(import_module(f"isohash.apps.cli.{module}"), attribute)
@@ -75,4 +74,7 @@ def _command(name: str, place: str) -> Any:
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         alone.command(name)(found)
         found = alone
+    for one in found.registered_commands:
+        if one.callback is not None:
+            one.callback = also_after(one.callback)
     return typer.main.get_command(found)

@@ -30,9 +30,15 @@ class _Voice:
 _voice = _Voice()
 
 
-def speak(verbose: bool, quiet: bool, file: Path | None) -> None:
-    """Set what commands tell; InputError if the file cannot be written."""
+def speak(verbose: bool, quiet: bool, file: Path | None) -> bool:
+    """Set what commands tell; False if it makes no sense."""
     _voice.verbose, _voice.quiet, _voice.file = verbose, quiet, file
+    return not (verbose and quiet)
+
+
+def also_speak(verbose: bool, quiet: bool, file: Path | None) -> bool:
+    """The same, beside what was set before."""
+    return speak(_voice.verbose or verbose, _voice.quiet or quiet, file or _voice.file)
 
 
 def log(line: str) -> None:

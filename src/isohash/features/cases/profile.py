@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.features.cases.posture import (
+    air_behind,
+    bone_towards_head,
+    dose_behind,
+    dose_towards_head,
+    roll_of,
+)
+
 if TYPE_CHECKING:
     from isohash.features.cases.slices import CaseSlices
 
 AIR_HU = -900  # above it: the patient, whose lungs take part
+BONE_HU = 250
 TISSUES_HU = (-500, -150, -20, 100, 300)  # lung | fat's edge | fat | soft | dense | bone
 SOME_GY = 5.0  # doses below are scatter
 SMOOTH = 1e-3  # added before logarithms of what may be 0
@@ -31,8 +40,15 @@ PARTS: Mapping[str, slice] = {
     "dosed extent": slice(13, 14),
     "symmetry": slice(14, 15),
     "tilt": slice(15, 17),
+    "roll": slice(17, 18),
+    "front": slice(18, 19),
+    "head": slice(19, 20),
+    "dose front": slice(20, 21),
+    "dose head": slice(21, 22),
 }
-SIZE = 17
+SIZE = 22
+# How the patient lies and how much of the body is there, which bears on every answer.
+POSTURE = ("extent", "symmetry", "tilt", "roll", "front", "head")
 WHAT: Mapping[str, str] = {
     "tissue": "shares of lung, fat, soft tissue and bone",
     "body": "width, depth and grain of the body",
@@ -41,6 +57,11 @@ WHAT: Mapping[str, str] = {
     "dosed extent": "length of what is dosed",
     "symmetry": "likeness of left and right",
     "tilt": "how the body leans",
+    "roll": "how the body is rolled about its length",
+    "front": "which side is the front",
+    "head": "which end is the head",
+    "dose front": "where before or behind the high dose lies",
+    "dose head": "how the high dose runs along the body",
 }
 
 
@@ -55,14 +76,27 @@ def profile_of(slices: CaseSlices) -> NDArray[np.float32]:
             found[PARTS["symmetry"]] = _symmetry(inside)
             found[PARTS["tilt"]] = _tilt(inside, slices.z_mm, slices.settings.pixel_mm)
             found[PARTS["extent"]] = np.log(_length_mm(slices.z_mm))
+            found[PARTS["roll"].start : PARTS["head"].stop] = _lying(slices)
     if slices.dose_cgy is not None and slices.has_dose.any():
         gy = slices.dose_cgy[slices.has_dose] / 100.0
         some = gy > SOME_GY
         if some.any():
             levels = [gy.max(), gy[some].mean(), _grain(gy, some) + SMOOTH]
             found[PARTS["dose"]] = np.log(levels)
-            found[PARTS["dosed extent"]] = np.log(_length_mm(slices.z_mm[slices.has_dose]))
+            z_mm = slices.z_mm[slices.has_dose]
+            found[PARTS["dosed extent"]] = np.log(_length_mm(z_mm))
+            found[PARTS["dose front"]] = dose_behind(gy, some, slices.settings.pixel_mm)
+            found[PARTS["dose head"]] = dose_towards_head(gy, z_mm)
     return found.astype(np.float32)
+
+
+def _lying(slices: CaseSlices) -> tuple[float, float, float]:
+    """Roll, front and head (`posture`)."""
+    assert slices.hu is not None
+    body, bone = slices.hu > slices.settings.body_hu, slices.hu > BONE_HU
+    pixel_mm = slices.settings.pixel_mm
+    head = bone_towards_head(bone, body, slices.z_mm)
+    return roll_of(body, pixel_mm), air_behind(body, pixel_mm), head
 
 
 def _shares(hu: NDArray[np.int16]) -> Numbers:

@@ -22,6 +22,7 @@ from isohash.errors import InputError
 from isohash.features.cases.geometry_settings import GEOMETRY_PARTS, GeometrySettings
 from isohash.features.encoders.encoder_file import EncoderHeader, KeptEncoder, Tensors
 from isohash.features.encoders.scaling import scaled
+from isohash.features.encoders.spread import spread_of
 
 if TYPE_CHECKING:
     from isohash.features.cases.measures import Measured
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 RIDGE = 0.03
 WIDTH = 4.0
 FEWEST = 10  # cases from which a structure's doses are learned; with fewer it is left out
-EXPECTED_BINS = 16
 SAME = 1e-9  # of the bandwidth: anatomies whose squared distance is less are one
 
 
@@ -221,20 +221,6 @@ def shared_curves(predicted: Doses, doses: Doses) -> Matrix:
     at = plan_distances(predicted, doses)
     np.fill_diagonal(at, np.nan)
     return spread_of(at, plan_distances(doses, doses))
-
-
-def spread_of(at: Matrix, true: Matrix) -> Matrix:
-    """How true distances spread where predicted ones lie (4, bins), of pairs that have both.
-
-    See `PlanEncoder`.
-    """
-    pairs = ~np.isnan(at) & ~np.isnan(true)
-    if pairs.sum() < EXPECTED_BINS:
-        raise InputError("too few cases have the same structures to learn from their plans")
-    bins = np.array_split(np.argsort(at[pairs], kind="stable"), EXPECTED_BINS)
-    percents = [np.percentile(true[pairs][own], (2.5, 50.0, 97.5)) for own in bins]
-    curves = np.column_stack([[np.median(at[pairs][own]) for own in bins], percents]).T
-    return np.maximum.accumulate(curves, axis=1)  # further predicted, further expected
 
 
 def _learnable(cases: Sequence[Measured], settings: GeometrySettings) -> GeometrySettings:

@@ -16,8 +16,8 @@ from isohash.features.encoders.dose_calibration import (
     Misses,
     calibrate,
 )
-from isohash.features.encoders.plan import spread_of
 from isohash.features.encoders.shipped import DOSE, shipped_dose_calibration
+from isohash.features.encoders.spread import spread_of
 from isohash.records import Case
 from isohash.retrieval.building.dose_choice import FeatureFolder
 from isohash.retrieval.dose_arrays import (
@@ -64,7 +64,7 @@ def recalibrate(store: CaseStore, view: DoseView) -> None:
     layout = view.layout
     if layout is None:
         return
-    misses = _all_misses(store) if PLANNED in store.info()["arrays"] else []
+    misses = all_misses(store) if PLANNED in store.info()["arrays"] else []
     if len(misses) >= FEWEST_CASES:
         _keep(store, calibrate(layout, misses), _map_spread(store))
     elif view.about.get("model") == DOSE:
@@ -80,7 +80,8 @@ def _keep(
     store.set_recipe(recipe.changed(dose={**recipe.dose, **about}).json)
 
 
-def _all_misses(store: CaseStore) -> list[Misses]:
+def all_misses(store: CaseStore) -> list[Misses]:
+    """What the left-out prediction of each stored plan missed."""
     planned, metrics = store.gather(PLANNED), store.gather(METRICS).array
     missed, cells = store.gather(MISSED).array, store.gather(CELLS).array
     told = store.gather(HISTOGRAMS)
