@@ -102,3 +102,10 @@ def test_an_address_without_a_study_is_no_case(fake: Fake, tmp_path: Path, isoha
     told = isohash("query", tmp_path / "a", fake.address)
     assert told.status == 1
     assert "names no study; add #UID" in told.err
+
+
+def test_listen_wants_an_archive_and_titles(tmp_path: Path, isohash) -> None:
+    told = isohash("listen", tmp_path / "a", "--from", "PLANNING")
+    assert told.status == 1
+    assert "there is no archive at" in told.err
+    assert isohash("listen", tmp_path / "a").status == 2

@@ -144,7 +144,7 @@ FOLDERS = {  # commands that write a folder of files; its files are written as t
     "train dose --out",
     *(f"bench {name} --out" for name in ("search", "hash", "encode")),
 }
-OURS = {"--work", "--weights"}  # folders of files that only isohash reads
+OURS = {"--work", "--weights", "--spool"}  # folders of files that only isohash reads
 
 
 @pytest.mark.parametrize("what", WRITING)

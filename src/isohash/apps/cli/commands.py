@@ -18,6 +18,7 @@ from isohash.apps.cli.whole import also_after
 PLACES = {
     "index": "index:index",
     "pull": "hospital:pull",
+    "listen": "hospital:listen",
     "query": "query:query",
     "propose": "planning:propose",
     "check": "planning:check",

@@ -1,15 +1,19 @@
-"""`isohash pull`: patients from a PACS."""
+"""`isohash pull`, `listen`: patients from a PACS."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from isohash.apps.cli.options import ArchivePath, Json, outside, print_facts
-from isohash.apps.cli.progress import progress_bar
+from isohash.apps.cli.progress import log, progress_bar
+from isohash.visible import visible
 
 Credentials = Annotated[
     Path | None,
@@ -108,3 +112,65 @@ def pull(
     print_facts(report.to_json(), lambda: pull_table(report, archive), as_json)
     if report.failed or not report.n_cases:
         raise typer.Exit(1)
+
+
+def listen(
+    archive: ArchivePath,
+    peers: Annotated[
+        list[str],
+        typer.Option(
+            "--from", help="Title of a node that may send; once for each.", show_default=False
+        ),
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.")] = 11112,
+    aet: Aet = "ISOHASH",
+    stable: Annotated[
+        float, typer.Option(help="Seconds without an object after which a study may be whole.")
+    ] = 30.0,
+    patience: Annotated[
+        float, typer.Option(help="Days after which a study that is not whole is thrown away.")
+    ] = 14.0,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="Folder where studies wait [ARCHIVE.incoming].", callback=outside),
+    ] = None,
+    credentials: Credentials = None,
+    as_json: Json = False,
+) -> None:
+    """Take studies that nodes send (C-STORE) and add them to ARCHIVE as soon as they are whole.
+
+    A study is whole when a dose has come, the images that its structures are drawn on, and then
+    nothing for a while. What was acknowledged lies safe in a private folder until then, also if
+    this process is killed. ARCHIVE must be there: make it with isohash index or isohash pull.
+
+    Example: isohash listen my-archive --from PLANNING --port 11112
+    """
+    from isohash.retrieval.building.listening import Listening, ListenOptions
+    from isohash.sources.pacs.credentials import credentials_of
+
+    options = ListenOptions(
+        peers,
+        aet,
+        host,
+        port,
+        stable,
+        patience,
+        spool=spool,
+        credentials=credentials_of(credentials),
+    )
+    tell = _told(as_json)
+    with Listening(archive, options, tell) as listening:
+        tell(f"{aet} listens at {host}:{listening.port} for {', '.join(peers)}")
+        listening.run()
+
+
+def _told(as_json: bool) -> Callable[[str], None]:
+    """Each line at once, also into a pipe."""
+
+    def tell(line: str) -> None:
+        log(line)
+        sys.stdout.write((json.dumps({"told": line}) if as_json else visible(line)) + "\n")
+        sys.stdout.flush()
+
+    return tell

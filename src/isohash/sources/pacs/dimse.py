@@ -7,16 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-)
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind as FIND,
@@ -28,15 +18,12 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove as MOVE,
 )
 
-from isohash.sources.dicom.scan import CT_STORAGE, MULTI_FRAME_CT, RT_CLASSES
+from isohash.sources.pacs.contexts import contexts
 from isohash.sources.pacs.credentials import Credentials
 from isohash.sources.pacs.door import Door
 from isohash.sources.pacs.node import Inbox, Local, PacsError, Retry, Series, Study, Wanted, uid_in
 from isohash.sources.pacs.wires import Receiver, Wire, entity
 
-PLAIN = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]
-COMPRESSED = [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, JPEG2000, RLELossless]
-IMAGES = (CT_STORAGE, *MULTI_FRAME_CT)
 PENDING = (0xFF00, 0xFF01)
 SUCCESS = 0x0000
 PARTLY = 0xB000  # some sub-operations failed
@@ -122,16 +109,16 @@ class Dimse:
 
     def _get(self, asked: Dataset, receiver: Receiver) -> int | None:
         ae = entity(self._local.aet)
-        contexts = _contexts()
-        ae.requested_contexts = [build_context(GET), *contexts]
-        roles = [build_role(uid, scp_role=True) for uid in {c.abstract_syntax for c in contexts}]
+        offered = contexts()
+        ae.requested_contexts = [build_context(GET), *offered]
+        roles = [build_role(uid, scp_role=True) for uid in {c.abstract_syntax for c in offered}]
         with self._connected(ae, receiver.handlers(), roles) as peer:
             return _last(peer.send_c_get(asked, GET))
 
     def _move(self, asked: Dataset, receiver: Receiver, port: int) -> int | None:
         """To the receiver of our own, which is opened at the first use."""
         if self._door is None:
-            self._door = Door(self._aet, self._local.aet, port, _contexts(), self._credentials)
+            self._door = Door(self._aet, self._local.aet, port, contexts(), self._credentials)
         self._door.receiver = receiver
         ae = entity(self._local.aet)
         ae.add_requested_context(MOVE)
@@ -173,12 +160,6 @@ class Dimse:
             raise Retry(f"{self}: cut the connection while it sent {what}")
         why = "could not send all of" if status == PARTLY else "refuses"
         raise Retry(f"{self}: {why} {what} (status {status:04X})")
-
-
-def _contexts() -> list[Any]:
-    """What we take: radiotherapy objects as they are, images also compressed."""
-    contexts = [build_context(uid, PLAIN) for uid in (*IMAGES, *RT_CLASSES)]
-    return contexts + [build_context(uid, [way]) for uid in IMAGES for way in COMPRESSED]
 
 
 def _dataset(level: str, keys: dict[str, str]) -> Dataset:

@@ -67,7 +67,7 @@ class Receiver:
         try:
             incoming = self._inbox.new()
             try:
-                incoming.write(_head(event))
+                incoming.write(head_of(event))
                 incoming.write(event.request.DataSet.getbuffer())
             except BaseException:
                 incoming.drop()
@@ -86,7 +86,7 @@ class Receiver:
         return [(evt.EVT_CONN_OPEN, self.wire.opened), (evt.EVT_C_STORE, self.store)]
 
 
-def _head(event: Any) -> bytes:
+def head_of(event: Any) -> bytes:
     """What stands before the data set in a file (PS3.10 7.1)."""
     head = BytesIO()
     head.write(b"\0" * 128 + b"DICM")
