@@ -3,7 +3,8 @@
     python benchmarks/phi_scan_rates.py ARCHIVE [--leaks 1000] [--seeds 0 1 2] --out docs/numbers
 
 Plants leaks drawn at random (kind of value x spelling x encoding x place) and looks for them; then
-looks in ARCHIVE for patients drawn at random, of whom it has nothing, many of one source and few.
+looks in ARCHIVE for patients drawn at random, of whom it has nothing, many of one source and few,
+by what the command itself runs.
 Writes phi_scan.json, which `make readme` quotes in SECURITY.md.
 """
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from attack.planted import hunt, strangers_told
 from isohash.evaluation.kit.results import machine
 
-STRANGERS = ((2000, 500), (60, 20))  # in all, and of one source
+STRANGERS = ((60, 20), (1000, 500), (2000, 2000))  # in all, and of one source
 
 
 def missed(leaks: int, seed: int) -> list[tuple[str, ...]]:

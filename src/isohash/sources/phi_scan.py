@@ -6,8 +6,9 @@ knows; of any file its name and those of its folders where they look like a pers
 words in CSV files, texts in pictures. Each value is sought in every file of the archive and in its
 name: folded and glued, in the usual encodings and spellings of dates, in packed and encoded pieces.
 
-A short number or word is found everywhere by chance. How often is counted as the search goes, and
-a hit counts only if chance would hardly give it. `Scan` says what was searched and what it cannot
+A short number or word is found everywhere by chance. What chance had to play with is counted as the
+search goes (`chance`), and a hit is a leak only if chance would hardly give it, or any other of all
+that was sought; what it would give is told apart. `Scan` says what was searched and what it cannot
 see.
 """
 
@@ -15,15 +16,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.sources.found import Skipped
-from isohash.sources.identity.haystack import RARE, Haystack, Hit
-from isohash.sources.identity.needles import Needles, needles_of
+from isohash.sources.identity.chance import Verdict
+from isohash.sources.identity.haystack import Haystack, Hit
+from isohash.sources.identity.needles import Needles, Origin, needles_of
+from isohash.sources.identity.own_words import is_own_quote
 from isohash.sources.packed import is_packed
 from isohash.sources.values import values_in
 from isohash.sources.walk import walk
@@ -47,7 +51,7 @@ CANNOT = (
 class Leak:
     """A place in the archive that holds a value of the source; the value itself is not repeated.
 
-    `expected` is how many such hits chance alone would give in all that was searched.
+    `expected` is how many hits of this value chance alone would give in all that was searched.
     """
 
     file: str
@@ -59,11 +63,16 @@ class Leak:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a search found, what it searched, and what it cannot see."""
+    """What a search found, what it searched, and what it cannot see.
+
+    `by_chance` are first places of values that are found nowhere else than where chance gives them
+    as well: a search can neither tell nor exclude them.
+    """
 
     leaks: tuple[Leak, ...]
     searched: dict[str, int]
     cannot: tuple[str, ...]
+    by_chance: tuple[Leak, ...] = ()
 
 
 def phi_scan(
@@ -88,6 +97,11 @@ def scan(
     needles = needles_of(values_in(source, progress))
     if not needles:
         raise InputError(f"{source}: no file below it holds anything identifying to look for")
+    return search(archive, needles, progress)
+
+
+def search(archive: Path, needles: Needles, progress: Progress | None = None) -> Scan:
+    """Search every file of a folder for what is known to identify."""
     hay = Haystack(needles)
     unopened: list[Skipped] = []
     places = [archive, *(one for one in (workbench_of(archive),) if one.is_dir())]
@@ -98,26 +112,41 @@ def scan(
         within = archive if file.is_relative_to(archive) else archive.parent
         name = os.path.relpath(file, within)
         inside = (hit._replace(start=-1, end=0) for hit in hay.hits(name.encode()))
-        found += [(name, hit) for hit in (*inside, *_merged(_few(in_file(hay, file))))]
-    leaks = [
-        Leak(name, hit.start, hit.origin.element, hit.origin.source, hay.expected(hit.group))
-        for name, hit in found
-    ]
+        found += [(name, hit) for hit in (*inside, *_few(in_file(hay, file)))]
+    leaks, by_chance = _judged(found, hay.chance.verdict())
     searched = {
         "files": len(files),
         "bytes": sum(file.stat().st_size for file in files),
-        "bytes with packed and encoded pieces": hay.seen["bytes", 0],
+        "bytes with packed and encoded pieces": hay.chance.n_bytes,
         "words of persons": len(needles.words),
         "numbers": len(needles.numbers),
         "dates": len(needles.dates),
         "texts": len(needles.phrases),
     }
-    chancy = len({(leak.element, leak.source) for leak in leaks if leak.expected >= RARE})
-    return Scan(
-        tuple(dict.fromkeys(leak for leak in leaks if leak.expected < RARE)),
-        searched,
-        (*_unopened(unopened), *_too_short(needles, chancy), *CANNOT),
-    )
+    cannot = (*_unopened(unopened), *_too_short(needles), *CANNOT)
+    return Scan(leaks, searched, cannot, by_chance)
+
+
+def _judged(
+    found: list[tuple[str, Hit]], verdict: Verdict
+) -> tuple[tuple[Leak, ...], tuple[Leak, ...]]:
+    """Leaks, and the first place of each value that has only such as chance gives."""
+    told: dict[str, list[Hit]] = {}
+    others: dict[Origin, Leak] = {}
+    for name, hit in found:
+        if verdict.tells(hit.group):
+            told.setdefault(name, []).append(hit)
+        else:
+            others.setdefault(hit.origin, _leak(name, hit, verdict))
+    for hit in chain(*told.values()):
+        others.pop(hit.origin, None)
+    leaks = (_leak(name, hit, verdict) for name, hits in told.items() for hit in _merged(hits))
+    return tuple(dict.fromkeys(leaks)), tuple(others.values())
+
+
+def _leak(name: str, hit: Hit, verdict: Verdict) -> Leak:
+    origin = hit.origin
+    return Leak(name, hit.start, origin.element, origin.source, verdict.expected(hit.group))
 
 
 def in_file(hay: Haystack, file: Path) -> Iterator[Hit]:
@@ -144,7 +173,7 @@ def _few(hits: Iterator[Hit]) -> Iterator[Hit]:
             yield hit
 
 
-def _merged(hits: Iterator[Hit]) -> list[Hit]:
+def _merged(hits: Iterable[Hit]) -> list[Hit]:
     """Of hits that overlap the longest, for a value is found in several ways."""
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
@@ -161,8 +190,9 @@ def _unopened(skipped: list[Skipped]) -> list[str]:
     return [f"{len(skipped)} links, pipes, devices and what cannot be opened, in the archive"]
 
 
-def _too_short(needles: Needles, chancy: int) -> list[str]:
+def _too_short(needles: Needles) -> list[str]:
+    own = sum(is_own_quote(word) for word in needles.words)
     told = [f"{len(texts)} {why}" for why, texts in needles.unsearchable.items()]
-    if chancy:
-        told.append(f"{chancy} values whose few letters or digits are there by chance as well")
+    if own:
+        told.append(f"{own} words of persons that isohash writes itself, where they stand alone")
     return told

@@ -164,8 +164,14 @@ def scan_table(scan: Scan, archive: Path) -> list[Piece]:
     title, columns = f"{archive}: identity found", ["file", "at byte", "element", "from"]
     found: Sequence[Piece] = listing(title, columns, cells) or [nothing]
     searched = ", ".join(f"{number:,} {what}" for what, number in scan.searched.items())
+    chance = [
+        Line(
+            f"by chance: {len(scan.by_chance)} values of few letters or digits stand where chance "
+            "gives them as well, neither told nor excluded (--json says where)."
+        )
+    ]
     cannot = [Line(f"cannot be seen: {what}.") for what in scan.cannot]
-    return [*found, Line(f"Searched: {searched}."), *cannot]
+    return [*found, Line(f"Searched: {searched}."), *chance * bool(scan.by_chance), *cannot]
 
 
 def info_table(facts: Mapping[str, Any], archive: Path) -> list[Piece]:

@@ -1,8 +1,7 @@
 """Looks for needles in bytes: in all their layers, as texts and as encoded forms.
 
-Every hit belongs to a group of places in which something may look like it by chance: numbers of so
-many digits, words of so many letters amid other bytes, patterns of so many bytes. What was seen of
-each group is counted, so that at the end it is known how many such hits chance alone would give.
+Every hit belongs to a group of places in which something may look like it by chance; `chance`
+counts what was searched of each, so that at the end it is known which hits tell something.
 """
 
 from __future__ import annotations
@@ -11,11 +10,26 @@ import bisect
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from isohash.dosimetry.vocabulary import VOCABULARY
+from isohash.sources.identity.chance import (
+    BESIDE,
+    BYTES,
+    CHANCY,
+    CODED,
+    DATE,
+    DIGITS,
+    GLUED,
+    INSIDE,
+    NUMBER,
+    WORD,
+    Chance,
+    Group,
+)
 from isohash.sources.identity.dates import dates_in, spelt
 from isohash.sources.identity.encoded import encoded_forms, plain_forms
 from isohash.sources.identity.layers import Layer, Text, layers, texts
@@ -28,14 +42,6 @@ from isohash.sources.identity.spellings import folded, glued, parts
 WITHIN = 5  # letters from which a word counts within another word
 ANYWHERE = 8  # letters and digits from which a phrase counts wherever it begins and ends
 LONG_NUMBER = 7  # digits from which a number does
-CHANCY = 18  # digits up to which chance gives some numbers in what can be searched
-RARE = 0.01  # hits of one group by chance in all that is searched: below, a hit is none
-LETTERS = 26
-BESIDE = "word beside another"  # a group's kind: a person's word glued to one of plans
-DIGITS = "digits with others between: "  # a group's kind: a dash in a number makes chance rarer
-# Bits that a byte of a pattern decides: letter of either case, digit, anything else. Encoded texts
-# are letters and digits only.
-BYTE_BITS, CODED_BITS = (7, 8, 8), (5, 5, 6)
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NUMBER = re.compile(r"\d+(?:[-./_ ]\d+){0,5}")
@@ -44,8 +50,6 @@ _RANDOM = re.compile(
     rf"\b(?:{'|'.join(KINDS)})-[a-z2-7]{{16}}\b|~[a-z2-7]{{8}}\b"
     r"|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
 )
-
-Group = tuple[str, int]  # what chance may bring: a kind of place, and how long the needle is
 
 
 class Hit(NamedTuple):
@@ -58,11 +62,11 @@ class Hit(NamedTuple):
 
 
 class Haystack:
-    """Looks for needles; `seen` counts what chance had to play with."""
+    """Looks for needles; `chance` counts what was sought and searched."""
 
     def __init__(self, needles: Needles) -> None:
         self.needles = needles
-        self.seen: Counter[Group] = Counter()
+        self.chance = Chance()
         self._forms: dict[bytes, tuple[Origin, bool]] = {}
         for value, origin in needles.exact.items():
             for form in encoded_forms(value):
@@ -73,86 +77,66 @@ class Haystack:
                 for form in (encoded_forms if written.isdigit() else plain_forms)(written):
                     self._forms.setdefault(form, (origin, form.isdigit()))
         self._patterns = Patterns(self._forms)
-        self._count = self._counted()
         self._within = Patterns(w.encode() for w in needles.words if len(w) >= WITHIN)
         long_numbers = {n: o for n, o in needles.numbers.items() if len(n) >= LONG_NUMBER}
         self._phrase_origins = {**long_numbers, **needles.phrases}
         self._phrases = Patterns(phrase.encode() for phrase in self._phrase_origins)
-        self._count.update((DIGITS, len(one)) for one in self._phrase_origins if one.isdigit())
-        self._lengths = sorted(n for kind, n in self._count if kind == DIGITS and n <= CHANCY)
+        glued_numbers = Counter((DIGITS, len(one)) for one in self._phrase_origins if one.isdigit())
+        self._lengths = sorted(n for _, n in glued_numbers if n <= CHANCY)
+        numbers = Counter((NUMBER, len(digits)) for digits in needles.numbers) + glued_numbers
+        for n in (6, 8):
+            numbers.update({(NUMBER, n): 3 * len(needles.dates), (DATE, n): len(needles.dates)})
+        phrases = [phrase.encode() for phrase in needles.phrases]
+        forms = {BYTES: self._forms, CODED: self._forms, GLUED: phrases}
+        self.chance.seek(needles.words, numbers, forms)
 
     def hits(self, data: bytes) -> Iterator[Hit]:
         """Hits in the bytes and in what is packed or encoded in them."""
-        for at, layer in layers(Layer(data)):
+        for at, layer in layers(Layer(data, is_file=True)):
             packed = layer.data is not data
             for hit in self._in_layer(layer):
                 # within a packed piece places have no meaning outside: the piece is the place
                 yield hit._replace(start=at, end=at + 1) if packed else hit
 
-    def _counted(self) -> Counter[Group]:
-        """How many needles there are of each group."""
-        counts: Counter[Group] = Counter(("word", len(word)) for word in self.needles.words)
-        counts.update(("number", len(digits)) for digits in self.needles.numbers)
-        persons = Counter(map(len, self.needles.words))
-        for length, n in (persons + Counter(map(len, VOCABULARY))).items():
-            for other, m in persons.items():
-                counts[BESIDE, length + other] += 2 * n * m
-        counts.update(("number", n) for n in (6, 8) for _ in range(3 * len(self.needles.dates)))
-        for form in self._forms:
-            counts.update(
-                (("bytes", _n_bits(form, BYTE_BITS)), ("coded", _n_bits(form, CODED_BITS)))
-            )
-        return counts
-
-    def expected(self, group: Group | None) -> float:
-        """How many hits of this group chance alone would give in what was searched, in all."""
-        if group is None:
-            return 0.0
-        kind, length = group
-        if kind == "number" or kind.startswith(DIGITS):
-            known = self._count[kind if kind == "number" else DIGITS, length]
-            return known * self.seen[group] / 10.0**length
-        if kind == BESIDE:
-            return self._count[group] * self.seen["word", length] / float(LETTERS) ** length
-        if kind == "word":
-            return self._count[group] * self.seen[group] / float(LETTERS) ** length
-        return self._count[group] * self.seen[kind, 0] * 2.0**-length
-
     def _in_layer(self, layer: Layer) -> Iterator[Hit]:
         data, found = layer.data, list(texts(layer))
-        runs = sorted((text.start, text.start + text.n_bytes) for text in found)
-        self.seen["bytes", 0] += len(data)
-        self.seen["coded", 0] += sum(end - start for start, end in runs)
-        yield from self._coded(data, runs)
-        for text in found:
-            for start, end, origin, group in self._in_text(text):
-                first = text.start + len(text.text[:start].encode("utf-8", "replace"))
-                last = first + len(text.text[start:end].encode("utf-8", "replace"))
-                yield Hit(first, last, origin, group)
+        runs = sorted({(text.start, text.start + text.n_bytes) for text in found})
+        for hit in chain(self._coded(data, runs), *map(self._placed, found)):
+            self.chance.was_hit(hit.group, hit.origin)
+            yield hit
+
+    def _placed(self, text: Text) -> Iterator[Hit]:
+        """Hits in a text, at the bytes where they stand."""
+        for start, end, origin, group in self._in_text(text):
+            first = text.start + len(text.text[:start].encode("utf-8", "replace"))
+            last = first + len(text.text[start:end].encode("utf-8", "replace"))
+            yield Hit(first, last, origin, group)
 
     def _coded(self, data: bytes, runs: list[tuple[int, int]]) -> Iterator[Hit]:
         """Values and encoded forms in the bytes; plain ones within texts are left to these."""
-        for at, form in self._patterns.find(data.lower()):
+        low = data.lower()
+        self.chance.saw_bytes(BYTES, low)
+        self.chance.saw_bytes(CODED, b"".join(low[start:end] for start, end in runs))
+        for at, form in self._patterns.find(low):
             origin, is_plain = self._forms[form]
             run = bisect.bisect_right(runs, (at, len(data))) - 1
             in_text = run >= 0 and at + len(form) <= runs[run][1]
             if not is_plain or not (in_text or is_own_word(form)):
-                kind, bits = ("coded", CODED_BITS) if in_text else ("bytes", BYTE_BITS)
-                group = (kind, _n_bits(form, bits))
-                yield Hit(at, at + len(form), origin, group)
+                yield Hit(at, at + len(form), origin, (CODED if in_text else BYTES, form))
 
     def _in_text(self, text: Text) -> Iterator[tuple[int, int, Origin, Group | None]]:
         plain = _RANDOM.sub(_without_random, text.text)
         for start, end, origin, chance in (*self._words(plain), *self._in_words(plain)):
             if not is_own(plain, start, end):
-                yield start, end, origin, None if text.is_whole else chance
-        if not text.is_whole:
-            self.seen.update(("word", len(word)) for word in _WORD.findall(plain))
+                yield start, end, origin, None if text.is_written else chance
+        if not text.is_written:
+            self.chance.saw_words(map(folded, _pieces(plain)))
         yield from self._numbers(plain)
         yield from self._dates(plain)
         for start, end, origin, group in self._in_glued(plain):
-            if group is not None or not is_own(plain, start, end):
-                yield start, end, origin, group
+            if group[0] != GLUED or not is_own(plain, start, end):
+                is_told = group[0] == GLUED and text.is_written
+                yield start, end, origin, None if is_told else group
 
     def _words(self, text: str) -> Iterator[tuple[int, int, Origin, Group]]:
         """Words and pieces of words that are a person's, also beside words of anatomy."""
@@ -162,8 +146,8 @@ class Haystack:
                 low = folded(piece)
                 word = low if low in known else self._beside(low)
                 if word is not None:
-                    kind = "word" if low in known else BESIDE
-                    yield found.start(), found.end(), known[word], (kind, len(low))
+                    group: Group = (WORD, low) if low in known else (BESIDE, len(low))
+                    yield found.start(), found.end(), known[word], group
                     break
 
     def _beside(self, low: str) -> str | None:
@@ -186,7 +170,7 @@ class Haystack:
         for at, word in self._within.find(data):
             start = at if ascii_only else len(data[:at].decode("utf-8", "replace"))
             name = word.decode()
-            yield start, start + len(name), self.needles.words[name], ("word", len(name))
+            yield start, start + len(name), self.needles.words[name], (INSIDE, name)
 
     def _numbers(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
         for run in _NUMBER.finditer(text):
@@ -195,22 +179,25 @@ class Haystack:
                 digits = ""
                 for last in range(first, len(pieces)):
                     digits += pieces[last][0]
-                    group = ("number", len(digits))
-                    self.seen[group] += 1
+                    group = (NUMBER, len(digits))
+                    self.chance.seen[group] += 1
                     if (origin := self.needles.numbers.get(digits)) is not None:
                         start = run.start() + pieces[first].start()
                         yield start, run.start() + pieces[last].end(), origin, group
 
     def _dates(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
         for start, end, day, n_digits in dates_in(text):
+            group = (NUMBER if text[start:end].isdigit() else DATE, n_digits)
+            if group[0] == DATE:
+                self.chance.seen[group] += 1
             if (origin := self.needles.dates.get(day)) is not None:
-                in_digits = text[start:end].isdigit()
-                yield start, end, origin, ("number", n_digits) if in_digits else None
+                yield start, end, origin, group
 
-    def _in_glued(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
+    def _in_glued(self, text: str) -> Iterator[tuple[int, int, Origin, Group]]:
         letters, places = glued(text)
         self._count_digits(letters, places)
         data = letters.encode()
+        self.chance.saw_bytes(GLUED, data)
         ascii_only = len(data) == len(letters)
         for at, phrase in self._phrases.find(data):
             first = at if ascii_only else len(data[:at].decode("utf-8", "replace"))
@@ -221,7 +208,7 @@ class Haystack:
                 group = _parted(len(name), end - start - len(name))
                 yield start, end, self._phrase_origins[name], group
             elif len(name) >= ANYWHERE or is_bounded:
-                yield start, end, self._phrase_origins[name], None
+                yield start, end, self._phrase_origins[name], (GLUED, phrase)
 
     def _count_digits(self, letters: str, places: list[int]) -> None:
         """Count the places at which a number might stand, spelt with so much between its digits."""
@@ -233,10 +220,17 @@ class Haystack:
             firsts = np.flatnonzero(before[n:] - before[:-n] == n)
             between = at[firsts + n - 1] - at[firsts] - (n - 1)
             for others, times in zip(*np.unique(between, return_counts=True), strict=True):
-                self.seen[_parted(n, int(others))] += int(times)
+                self.chance.seen[_parted(n, int(others))] += int(times)
 
 
-def _parted(n_digits: int, others: int) -> Group:
+def _pieces(text: str) -> Iterator[str]:
+    """The words of a text, and what they are cut into where small letters meet capitals."""
+    for word in _WORD.findall(text):
+        yield word
+        yield from parts(word)
+
+
+def _parted(n_digits: int, others: int) -> tuple[str, int]:
     """The group of numbers spelt with so many other characters between their digits."""
     return f"{DIGITS}{others}", n_digits
 
@@ -248,14 +242,3 @@ def _without_random(found: re.Match[str]) -> str:
     shares = [len(re.findall(kind, run)) / len(run) for kind in ("[A-Z]", "[a-z]", "[0-9]")]
     is_based = min(shares[:2]) > 0.2 and shares[2] > 0.05
     return " " * len(run) if is_digest or is_based else run
-
-
-def _n_bits(form: bytes, bits: tuple[int, int, int]) -> int:
-    n_letters = len(form.translate(None, _NO_LETTERS))
-    n_digits = len(form.translate(None, _NO_DIGITS))
-    others = len(form) - n_letters - n_digits
-    return bits[0] * n_letters + bits[1] * n_digits + bits[2] * others
-
-
-_NO_LETTERS = bytes(byte for byte in range(256) if not 97 <= byte <= 122)
-_NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)

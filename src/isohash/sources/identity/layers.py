@@ -21,13 +21,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.sources.identity.reads import is_written
+
 DEEPEST = 4  # layers within layers
 INFLATED = 1 << 26  # bytes of a packed piece that are looked at
+SHORT = 64  # letters of a packed text too short to be judged by its letters
 LEAST_INFLATED = 2  # bytes
 TEXT_RUN = 8  # printable bytes in a row that make a text amid other bytes
 
 _PNG_TEXT = re.compile(rb"(\0..[^\0]|\0\0.[^\0]|\0\0\0.)(?:tEXt|iTXt|eXIf)", re.DOTALL)
 _ZIPPED = re.compile(rb"PK\x03\x04.{4}\x08\x00.{16}(..)(..)", re.DOTALL)
+_ZLIB = re.compile(rb"[\x08\x18(8HXhx](?=.)|\x1f(?=\x8b)", re.DOTALL)
 _OTHERS: tuple[
     tuple[re.Pattern[bytes], Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]], ...
 ] = (
@@ -56,11 +60,11 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class Text(NamedTuple):
-    """A text, the byte at which it begins, and whether it stands by itself or amid other bytes."""
+    """A text, the byte at which it begins, and whether it was written, not letters by chance."""
 
     text: str
     start: int
-    is_whole: bool
+    is_written: bool
     n_bytes: int = 0
 
 
@@ -69,7 +73,8 @@ class Layer:
     """Bytes, and where in them printable letters follow each other."""
 
     data: bytes
-    is_sure: bool = True  # not packed or encoded bytes by chance
+    is_sure: bool = False  # packed with a checksum that is right, so that it is no chance
+    is_file: bool = False  # or a name
 
     @cached_property
     def text_runs(self) -> list[tuple[int, int]]:
@@ -92,13 +97,19 @@ def texts(layer: Layer) -> Iterator[Text]:
     with suppress(UnicodeDecodeError):
         whole = data.decode()
         if not _CONTROLS.search(whole):
-            yield from _unescaped(Text(whole, 0, layer.is_sure, len(data)))
+            yield from _unescaped(Text(whole, 0, _is_written(layer, whole), len(data)))
             return
     if not re.search(rb"[\x00-\x08\x0e-\x1f\x7f-\x9f]", data):
-        yield from _unescaped(Text(data.decode("latin-1"), 0, layer.is_sure, len(data)))
+        whole = data.decode("latin-1")
+        yield from _unescaped(Text(whole, 0, _is_written(layer, whole), len(data)))
     for start, end in layer.text_runs:
         run = data[start:end].decode("utf-8", "replace")
-        yield from _unescaped(Text(run, start, end - start >= LONG_RUN, end - start))
+        yield from _unescaped(Text(run, start, is_written(run), end - start))
+
+
+def _is_written(layer: Layer, whole: str) -> bool:
+    """Whether the only text of a layer was written: a file's and a short packed one's was."""
+    return layer.is_file or (layer.is_sure and len(whole) <= SHORT) or is_written(whole)
 
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f]")
@@ -138,12 +149,15 @@ def _packed(data: bytes) -> Iterator[tuple[int, Layer]]:
     for magic, make in _OTHERS:
         for start in magic.finditer(data):
             with suppress(OSError, EOFError, lzma.LZMAError):
-                yield start.start(), Layer(make().decompress(data[start.start() :], INFLATED))
+                yield start.start(), Layer(make().decompress(data[start.start() :], INFLATED), True)
     for start in _PNG_TEXT.finditer(data):
         size = int.from_bytes(start[1], "big")
-        yield start.start(), Layer(data[start.end() : start.end() + size].replace(b"\0", b"\n"))
+        yield (
+            start.start(),
+            Layer(data[start.end() : start.end() + size].replace(b"\0", b"\n"), True),
+        )
     if data.startswith(_SQLITE):
-        yield 0, Layer(_rows(data))
+        yield 0, Layer(_rows(data), True)
 
 
 def _inflated(view: memoryview, at: int, start: int, wbits: int) -> Iterator[tuple[int, Layer]]:
@@ -157,10 +171,10 @@ def _inflated(view: memoryview, at: int, start: int, wbits: int) -> Iterator[tup
 def _decoded(layer: Layer) -> Iterator[tuple[int, Layer]]:
     """What wide letters, base64 and hexadecimal digits stand for; of short runs only texts."""
     data = layer.data
-    for coding, place in _WIDE.items():
+    for coding, place in _WIDE.items() if 0 in data or 1 in data else ():
         for start, end in _wide_runs(data, len(place), place.index(0)):
             wide = data[start:end].decode(coding)
-            yield start, Layer(wide.encode(), len(wide) >= LONG)
+            yield start, Layer(wide.encode())
     for start, end in layer.text_runs:
         text = data[start:end]
         for run in _BASE64.finditer(text):
@@ -219,12 +233,8 @@ def _wide_runs(data: bytes, width: int, lowest: int) -> Iterator[tuple[int, int]
 
 def _zlib_starts(data: bytes) -> list[int]:
     """Where a stream of zlib or gzip may begin."""
-    array = np.frombuffer(data, np.uint8)
-    if len(array) < 3:
-        return []
-    head = array[:-1].astype(np.uint16) << np.uint16(8) | array[1:]
-    zlib_head = ((array[:-1] & 15) == 8) & (array[:-1] < 128) & (head % 31 == 0)
-    return np.flatnonzero(zlib_head | (head == 0x1F8B)).tolist()
+    heads = (found.start() for found in _ZLIB.finditer(data))
+    return [at for at in heads if data[at] == 0x1F or (data[at] << 8 | data[at + 1]) % 31 == 0]
 
 
 def _runs(mask: NDArray[np.bool_], least: int) -> Iterator[tuple[int, int]]:
@@ -238,7 +248,6 @@ def _runs(mask: NDArray[np.bool_], least: int) -> Iterator[tuple[int, int]]:
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")
-LONG = 12  # decoded bytes: so many are hardly a text by chance
 LONG_RUN = 24  # letters in a row: so many are hardly a text, or encoded, by chance
 
 
@@ -250,9 +259,8 @@ def _unbased(letters: bytes) -> bytes:
 
 def _plausible(at: int, content: bytes, n_letters: int) -> Iterator[tuple[int, Layer]]:
     """Decoded bytes, if they are a text, packed, or too many to be a word that looks encoded."""
-    is_text = _is_text(content)
-    if is_text or n_letters >= LONG_RUN or _is_packed(content):
-        yield at, Layer(content, is_text and len(content) >= LONG)
+    if _is_text(content) or n_letters >= LONG_RUN or _is_packed(content):
+        yield at, Layer(content)
 
 
 def _is_packed(content: bytes) -> bool:

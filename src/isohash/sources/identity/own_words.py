@@ -27,7 +27,7 @@ def is_own(text: str, start: int, end: int) -> bool:
     low, high = max(0, start - AROUND), end + AROUND
     left, right = text.rfind('"', low, start), text.find('"', end, high)
     quoted = text[left + 1 : right].rstrip("\\") if 0 <= left < right else ""
-    if quoted and (quoted in _texts() or canonical_name(quoted) is not None):
+    if quoted and (quoted in own_texts() or canonical_name(quoted) is not None):
         return True
     if any(_is_own_identifier(found[0]) for found in _around(_IDENTIFIER, text, start, end)):
         return True
@@ -49,6 +49,13 @@ def _around(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterat
             yield found
 
 
+def is_own_quote(word: str) -> bool:
+    """Whether isohash, or a table of anatomy, has this folded word as a whole text of its own."""
+    return canonical_name(word) is not None or any(
+        folded(text) == word for text in _texts_with().get(word, ())
+    )
+
+
 def is_own_word(word: bytes) -> bool:
     """Whether isohash writes this word, in small letters, somewhere."""
     return word.decode("utf-8", "replace") in _texts_with()
@@ -64,7 +71,8 @@ def _is_own_identifier(text: str) -> bool:
 
 
 @cache
-def _texts() -> frozenset[str]:
+def own_texts() -> frozenset[str]:
+    """The fixed texts of isohash: strings of its modules, pieces of its pages."""
     found: set[str] = set()
     _collect(resources.files("isohash"), found)
     return frozenset(found)
@@ -74,7 +82,7 @@ def _texts() -> frozenset[str]:
 def _texts_with() -> dict[str, tuple[str, ...]]:
     """Fixed texts by the folded words in them."""
     by_word: dict[str, list[str]] = {}
-    for text in _texts():
+    for text in own_texts():
         for word in {folded(word) for word in re.findall(r"[^\W\d_]+", text)}:
             by_word.setdefault(word, []).append(text)
     return {word: tuple(texts) for word, texts in by_word.items()}
@@ -87,7 +95,8 @@ def _collect(folder: Traversable, found: set[str]) -> None:
         elif item.name.endswith(".py"):
             found |= _strings(item.read_text(encoding="utf-8"))
         elif item.name.endswith((".html", ".css")):
-            found |= {piece.strip() for piece in _PIECES.split(item.read_text(encoding="utf-8"))}
+            page = item.read_text(encoding="utf-8")
+            found |= {piece for one in _PIECES.split(page) if not (piece := one.strip()).isalnum()}
 
 
 _PIECES = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|[\n<>]", re.DOTALL)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 WINDOW = 4  # bytes: shorter patterns cannot be sought
 BLOCK = 1 << 20
+SMALL = 256  # bytes: in so few each place is looked up
 _TABLE_BITS = 22
 _MIX = np.uint32(2654435761)
 
@@ -35,15 +36,22 @@ class Patterns:
 
     def find(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """(offset, pattern) of every occurrence."""
+        for at in self._likely(data):
+            for length in self._lengths.get(data[at : at + WINDOW], ()):
+                if (found := data[at : at + length]) in self._known:
+                    yield at, found
+
+    def _likely(self, data: bytes) -> Iterable[int]:
+        """Where a pattern may begin."""
+        return range(len(data)) if len(data) < SMALL else self._in_table(data)
+
+    def _in_table(self, data: bytes) -> Iterator[int]:
         array = np.frombuffer(data, np.uint8)
         last = len(array) - WINDOW + 1
         for first in range(0, last if self._known else 0, BLOCK):
             stop = min(first + BLOCK, last)
             columns = np.stack([array[first + i : stop + i] for i in range(WINDOW)])
-            for at in (first + np.flatnonzero(self._table[_slots(columns)])).tolist():
-                for length in self._lengths.get(data[at : at + WINDOW], ()):
-                    if (found := data[at : at + length]) in self._known:
-                        yield at, found
+            yield from (first + np.flatnonzero(self._table[_slots(columns)])).tolist()
 
 
 def _slots(columns: NDArray[np.uint8]) -> NDArray[np.uint32]:
