@@ -1,5 +1,7 @@
 """Structures as they were drawn: volumes and DVHs do not depend on how coarse the grids are."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -7,12 +9,12 @@ from hypothesis import strategies as st
 
 import polygon_oracle as oracle
 from drawn_shapes import AFFINE, DISC, SHAPE, circle, drawn, grid, points
-from isohash.dosimetry.dose import PlacedDose
+from isohash.dosimetry.dose import SLAB, PlacedDose
 from isohash.dosimetry.drawing import draw
 from isohash.dosimetry.dvh import dvh, share_without_dose
 from isohash.dosimetry.resample import resample
 from isohash.dosimetry.scanlines import MOST_CORNERS, Lines, areas, crossings
-from isohash.dosimetry.structures import Structure
+from isohash.dosimetry.structures import Structure, fullest
 from isohash.records import Volume
 
 PRESCRIBED = 60.0
@@ -306,3 +308,24 @@ def test_areas_of_many_planes_measured_at_once_are_those_of_each(rng):
         for lines in [Lines.between_corners(rings)]
     ]
     np.testing.assert_allclose(areas(planes), [*each, 0.0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_structure_is_drawn_slab_by_slab_into_the_mask_of_its_shares():
+    planes = [points(2.0 * k, circle(30.0 + 5.0 * np.sin(k))) for k in range(-22, 23)]
+    affine, shape = grid((1.3, 1.7, 2.1), (50, 40, 40))
+    structure = Structure.of(draw(planes, affine, 2.0), affine, shape)
+    assert structure.box[0].stop - structure.box[0].start > 3 * SLAB
+    np.testing.assert_array_equal(structure.array, fullest(structure.shares.array))
+
+
+def test_drawing_a_body_takes_little_more_memory_than_its_mask():
+    planes = [points(float(k), circle(100.0)) for k in range(-50, 51)]
+    affine, shape = grid((1.0, 1.0, 1.0), (52, 104, 104))
+    drawing = draw(planes, affine, 1.0)
+    tracemalloc.start()
+    try:
+        structure = Structure.of(drawing, affine, shape)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * structure.inside.size  # bytes; all shares at once took 7

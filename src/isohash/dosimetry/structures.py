@@ -12,12 +12,13 @@ is the special case of one that is thick.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash.dosimetry.dose import SLAB
 from isohash.dosimetry.drawing import Drawing, Plane, draw
 from isohash.records import Volume
 
@@ -72,8 +73,14 @@ class Structure(Volume):
         cls, drawing: Drawing, affine: NDArray[np.float64], shape: tuple[int, int, int]
     ) -> Structure:
         """The drawing on a grid; its mask is empty where all of it lies outside."""
-        shares, box = _in_box(drawing, affine, shape)
-        return cls(np.packbits(fullest(shares)), box, shape, affine, drawing)
+        box = _box_of(drawing, affine, shape)
+        first, stop = box[0].start, box[0].stop
+        parts = (  # the shares of a whole body are four times its mask
+            _shares(drawing, affine, shape, (slice(k, min(k + SLAB, stop)), *box[1:]))
+            for k in range(first, stop, SLAB)
+        )
+        n = [side.stop - side.start for side in box]
+        return cls(np.packbits(_fullest((n[0], n[1], n[2]), parts)), box, shape, affine, drawing)
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
@@ -170,15 +177,38 @@ def fullest(shares: Shares) -> NDArray[np.bool_]:
     Of equal shares of a half and more the first are taken, so that a structure half way between
     slices fills one of them; of smaller ones evenly many everywhere, so that thin ones stay whole.
     """
-    mask = shares >= 1.0 - SHARE_STEP
-    edge = np.flatnonzero((shares > 0) & ~mask)
-    level = np.rint(shares.ravel()[edge] / SHARE_STEP).astype(np.int64)
-    total = float(shares.sum(dtype=np.float64))
-    wanted = min(math.floor(total - np.count_nonzero(mask) + 0.5), len(edge))
-    if total > 0 and not mask.any():
+    z, y, x = shares.shape
+    return _fullest((z, y, x), (shares,))
+
+
+def _fullest(shape: tuple[int, int, int], parts: Iterable[Shares]) -> NDArray[np.bool_]:
+    """The same of shares that come as slabs, one after the other."""
+    mask = np.empty(shape, dtype=bool)
+    edges, levels, total, done = [], [], 0.0, 0
+    for shares in parts:
+        own = mask[done : done + len(shares)]
+        np.greater_equal(shares, 1.0 - SHARE_STEP, out=own)
+        edge = np.flatnonzero((shares > 0) & ~own)
+        levels.append(np.rint(shares.ravel()[edge] / SHARE_STEP).astype(np.int64))
+        edges.append(edge + done * shape[1] * shape[2])
+        total += sum(float(one.sum(dtype=np.float64)) for one in shares)
+        done += len(shares)
+    if edges and total > 0:
+        chosen = _chosen(np.concatenate(edges), np.concatenate(levels), total, mask)
+        mask.ravel()[chosen] = True
+    return mask
+
+
+def _chosen(
+    edge: NDArray[np.intp], level: NDArray[np.int64], total: float, mask: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Of the voxels `edge`, partly inside by `level` steps, those that complete the mask."""
+    n_inside = np.count_nonzero(mask)
+    wanted = min(math.floor(total - n_inside + 0.5), len(edge))
+    if not n_inside:
         wanted = max(wanted, 1)
     if wanted <= 0:
-        return mask
+        return edge[:0]
     order = np.argsort(-level, kind="stable")
     last = level[order[wanted - 1]]
     chosen = edge[level > last]
@@ -186,26 +216,40 @@ def fullest(shares: Shares) -> NDArray[np.bool_]:
     rest = wanted - len(chosen)
     if last * SHARE_STEP < 0.5:
         ties = ties[np.floor((np.arange(rest) + 0.5) * len(ties) / rest).astype(np.intp)]
-    mask.ravel()[np.concatenate([chosen, ties[:rest]])] = True
-    return mask
+    return np.concatenate([chosen, ties[:rest]])
 
 
 def _in_box(
     drawing: Drawing, affine: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> tuple[Shares, Box]:
     """Shares within the smallest box of voxels that holds the drawing, and where that box lies."""
+    box = _box_of(drawing, affine, shape)
+    return _shares(drawing, affine, shape, box), box
+
+
+def _box_of(drawing: Drawing, affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Box:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    box = _voxels(drawing.bounds() / spacing if drawing.planes else np.zeros((2, 3)), shape)
+    return _voxels(drawing.bounds() / spacing if drawing.planes else np.zeros((2, 3)), shape)
+
+
+def _shares(
+    drawing: Drawing, affine: NDArray[np.float64], shape: tuple[int, int, int], box: Box
+) -> Shares:
+    """Shares within the box that holds the drawing, or within some of its slices."""
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
     shares = np.zeros([side.stop - side.start for side in box], dtype=np.float32)
     if not shares.size:
-        return shares, box
+        return shares
     for plane in drawing.planes:
+        low, high = plane.low / spacing[0], plane.high / spacing[0]
+        first, last = math.floor(low + 0.5), math.ceil(high - 0.5)
+        slices = range(max(first, box[0].start), min(last + 1, box[0].stop))
+        if not slices:
+            continue
         (rows, columns), part = _cells(plane, spacing, shape)
         if not part.size:
             continue
-        low, high = plane.low / spacing[0], plane.high / spacing[0]
-        first, last = math.floor(low + 0.5), math.ceil(high - 0.5)
-        for k in range(max(first, box[0].start), min(last + 1, box[0].stop)):
+        for k in slices:
             thickness = min(high, k + 0.5) - max(low, k - 0.5)
             if thickness > 1e-9:
                 own = shares[
@@ -214,7 +258,7 @@ def _in_box(
                     columns.start - box[2].start : columns.stop - box[2].start,
                 ]
                 np.clip(own + np.float32(thickness) * part, 0.0, 1.0, out=own)
-    return shares, box
+    return shares
 
 
 def _cells(

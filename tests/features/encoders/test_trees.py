@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from isohash import native
 from isohash.errors import InputError
+from isohash.features.encoders import trees as module
 from isohash.features.encoders.tree_fitting import fit_trees
 from isohash.features.encoders.trees import QUANTUM, BoostedTrees, BoostingSettings
 
@@ -54,6 +56,30 @@ def test_compiled_and_obvious_evaluation_agree_to_the_bit(trees: BoostedTrees, n
     for threads in (1, 3):
         found = native.sum_trees(trees.starts, nodes, trees.base, bins, threads)
         np.testing.assert_array_equal(found, trees._reference(bins))
+
+
+def test_rows_are_foretold_the_same_however_many_at_a_time(
+    trees: BoostedTrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = some_rows(np.random.default_rng(3), 100)[0]
+    together = trees.predict(values)
+    monkeypatch.setattr(module, "ROWS", 7)
+    np.testing.assert_array_equal(trees.predict(values), together)
+    assert trees.predict(values[:0]).shape == (0,)
+
+
+def test_the_bins_of_many_rows_never_lie_in_memory_together(
+    trees: BoostedTrees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS", 1000)
+    values = some_rows(np.random.default_rng(3), 20_000)[0].astype(np.float16)
+    tracemalloc.start()
+    try:
+        trees.predict(values)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * len(values)  # two sums of float32 a row; bins and what is binned take 30
 
 
 def test_trees_survive_being_kept(trees: BoostedTrees) -> None:

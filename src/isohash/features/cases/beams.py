@@ -1,26 +1,25 @@
-"""Coplanar photon fields on an anatomy: the dose that a unit of fluence gives to every cell.
+"""One coplanar photon field on an anatomy: the dose that a unit of fluence gives to every cell.
 
 A crude pencil beam, enough to know where dose can go and where it cannot: rays from a source at
 `SAD_MM`, attenuated along the water-equivalent depth, with build-up, inverse square and a lateral
-spread of penumbra and scatter that does not grow with depth. The dose is linear in the fluence:
-`Fields.dose` is a sparse matrix times the spread fluence, `Fields.back` its adjoint.
+spread of penumbra and scatter that does not grow with depth (`fields` spreads the fluence).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
 SAD_MM = 1000.0
+STEP_MM = 4.0  # between samples of density along a ray; rays lie twice as far apart
+AROUND = 4  # bixels about the ray to a cell, which share its dose
+
+Cells = tuple[NDArray[np.int64], ...]
 
 
 @dataclass(frozen=True)
@@ -50,190 +49,129 @@ class Aperture:
     columns: int
     rows: int
 
+    @property
+    def end(self) -> int:
+        """Where those of the next field begin."""
+        return self.start + self.columns * self.rows
+
     def of(self, fluence: Field) -> Field:
         """The field's part of a fluence (n_bixels,), as a view (columns, rows)."""
-        part = fluence[self.start : self.start + self.columns * self.rows]
-        return part.reshape(self.columns, self.rows)
+        return fluence[self.start : self.end].reshape(self.columns, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
-class Fields:
-    """`cells` are the indices (z, y, x) of the n cells of `Anatomy.reached` that get dose."""
+class Places:
+    """Cells by index (z, y, x), and where they lie in mm about the isocentre."""
 
-    cells: tuple[NDArray[np.int64], ...]
-    matrix: csr_matrix  # (n, n_bixels)
-    apertures: tuple[Aperture, ...]
-    row_mm: float
-    settings: BeamSettings
-
-    @property
-    def n_bixels(self) -> int:
-        """Bixels of all fields."""
-        return int(self.matrix.shape[1])
-
-    def dose(self, fluence: Field) -> Field:
-        """Dose (n,) of a fluence (n_bixels,)."""
-        dose: Field = self.matrix @ self._spread(fluence)
-        return dose
-
-    def back(self, cells: Field) -> Field:
-        """The adjoint: what changes of the cells (n,) mean for each bixel."""
-        return self._spread(self._transposed @ cells)
-
-    def aimed_at(self, mask: Mask) -> Field:
-        """Fluence 1 in the bixels whose axis meets a cell of the mask (n,), else 0."""
-        met = self.matrix[np.flatnonzero(mask)]
-        fluence = np.zeros(self.n_bixels, np.float32)
-        fluence[met.indices[met.data > 0]] = 1.0
-        return fluence
-
-    def on(self, rows: NDArray[np.int64]) -> Fields:
-        """The same fields on some of the cells."""
-        z, y, x = self.cells
-        return replace(self, cells=(z[rows], y[rows], x[rows]), matrix=self.matrix[rows])
-
-    @cached_property
-    def _transposed(self) -> csr_matrix:
-        return self.matrix.T.tocsr()
-
-    def _spread(self, fluence: Field) -> Field:
-        out = np.empty_like(fluence)
-        for aperture, (narrow, wide) in zip(self.apertures, self._kernels, strict=True):
-            part, share = aperture.of(fluence), np.float32(self.settings.scatter)
-            spread = (1 - share) * (narrow[0] @ part @ narrow[1])
-            aperture.of(out)[:] = spread + share * (wide[0] @ part @ wide[1])
-        return out
-
-    @cached_property
-    def _kernels(self) -> list[tuple[tuple[Field, Field], tuple[Field, Field]]]:
-        """Of each aperture the narrow and the wide spread, along columns and along rows."""
-        own = self.settings
-        return [
-            tuple(  # type: ignore[misc]
-                (_gaussian(one.columns, own.bixel_mm, mm), _gaussian(one.rows, self.row_mm, mm))
-                for mm in (own.penumbra_mm, own.scatter_mm)
-            )
-            for one in self.apertures
-        ]
-
-
-def fields_of(anatomy: Anatomy, settings: BeamSettings = BeamSettings()) -> Fields:
-    """The fields around the middle of all targets, as wide as these and two bixels more."""
-    from scipy.sparse import csr_matrix
-
-    scene = _Scene.of(anatomy)
-    columns, values, apertures, start = [], [], [], 0
-    for angle in settings.angles:
-        beam = _Beam.at(scene, np.deg2rad(angle), settings)
-        aperture, where, weights = beam.bixels(start)
-        gain = beam.gain()
-        columns += where
-        values += [weight * gain for weight in weights]
-        apertures.append(aperture)
-        start += aperture.columns * aperture.rows
-    n, width = len(scene.cells[0]), len(columns)
-    matrix = csr_matrix(
-        (
-            np.stack(values, axis=1).ravel(),
-            np.stack(columns, axis=1).ravel(),
-            np.arange(0, n * width + 1, width, dtype=np.int32),
-        ),
-        shape=(n, start),
-    )
-    return Fields(scene.cells, matrix, tuple(apertures), scene.spacing_mm[0], settings)
-
-
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """What all beams share: cells and their places in mm about the middle of the targets."""
-
-    anatomy: Anatomy
-    cells: tuple[NDArray[np.int64], ...]
-    place: tuple[Field, Field, Field]  # z (down), y, x of each cell
-    middle: tuple[float, float]  # y, x index of the isocentre
-    inside: Mask  # which cells are of a target
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        return self.anatomy.spacing_mm
+    cells: Cells
+    mm: tuple[Field, Field, Field]  # down, back, left
 
     @classmethod
-    def of(cls, anatomy: Anatomy) -> _Scene:
-        cells = np.nonzero(anatomy.reached)
-        target = np.nonzero(anatomy.target)
-        middle = [(at.min() + at.max()) / 2.0 for at in target]
-        place = tuple(
-            ((at - m) * mm).astype(np.float32)
-            for at, m, mm in zip(cells, middle, anatomy.spacing_mm, strict=True)
+    def of(cls, anatomy: Anatomy, cells: Cells) -> Places:
+        """The isocentre is the middle of all targets."""
+        down, back, left = (
+            ((at - middle) * mm).astype(np.float32)
+            for at, middle, mm in zip(cells, isocentre(anatomy), anatomy.spacing_mm, strict=True)
         )
-        inside = anatomy.target[cells]
-        return cls(anatomy, cells, place, (middle[1], middle[2]), inside)
+        return cls(cells, (down, back, left))
+
+    def part(self, rows: NDArray[Any] | slice) -> Places:
+        """Some of the cells."""
+        (z, y, x), (down, back, left) = self.cells, self.mm
+        return Places((z[rows], y[rows], x[rows]), (down[rows], back[rows], left[rows]))
 
 
-STEP_MM = 4.0  # between samples of density along a ray; rays lie twice as far apart
+def isocentre(anatomy: Anatomy) -> list[float]:
+    """The middle of all targets, as an index (z, y, x)."""
+    return [(at.min() + at.max()) / 2.0 for at in np.nonzero(anatomy.target)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Beam:
-    """One field: where each cell lies along it and, scaled to the isocentre, across it."""
+class _Seen:
+    """Where cells lie along a field and, scaled to the isocentre, across it."""
 
-    scene: _Scene
-    angle: float
     along: Field
     across: Field
     height: Field
     scale: Field  # of the isocentre's plane against the cell's
-    settings: BeamSettings
 
     @classmethod
-    def at(cls, scene: _Scene, angle: float, settings: BeamSettings) -> _Beam:
-        z, y, x = scene.place
+    def at(cls, places: Places, angle: float) -> _Seen:
+        z, y, x = places.mm
         sin, cos = np.float32(np.sin(angle)), np.float32(np.cos(angle))
         along = y * cos - x * sin
         scale = np.float32(SAD_MM) / (np.float32(SAD_MM) + along)
-        return cls(scene, angle, along, (x * cos + y * sin) * scale, z * scale, scale, settings)
+        return cls(along, (x * cos + y * sin) * scale, z * scale, scale)
 
-    def bixels(self, start: int) -> tuple[Aperture, list[NDArray[np.int32]], list[Field]]:
-        """The aperture, and of each cell the four bixels about its ray with their weights."""
-        columns = _Axis.over(self.across, self.scene.inside, self.settings.bixel_mm)
-        rows = _Axis.over(self.height, self.scene.inside, self.scene.spacing_mm[0])
-        where, weights = [], []
-        for at, left in columns.neighbours(self.across):
-            for row, low in rows.neighbours(self.height):
-                within = (at >= 0) & (at < columns.n) & (row >= 0) & (row < rows.n)
-                where.append(np.where(within, start + at * rows.n + row, start).astype(np.int32))
-                weights.append(np.where(within, left * low, np.float32(0.0)))
-        return Aperture(start, columns.n, rows.n), where, weights
 
-    def gain(self) -> Field:
+@dataclass(frozen=True, eq=False)
+class Beam:
+    """One field, `angle` in radians; `passed` are water-equivalent mm along a fan of rays."""
+
+    angle: float
+    settings: BeamSettings
+    aperture: Aperture
+    columns: _Axis
+    rows: _Axis
+    rays: _Axis
+    steps: _Axis
+    passed: Field  # (rays, steps, slices)
+
+    @classmethod
+    def on(
+        cls, anatomy: Anatomy, places: Places, angle: float, start: int, settings: BeamSettings
+    ) -> Beam:
+        """As wide as all targets and two bixels more; its own bixels begin at `start`.
+
+        `places` are of all cells that it may give dose to.
+        """
+        seen, inside = _Seen.at(places, angle), anatomy.target[places.cells]
+        columns = _Axis.over(seen.across, inside, settings.bixel_mm)
+        rows = _Axis.over(seen.height, inside, anatomy.spacing_mm[0])
+        rays = _Axis(float(seen.across.min()) - STEP_MM, 2 * STEP_MM, 0).reaching(seen.across)
+        steps = _Axis(float(seen.along.min()) - 2 * STEP_MM, STEP_MM, 0).reaching(seen.along)
+        passed = _passed(anatomy, angle, rays, steps)
+        aperture = Aperture(start, columns.n, rows.n)
+        return cls(angle, settings, aperture, columns, rows, rays, steps, passed)
+
+    def give(self, places: Places, where: NDArray[np.int32], weight: Field) -> None:
+        """Fill in the `AROUND` bixels about the ray to each cell, and each one's dose there."""
+        seen = _Seen.at(places, self.angle)
+        gain, start, at = self._gain(seen, places.cells[0]), self.aperture.start, 0
+        for column, left in self.columns.neighbours(seen.across):
+            for row, low in self.rows.neighbours(seen.height):
+                within = (column >= 0) & (column < self.columns.n) & (row >= 0)
+                within &= row < self.rows.n
+                where[:, at] = np.where(within, start + column * self.rows.n + row, start)
+                weight[:, at] = np.where(within, left * low, np.float32(0.0)) * gain
+                at += 1
+
+    def _gain(self, seen: _Seen, z: NDArray[np.int64]) -> Field:
         """Dose of unit fluence in every cell."""
-        own, depth = self.settings, self.depth()
+        own, depth = self.settings, self._depth(seen, z)
         skin = 1.0 - np.float32(own.skin) * np.exp(np.float32(-own.build_up) * depth)
-        return np.exp(np.float32(-own.attenuation) * depth) * skin * self.scale**2
+        return np.exp(np.float32(-own.attenuation) * depth) * skin * seen.scale**2
 
-    def depth(self) -> Field:
-        """Water-equivalent mm from the skin to each cell, by sums along a fan of rays."""
-        rays = _Axis(float(self.across.min()) - STEP_MM, 2 * STEP_MM, 0).reaching(self.across)
-        steps = _Axis(float(self.along.min()) - 2 * STEP_MM, STEP_MM, 0).reaching(self.along)
-        passed = self._passed(rays, steps)
-        depth = np.zeros(len(self.along), np.float32)
-        z = self.scene.cells[0]
-        for ray, near in rays.neighbours(self.across):
-            for step, share in steps.neighbours(self.along):
-                depth += near * share * passed[ray, step, z]
+    def _depth(self, seen: _Seen, z: NDArray[np.int64]) -> Field:
+        """Water-equivalent mm from the skin to each cell."""
+        depth = np.zeros(len(z), np.float32)
+        for ray, near in self.rays.neighbours(seen.across):
+            for step, share in self.steps.neighbours(seen.along):
+                depth += near * share * self.passed[ray, step, z]
         return depth
 
-    def _passed(self, rays: _Axis, steps: _Axis) -> Field:
-        """Water-equivalent mm up to the samples of the fan (rays, steps, slices)."""
-        along, across = np.meshgrid(steps.centres, rays.centres)
-        across = across * (SAD_MM + along) / SAD_MM
-        sin, cos = np.sin(self.angle), np.cos(self.angle)
-        _, dy, dx = self.scene.spacing_mm
-        y = (across * sin + along * cos) / dy + self.scene.middle[0]
-        x = (across * cos - along * sin) / dx + self.scene.middle[1]
-        density = _sampled(self.scene.anatomy.density, y, x) * np.float32(STEP_MM)
-        passed: Field = np.cumsum(density, axis=1, dtype=np.float32) - 0.5 * density
-        return passed
+
+def _passed(anatomy: Anatomy, angle: float, rays: _Axis, steps: _Axis) -> Field:
+    """Water-equivalent mm up to the samples of the fan (rays, steps, slices)."""
+    along, across = np.meshgrid(steps.centres, rays.centres)
+    across = across * (SAD_MM + along) / SAD_MM
+    sin, cos = np.sin(angle), np.cos(angle)
+    (_, dy, dx), (_, middle_y, middle_x) = anatomy.spacing_mm, isocentre(anatomy)
+    y = (across * sin + along * cos) / dy + middle_y
+    x = (across * cos - along * sin) / dx + middle_x
+    density = _sampled(anatomy.density, y, x) * np.float32(STEP_MM)
+    passed: Field = np.cumsum(density, axis=1, dtype=np.float32) - 0.5 * density
+    return passed
 
 
 @dataclass(frozen=True)
@@ -287,14 +225,3 @@ def _sampled(volume: Field, y: NDArray[np.float64], x: NDArray[np.float64]) -> F
     taken = csr_matrix(taps, shape=(len(corner), (rows + 2) * (columns + 2)))
     sampled: Field = taken @ framed.reshape(-1, slices)
     return sampled.reshape(*y.shape, slices)
-
-
-def _gaussian(n: int, step_mm: float, sigma_mm: float) -> Field:
-    """The matrix (n, n) that spreads equidistant values by a Gaussian; what leaves is lost."""
-    apart = step_mm * np.arange(-n + 1, n)
-    weight = np.exp(-0.5 * (apart / sigma_mm) ** 2)
-    reach = max(n, int(np.ceil(4 * sigma_mm / step_mm)))
-    total = np.exp(-0.5 * (step_mm * np.arange(-reach, reach + 1) / sigma_mm) ** 2).sum()
-    at = np.arange(n)
-    spread: Field = (weight / total).astype(np.float32)[at[:, None] - at[None] + n - 1]
-    return spread

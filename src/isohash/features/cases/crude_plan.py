@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
-from isohash.features.cases.beams import Fields
+from isohash.features.cases.fields import Fields
 
 FEWEST_TREATED = 500  # treated cells that half of the cells must hold
 # Organs that one hot spot harms; of the others the whole dose counts.
@@ -43,18 +43,19 @@ class PlanningGoals:
     iterations: int = 40
 
 
-def crude_dose(
+def crude_fluence(
     anatomy: Anatomy, fields: Fields, near_gy: Field, distance_mm: Field,
     goals: PlanningGoals = PlanningGoals(),
 ) -> Field:  # fmt: skip
-    """Gy (n,) in the fields' cells.
+    """The fluence (n_bixels,) that gives the doses in Gy.
 
-    `near_gy` and `distance_mm` (n,): what the nearest target is prescribed, and how far it is.
+    `near_gy` and `distance_mm` (n,) of the fields' cells: what the nearest target is prescribed,
+    and how far it is.
     """
     rows = _chessboard(fields, distance_mm < 0)
     some = fields.on(rows)
     costs = _Costs.of(anatomy, some, near_gy[rows], distance_mm[rows], goals)
-    return fields.dose(_fluence(some, costs, goals.iterations))
+    return _fluence(some, costs, goals.iterations)
 
 
 def _chessboard(fields: Fields, treated: Mask) -> NDArray[np.int64]:

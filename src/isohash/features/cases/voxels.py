@@ -33,9 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
-from isohash.features.cases.beams import BeamSettings, Fields, fields_of
-from isohash.features.cases.crude_plan import PlanningGoals, crude_dose
+from isohash.features.cases.beams import BeamSettings
+from isohash.features.cases.crude_plan import PlanningGoals, crude_fluence
 from isohash.features.cases.distance import distance_in_slice, signed_distance
+from isohash.features.cases.fields import Fields, fields_of
 
 MIDLINE = ("SpinalCord", "Brainstem", "Bone_Mandible")
 
@@ -88,9 +89,11 @@ def voxels_of(anatomy: Anatomy, settings: VoxelSettings) -> Voxels:
     """The features of all cells of `Anatomy.reached`."""
     fields = fields_of(anatomy, settings.beams)
     levels = by_share(anatomy, settings.levels)
-    found = dict(_measured(anatomy, fields, levels, settings))
-    columns = [found[name].astype(np.float16) for name in settings.names]
-    return Voxels(anatomy, fields.cells, np.array(columns).T)
+    row = {name: at for at, name in enumerate(settings.names)}
+    values = np.empty((len(row), len(fields.cells[0])), np.float16)
+    for name, column in _measured(anatomy, fields, levels, settings):
+        values[row[name]] = column  # one at a time: all in full precision take as much as a CT
+    return Voxels(anatomy, fields.cells, values.T)
 
 
 def by_share(anatomy: Anatomy, levels: Sequence[float]) -> dict[float, Mask | None]:
@@ -116,7 +119,6 @@ def _measured(
     for level, mask in levels.items():
         yield f"distance {level:g}", _to(mask, anatomy, cells)
         yield f"volume {level:g}", _same(0.0 if mask is None else _cc(mask, anatomy), cells)
-        yield f"open {level:g}", _open(mask, fields)
     for organ in settings.organs:
         yield f"distance {organ}", _to(anatomy.organs.get(organ), anatomy, cells)
     yield from _places(anatomy, cells)
@@ -125,7 +127,8 @@ def _measured(
     yield "prescribed near", near_gy / whole
     yield "prescribed", anatomy.prescribed[cells] / whole
     yield "density", anatomy.density[cells]
-    yield "plan", crude_dose(anatomy, fields, near_gy, to_target, settings.goals) / whole
+    fluence = crude_fluence(anatomy, fields, near_gy, to_target, settings.goals)
+    yield from _doses(fields, levels, fluence, whole)
 
 
 def _in_slice(mask: Mask, mm: Sequence[float]) -> Field:
@@ -160,13 +163,21 @@ def _cc(mask: Mask, anatomy: Anatomy) -> float:
     return float(mask.sum()) * float(np.prod(anatomy.spacing_mm)) / 1000.0
 
 
-def _open(mask: Mask | None, fields: Fields) -> Field:
-    """Dose of fields open to a mask, relative to its mean in there."""
-    inside = None if mask is None else mask[fields.cells]
-    if inside is None or not inside.any():
-        return _same(np.nan, fields.cells)
-    dose = fields.dose(fields.aimed_at(inside))
-    return dose / dose[inside].mean()
+def _doses(
+    fields: Fields, levels: Mapping[float, Mask | None], plan: Field, whole: np.float32
+) -> Iterator[tuple[str, Field]]:
+    """Of fields open to each level, relative to their mean in there; of the crude plan."""
+    inside = {level: mask[fields.cells] for level, mask in levels.items() if mask is not None}
+    inside = {level: own for level, own in inside.items() if own.any()}
+    *opened, planned = fields.doses([*map(fields.aimed_at, inside.values()), plan])
+    found = dict(zip(inside, opened, strict=True))
+    for level in levels:
+        dose = found.get(level)
+        yield (
+            f"open {level:g}",
+            _same(np.nan, fields.cells) if dose is None else dose / dose[inside[level]].mean(),
+        )
+    yield "plan", planned / whole
 
 
 def _places(anatomy: Anatomy, cells: Sequence[NDArray[np.int64]]) -> Iterator[tuple[str, Field]]:

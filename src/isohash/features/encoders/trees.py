@@ -19,6 +19,7 @@ from isohash.errors import InputError
 
 QUANTUM = 2.0**-20
 MISSING = 255  # the bin of NaN
+ROWS = 1 << 16  # that are binned at a time: the bins of all take as much as their features
 MOST_CUTS = 254  # thresholds of one feature: bins 0 to 254
 
 Field = NDArray[np.float32]
@@ -86,7 +87,11 @@ class BoostedTrees:
 
     def predict(self, values: NDArray[np.floating]) -> Field:
         """The sums (n,) of rows of features (n, f), NaN where a feature is missing."""
-        return self.sums(self.binned(values))
+        found = np.empty(len(values), np.float32)
+        for first in range(0, len(values), ROWS):
+            rows = slice(first, first + ROWS)
+            found[rows] = self.sums(self.binned(values[rows]))
+        return found
 
     def binned(self, values: NDArray[np.floating]) -> NDArray[np.uint8]:
         """The bins (n, 2 f) of rows of features: `MISSING` for NaN, and again 0 for NaN."""
