@@ -217,6 +217,26 @@ void isohash_bins(const float *values, int64_t n, int64_t columns, const double 
 int isohash_distances(const uint8_t *marked, const int64_t *shape, const double *steps,
                       int32_t flat, double *out);
 
+/* ---- matching slices ----
+ *
+ * The slices of a query lie on the rungs `at` (n_query,), which rise from 0. Case c has the rungs
+ * start[c] to start[c + 1] - 1, each with its stored slice; costs[row * n_stored + slice] is what
+ * it costs to match it with a slice of the query. price[c] is what each rung without a counterpart
+ * costs; with `free_ends` those of a case before and after the matched ones cost nothing.
+ * `totals` (n_cases,) are the least totals of monotone matchings, infinite for a case without
+ * rungs; `rungs` (n_cases, n_query), which may be null, the rung of each slice of the query,
+ * counted from the case's first, -1 where it lies beyond the case's ends, and is not written for a
+ * case without rungs. Returns 1 where memory ran out, else 0. */
+struct isohash_alignment {
+    int64_t n_query, n_stored, n_cases;
+    const double *costs;
+    const int64_t *slice, *start, *at;
+    const double *price;
+    int32_t free_ends;
+};
+
+int isohash_align(const struct isohash_alignment *in, double *totals, int64_t *rungs);
+
 #ifdef __cplusplus
 }
 #endif

@@ -13,6 +13,8 @@ Function topk, matrix, least, within, tables_build, tables_topk;
 Function threshold_turns, wrap_symbols, quantise, pack, unpack, symbols, dots;
 // points.cpp
 Function nearest_points, lloyd;
+// alignment.cpp
+Function align;
 // trees.cpp
 Function sum_trees, bins, distances;
 

@@ -50,11 +50,12 @@ PyMethodDef methods[] = {
                                    "bins, threads, out)"),
     method<bins>("bins", "bins(values, thresholds, offsets, stride, bins)"),
     method<distances>("distances", "distances(marked, shape, steps, flat, out)"),
+    method<align>("align", "align(costs, slice, start, at, price, free_ends, totals, rungs)"),
     {nullptr, nullptr, 0, nullptr},
 };
 
 // Which arguments the functions take: isohash/native/extension.py uses no other build than its own.
-constexpr long interface_number = 9;
+constexpr long interface_number = 10;
 
 int add_constants(PyObject *module) {
     return PyModule_AddIntConstant(module, "INTERFACE", interface_number);

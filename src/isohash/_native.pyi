@@ -210,3 +210,14 @@ def distances(
     out: NDArray[np.float64],
     /,
 ) -> None: ...
+def align(
+    costs: NDArray[np.float64],
+    slices: NDArray[np.int64],
+    start: NDArray[np.int64],
+    at: NDArray[np.int64],
+    price: NDArray[np.float64],
+    free_ends: int,
+    totals: NDArray[np.float64],
+    rungs: NDArray[np.int64] | None,
+    /,
+) -> None: ...

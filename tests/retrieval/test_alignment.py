@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isohash import native
 from isohash.retrieval.alignment import OUTSIDE, Segmented, alignment_totals, covered_by, paths
 from isohash.retrieval.rungs import MOST_RUNGS, Rungs, lengths_of, rungs_of
 from oracle import aligned, laid, matchings, spent
@@ -118,3 +119,37 @@ def test_heights_of_any_size_make_no_table_of_any_size() -> None:
     rungs = rungs_of(np.array([0.0, 1e-300, 1.0]), far, np.array([0, 3]))
     assert rungs.lengths.tolist() == [2 * MOST_RUNGS + 1]
     assert isinstance(rungs, Rungs)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 7), min_size=1, max_size=5), SEEDS, st.booleans())
+@settings(max_examples=200)
+def test_the_compiled_matching_is_that_of_arrays_to_the_last_bit(n, lengths, seed, free) -> None:
+    if not native.available():
+        pytest.skip("no compiled kernels")
+    rng = np.random.default_rng(seed)
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    stored = np.concatenate([heights(rng, m, [0.5, 1, 1, 1.3, 3]) for m in lengths])
+    costs = rng.uniform(0, 1, (n, len(stored)))
+    costs = np.where(rng.random() < 0.5, np.round(costs, 1), costs)  # ties
+    costs[:, rng.random(len(stored)) < 0.05] = np.inf
+    rungs = rungs_of(heights(rng, n, [1, 1, 1, 2.4, 3]), stored, start)
+    price = rng.choice([0.0, 0.1, 0.05], len(lengths))
+    problem = Segmented(costs, rungs, price, free_ends=free)
+    some = problem.of_cases(np.flatnonzero(np.isfinite(alignment_totals(problem))))
+    found = alignment_totals(problem), paths(some)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "available", lambda: False)
+        wanted = alignment_totals(problem), paths(some)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_array_equal(found[1].totals, wanted[1].totals)
+    np.testing.assert_array_equal(found[1].rungs, wanted[1].rungs)
+
+
+def test_the_compiled_matching_refuses_what_leads_out_of_its_arrays() -> None:
+    if not native.available():
+        pytest.skip("no compiled kernels")
+    costs, price = np.zeros((2, 3)), np.zeros(1)
+    for rungs in (([3], [0, 1], [0, 1]), ([-1], [0, 1], [0, 1]), ([0], [0, 2], [0, 1]),
+                  ([0], [0, 1], [0, 0]), ([0], [0, 1], [1, 2])):  # fmt: skip
+        with pytest.raises(ValueError, match="rung"):
+            native.align(costs, tuple(map(np.array, rungs)), price, False, True)

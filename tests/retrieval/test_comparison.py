@@ -15,7 +15,7 @@ from isohash.records import Codes
 from isohash.retrieval import comparison as module
 from isohash.retrieval.comparison import Comparison, ViewCodes
 from isohash.retrieval.dense import UNCOVERED
-from isohash.retrieval.kept_cells import Blocks, Kept
+from isohash.retrieval.kept_cells import Kept
 from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.slices import SliceTable
 from oracle import ranked_cases, ranked_slices
@@ -127,7 +127,7 @@ def test_however_few_are_aligned_at_a_time_the_answer_is_the_same(problem: Probl
     comparison, question = problem.comparison, problem.question
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ALIGNED_MORE", 0)
-        fresh = replace(comparison, kept=Kept(counts=Blocks(0)))
+        fresh = replace(comparison, kept=Kept(most_bytes=0))
         assert fresh.rank(question) == comparison.reference().rank(question)
 
 

@@ -4,6 +4,7 @@ This package knows nobody: `hashing` and `index` call it, and each keeps its own
 Arrays are C-contiguous; the caller has checked their meaning, the extension checks their sizes.
 """
 
+from isohash.native.alignment import align
 from isohash.native.anatomy import bins, distances, sum_trees
 from isohash.native.encode import (
     Doubtful,
@@ -51,6 +52,7 @@ __all__ = [
     "Doubtful",
     "Scan",
     "Tables",
+    "align",
     "available",
     "bins",
     "default_threads",

@@ -11,7 +11,7 @@ except ImportError:  # built without a compiler: isohash still works, only slowe
     _native = None  # type: ignore[assignment]
 
 # As in native/python/module.cpp; an extension left over from another version is not used.
-INTERFACE = 9
+INTERFACE = 10
 if getattr(_native, "INTERFACE", None) != INTERFACE:
     _native = None  # type: ignore[assignment]
 

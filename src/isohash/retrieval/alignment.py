@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isohash import native
 from isohash.retrieval.ranked import Covered
 from isohash.retrieval.rungs import Rungs
 
 Table = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 # Cases aligned in one go: enough to amortise the loop over query slices, few enough that what is
 # kept of each (for the way back: of every query slice) stays small whatever the archive's size.
@@ -87,6 +89,8 @@ class _State:
 
 def alignment_totals(problem: Segmented) -> Table:
     """The least total cost of each case, shape (n_cases,); infinite for a case without slices."""
+    if native.available():
+        return native.align(*_arrays(problem), with_paths=False)[0]
     totals = np.full(len(problem.price), np.inf)
     for block in _blocks(problem, CASES_AT_ONCE):
         for state in block.states():
@@ -100,6 +104,8 @@ def paths(problem: Segmented) -> Matched:
 
     Ties go to the lower rung at the end, then to the shorter step.
     """
+    if native.available():
+        return Matched(*native.align(*_arrays(problem), with_paths=True))
     totals = np.empty(len(problem.price))
     rungs = np.empty((len(totals), len(problem.costs)), dtype=np.int64)
     for block in _blocks(problem, WAYS_BACK_AT_ONCE):
@@ -108,6 +114,14 @@ def paths(problem: Segmented) -> Matched:
             walk = _Walk(block, states, at)
             totals[block.cases.start + at], rungs[block.cases.start + at] = walk.total, walk.rungs()
     return Matched(totals, rungs)
+
+
+def _arrays(
+    problem: Segmented,
+) -> tuple[Table, tuple[Places, Places, Places], Table, bool]:
+    """What the compiled form takes, which does the same sums in the same order."""
+    rungs = problem.rungs
+    return problem.costs, (rungs.slice, rungs.start, rungs.query), problem.price, problem.free_ends
 
 
 def _blocks(problem: Segmented, at_once: int) -> Iterator[_Block]:

@@ -14,10 +14,9 @@ reading the codes of the archive again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from isohash.records import Codes
 from isohash.retrieval.dense import (
     UNCOVERED,
     Dense,
+    Joined,
     Measure,
     Table,
     nearest,
@@ -38,7 +38,7 @@ from isohash.retrieval.dense import (
     unit_of,
     usable_text,
 )
-from isohash.retrieval.kept_cells import Kept, Measured
+from isohash.retrieval.kept_cells import Kept
 from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.refined import Span
 from isohash.retrieval.request import Weights
@@ -50,6 +50,10 @@ from isohash.retrieval.slices import SliceTable
 ROUNDING = 1e-9
 # Cases aligned at first beyond the k that are wanted; then as many again, and so on.
 ALIGNED_MORE = 16
+
+Places = NDArray[np.int64]
+# By case, distances (query rows, rows of the case) of a view.
+Measured = Callable[[str, Sequence[int]], Mapping[int, Table]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +106,10 @@ class Comparison:
         """The k nearest cases by their best monotone alignment, or the k nearest slices."""
         if question.level == "slice":
             return self._one_slice(question).rank(question)
-        return self.part(self.candidates(question)).rank(question)
+        cases = self._nearest_cases(question)
+        return evidence(self._cells(question.weights, cases), question.weights)
 
-    def candidates(self, question: Question) -> NDArray[np.int64]:
+    def candidates(self, question: Question) -> Places:
         """Ascending positions of the cases that `rank` finds, or finds slices of."""
         if question.level == "slice":
             found = self._one_slice(question).rank(question)
@@ -113,18 +118,30 @@ class Comparison:
 
     def matched(self, weights: Weights, cases: Sequence[int]) -> dict[int, Ranked]:
         """The slices of some cases matched with the query's, whatever these are ranked by."""
-        everyone = np.ones(self.stored.n_cases, dtype=bool)
-        part = self.part(_ascending(cases))
-        return {one.case: one for one in part.rank(Question(weights, len(cases), everyone))}
+        cells = self._cells(weights, _ascending(cases))
+        totals = totals_of(cells, weights)
+        some = [one for one, total in zip(cells, totals, strict=True) if np.isfinite(total)]
+        return {one.case: one for one in evidence(some, weights)}
 
-    def part(self, cases: NDArray[np.int64]) -> Dense:
+    def exactly(self, question: Question, cases: Places, measured: Measured) -> list[Ranked]:
+        """The k nearest of some cases, given by ascending positions, by other distances.
+
+        `measured(view, cases)` gives these: (query rows, rows) by case.
+        """
+        weights = question.weights
+        make = partial(self._make_exact, tuple(weights), measured)
+        cells = self.kept.cells("exact", tuple(weights), cases.tolist(), make)
+        totals = totals_of(cells, weights, question.covered)
+        return evidence([cells[at] for at in nearest(totals, question.k)], weights)
+
+    def part(self, cases: Places) -> Dense:
         """The query against some cases, given by ascending positions."""
-        counts = {view: self._counts(view, cases) for view in self.views}
-        stored = self.stored.of_cases(cases)
-        return self._dense(stored, cases, counts)
+        counts = {v: np.concatenate([_no_columns(c), *self._counts(v, cases.tolist())], axis=1)
+                  for v, c in self.views.items()}  # fmt: skip
+        return self._dense(self.stored.of_cases(cases), cases, counts)
 
     def _dense(
-        self, stored: SliceTable, cases: NDArray[np.int64], counts: Mapping[str, NDArray[np.int32]]
+        self, stored: SliceTable, cases: Places, counts: Mapping[str, NDArray[np.int32]]
     ) -> Dense:
         return Dense(
             self.query, stored, cases, counts, self._measure, unit=self._unit,
@@ -147,8 +164,8 @@ class Comparison:
 
     # -- cases -----------------------------------------------------------------------------------
 
-    def _nearest_cases(self, question: Question) -> NDArray[np.int64]:
-        """The k cases with the least totals, in no order; ties at the end go to lower positions."""
+    def _nearest_cases(self, question: Question) -> Places:
+        """The k cases with the least totals, nearest first; ties go to lower positions."""
         bounds = np.where(question.allowed, self.bounds(question.weights), np.inf)
         order = np.argsort(bounds, kind="stable")
         order = order[: int(np.isfinite(bounds).sum())]
@@ -159,7 +176,8 @@ class Comparison:
                 break
             more = np.sort(order[done : 2 * done + question.k + ALIGNED_MORE])
             cases = np.concatenate([cases, more])
-            found = self.part(more).totals(question.weights, question.covered)
+            cells = self._cells(question.weights, more)
+            found = totals_of(cells, question.weights, question.covered)
             totals = np.concatenate([totals, found])
         by_position = np.argsort(cases)
         return cases[by_position][nearest(totals[by_position], question.k)]
@@ -210,22 +228,41 @@ class Comparison:
                 self.kept.least[view] = found
         return self.kept.least
 
-    def _counts(self, view: str, cases: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Code distances of the query's slices to those of some cases, case after case."""
-        empty = np.empty((len(self.views[view].query), 0), dtype=np.int32)
-        return self.kept.counts.joined(view, cases, partial(self._measured, view), empty)
+    def _cells(self, weights: Weights, cases: Places) -> list[Joined]:
+        """The query's slices and those of single cases, measured by their codes."""
+        views = tuple(weights)
+        make = partial(self._make, views)
+        return self.kept.cells("codes", views, cases.tolist(), make)
 
-    def exact(self, view: str, cases: NDArray[np.int64], measured: Measured) -> Table:
-        """The same of distances that `measured` makes, one case at a time."""
-        empty = np.empty((len(self.views[view].query), 0))
-        return self.kept.exact.joined(view, cases, measured, empty)
+    def _make(self, views: tuple[str, ...], cases: Sequence[int]) -> list[Joined]:
+        counts = {view: self._counts(view, cases) for view in views}
+        return [
+            Joined.of(self._one(case, {view: counts[view][at] for view in views}), views)
+            for at, case in enumerate(cases)
+        ]
 
-    def _measured(self, view: str, cases: Sequence[int]) -> dict[int, NDArray[Any]]:
+    def _make_exact(
+        self, views: tuple[str, ...], measured: Measured, cases: Sequence[int]
+    ) -> list[Joined]:
+        exact = {view: measured(view, cases) for view in views}
+        by_code = self._cells(dict.fromkeys(views, 1.0), np.array(cases, dtype=np.int64))
+        return [
+            one.exactly({view: exact[view][case] for view in views})
+            for case, one in zip(cases, by_code, strict=True)
+        ]
+
+    def _one(self, case: int, counts: Mapping[str, NDArray[np.int32]]) -> Dense:
+        position = np.array([case])
+        return self._dense(self.stored.of_cases(position), position, counts)
+
+    def _counts(self, view: str, cases: Sequence[int]) -> list[NDArray[np.int32]]:
+        """Code distances of the query's slices to those of some cases, by case."""
         codes, asked = self.views[view], np.array(cases, dtype=np.int64)
+        if not len(asked):
+            return []
         found = distances_to_cases(codes.query, codes.stored, codes.start, asked)
         ends = np.cumsum(np.diff(codes.start)[asked])
-        blocks = np.split(found, ends[:-1], axis=1)
-        return dict(zip(cases, blocks, strict=True))
+        return [np.ascontiguousarray(one) for one in np.split(found, ends[:-1], axis=1)]
 
     # -- slices ----------------------------------------------------------------------------------
 
@@ -241,6 +278,21 @@ class Comparison:
         query = SliceTable(query.start, query.index, query.z_mm, row)
         everyone = np.arange(self.stored.n_cases)
         return Dense(query, self.stored, everyone, counts, self._measure)
+
+
+def totals_of(cells: Sequence[Joined], weights: Weights, covered: float = 0.0) -> Table:
+    """The least total of each of some single cases, (n,)."""
+    found = [one.totals(weights, one.costs(weights), covered) for one in cells]
+    return np.concatenate([np.empty(0), *found])
+
+
+def evidence(cells: Sequence[Joined], weights: Weights) -> list[Ranked]:
+    """Single cases in the order given, each with its matched slices and its distance."""
+    return [one.evidence([0], weights, one.costs(weights))[0] for one in cells]
+
+
+def _no_columns(codes: ViewCodes) -> NDArray[np.int32]:
+    return np.empty((len(codes.query), 0), dtype=np.int32)
 
 
 def _ascending(cases: Iterable[int]) -> NDArray[np.int64]:

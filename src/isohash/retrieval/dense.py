@@ -7,7 +7,7 @@ fewer cells, and compares whole archives that would not fit here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -53,11 +53,11 @@ class Dense:
 
     def rank(self, question: Question) -> list[Ranked]:
         """The k nearest cases by their best monotone alignment, or the k nearest slices."""
-        joined = _Joined.of(self, question.weights)
-        costs = joined.costs(question.allowed[self.cases])
+        joined = Joined.of(self, tuple(question.weights))
+        costs = joined.costs(question.weights, question.allowed[self.cases])
         if question.level == "case":
-            totals = joined.totals(costs, question.covered)
-            return joined.evidence(nearest(totals, question.k), costs)
+            totals = joined.totals(question.weights, costs, question.covered)
+            return joined.evidence(nearest(totals, question.k), question.weights, costs)
         row = query_row(self.query, joined.query_rows, question.query_slice)
         return [joined.single(row, at, costs) for at in nearest(costs[row], question.k)]
 
@@ -66,64 +66,81 @@ class Dense:
 
         Infinite where nothing compares, and where less than a share of the query is `covered`.
         """
-        joined = _Joined.of(self, weights)
-        return joined.totals(joined.costs(np.ones(len(self.cases), dtype=bool)), covered)
+        joined = Joined.of(self, tuple(weights))
+        return joined.totals(weights, joined.costs(weights), covered)
 
 
 @dataclass(frozen=True, eq=False)
-class _Joined:
-    """The slices that have all of the views asked for; `start` says which case owns which."""
+class Joined:
+    """The slices that have all of the views asked for; `start` says which case owns which.
+
+    `counts` and `measured` are, by view, code distances and distances that may be added, of every
+    query slice to every stored one. `dense` tells all else, and holds no tables of its own.
+    """
 
     dense: Dense
-    weights: Weights
-    query_rows: NDArray[np.int64]
-    stored_rows: NDArray[np.int64]
-    start: NDArray[np.int64]
+    counts: Mapping[str, NDArray[np.int32]]
+    measured: Mapping[str, Table]
+    query_rows: Places
+    stored_rows: Places
+    start: Places
 
     @classmethod
-    def of(cls, dense: Dense, weights: Weights) -> _Joined:
-        usable = dense.stored.usable(tuple(weights))
+    def of(cls, dense: Dense, views: tuple[str, ...]) -> Joined:
+        """What of a comparison has all of the views."""
+        usable = dense.stored.usable(views)
         start = np.concatenate([[0], np.cumsum(usable)])[dense.stored.start]
-        rows = query_rows(dense.query, tuple(weights))
-        return cls(dense, weights, rows, np.flatnonzero(usable), start)
+        rows, columns = query_rows(dense.query, views), np.flatnonzero(usable)
+        counts, measured = {}, {}
+        for view in views:
+            cells = np.ix_(dense.query.row[view][rows], dense.stored.row[view][columns])
+            exact, counts[view] = dense.exact.get(view), dense.counts[view][cells]
+            measured[view] = dense.measure[view](counts[view]) if exact is None else exact[cells]
+        return cls(replace(dense, counts={}, exact={}), counts, measured, rows, columns, start)
 
-    def cells(self, view: str, table: NDArray[Any]) -> NDArray[Any]:
-        """The part of a table of one view that is asked for."""
-        rows = self.dense.query.row[view][self.query_rows]
-        columns = self.dense.stored.row[view][self.stored_rows]
-        return table[np.ix_(rows, columns)]
+    def exactly(self, exact: Mapping[str, Table]) -> Joined:
+        """The same measured otherwise, by tables as wide as those of codes."""
+        query, stored = self.dense.query.row, self.dense.stored.row
+        measured = {
+            view: exact[view][np.ix_(query[view][self.query_rows], stored[view][self.stored_rows])]
+            for view in self.measured
+        }
+        return replace(self, measured=measured)
 
-    def costs(self, allowed: NDArray[np.bool_]) -> Table:
+    @property
+    def n_bytes(self) -> int:
+        """What its tables take."""
+        codes = sum(table.nbytes for table in self.counts.values())
+        return codes + sum(table.nbytes for table in self.measured.values())
+
+    def costs(self, weights: Weights, allowed: NDArray[np.bool_] | None = None) -> Table:
         """Weighted distance of every query slice to every stored one; infinite if not allowed."""
-        costs = np.zeros((len(self.query_rows), len(self.stored_rows)))
-        for view, weight in self.weights.items():
-            exact = self.dense.exact.get(view)
-            if exact is None:
-                measured = self.dense.measure[view](self.cells(view, self.dense.counts[view]))
-            else:
-                measured = self.cells(view, exact)
-            costs += weight * measured
-        costs[:, ~np.repeat(allowed, np.diff(self.start))] = np.inf
+        costs: Table | None = None
+        for view, table in self.measured.items():
+            part = weights[view] * table
+            costs = part if costs is None else np.add(costs, part, out=costs)
+        assert costs is not None  # as a question has weights
+        if allowed is not None and not allowed.all():
+            costs[:, ~np.repeat(allowed, np.diff(self.start))] = np.inf
         return costs
 
-    def totals(self, costs: Table, covered: float) -> Table:
+    def totals(self, weights: Weights, costs: Table, covered: float) -> Table:
         """The least total of each case; infinite where it covers less than a share of the query."""
-        problem = self.problem(costs)
+        problem = self.problem(weights, costs)
         totals = alignment_totals(problem)
-        some = np.flatnonzero(np.isfinite(totals))
-        if covered > 0 and len(some):
+        if covered > 0 and len(some := np.flatnonzero(np.isfinite(totals))):
             found = paths(problem.of_cases(some)).rungs
             told = [self._covered(at, path) for at, path in zip(some.tolist(), found, strict=True)]
             totals[some[[one.query < covered for one in told]]] = np.inf
         return totals
 
-    def problem(self, costs: Table) -> Segmented:
+    def problem(self, weights: Weights, costs: Table) -> Segmented:
         """The alignment of the query with all cases."""
-        rungs = self.rungs
-        unit = unit_of(self.weights, self.dense.unit) * self.dense.uncovered
-        part_only, n = self.dense.part_only, rungs.n_query
-        asked = rungs.lengths.clip(max=n) if part_only else rungs.lengths
-        return Segmented(costs, rungs, price(unit, len(self.query_rows), n, asked), part_only)
+        unit = unit_of(weights, self.dense.unit) * self.dense.uncovered
+        part_only, n = self.dense.part_only, self.rungs.n_query
+        asked = self.rungs.lengths.clip(max=n) if part_only else self.rungs.lengths
+        cost = price(unit, len(self.query_rows), n, asked)
+        return Segmented(costs, self.rungs, cost, part_only)
 
     @cached_property
     def rungs(self) -> Rungs:
@@ -131,11 +148,12 @@ class _Joined:
         own, stored = self.dense.query.z_mm[self.query_rows], self.dense.stored.z_mm
         return rungs_of(own, stored[self.stored_rows], self.start)
 
-    def evidence(self, order: list[int], costs: Table) -> list[Ranked]:
+    def evidence(self, order: list[int], weights: Weights, costs: Table) -> list[Ranked]:
         """Some cases in that order, each with its matched pairs of slices and its distance."""
         if not order:
             return []
-        found = paths(self.problem(costs).of_cases(np.array(order, dtype=np.int64)))
+        problem = self.problem(weights, costs).of_cases(np.array(order, dtype=np.int64))
+        found = paths(problem)
         return [
             self._aligned(*one, costs)
             for one in zip(order, found.totals.tolist(), found.rungs, strict=True)
@@ -157,15 +175,10 @@ class _Joined:
         pairs = self._pairs(np.array([row]), np.array([column]), costs)
         return Ranked(int(self.dense.cases[case]), pairs[0].distance, pairs)
 
-    def _pairs(
-        self, rows: NDArray[np.int64], columns: NDArray[np.int64], costs: Table
-    ) -> tuple[Pair, ...]:
+    def _pairs(self, rows: Places, columns: Places, costs: Table) -> tuple[Pair, ...]:
         query, stored = self.dense.query, self.dense.stored
         q, c = self.query_rows[rows], self.stored_rows[columns]
-        counts = {
-            view: self.dense.counts[view][query.row[view][q], stored.row[view][c]].tolist()
-            for view in self.weights
-        }
+        counts = {view: table[rows, columns].tolist() for view, table in self.counts.items()}
         told = zip(
             query.index[q].tolist(),
             stored.index[c].tolist(),

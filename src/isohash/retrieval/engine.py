@@ -71,6 +71,11 @@ class Session:
         return self.archive.contents.ways(self.query)
 
     @property
+    def kept_bytes(self) -> int:
+        """What is kept of the comparison, so that the next question is answered sooner."""
+        return sum(getattr(way, "kept_bytes", 0) for way in self.ways)
+
+    @property
     def foretold(self) -> Foretold | None:
         """The histograms that the query's anatomy would get; None where none can be told."""
         contents = self.archive.contents

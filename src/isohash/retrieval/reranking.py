@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +58,17 @@ def rerank(comparison: Comparison, question: Question, n: int, embedded: Embedde
     At slice level all slices of these cases take part.
     """
     cases = comparison.candidates(replace(question, k=n))
+
+    def measured(view: str, some: Sequence[int]) -> Mapping[int, NDArray[np.float64]]:
+        return embedded.distances(view, comparison.views[view], some)
+
+    if question.level == "case":
+        return comparison.exactly(question, cases, measured)
+    by_case = {view: measured(view, cases.tolist()) for view in question.weights}
     exact = {
-        view: comparison.exact(
-            view, cases, partial(embedded.distances, view, comparison.views[view])
-        )
-        for view in question.weights
+        view: np.concatenate([found[case] for case in cases.tolist()], axis=1)
+        for view, found in by_case.items()
+        if found
     }
     return replace(comparison.part(cases), exact=exact).rank(question) if len(cases) else []
 

@@ -23,6 +23,10 @@ from small_cases import phantom, write_openkbp
 from workbench import client_of, serving
 
 WAYS = [{}, {"by": "ct"}, {"by": "dose"}, {"level": "slice", "by": "ct", "slice": 7}]
+WAYS += [
+    {"by": "ct", "span": "5 12"},
+    {"by": "joint", "good": ["phantom-00-02"], "bad": ["phantom-01-02"]},
+]
 WAYS += [{"by": "joint", "alpha": round(0.1 * i, 1)} for i in range(11)]
 FILTERS = [None, "label == 'family-00'", "'Larynx' in structures", "prescription_gy >= 66",
            "not label == 'family-01'"]  # fmt: skip
@@ -40,7 +44,7 @@ def test_answers_are_those_of_the_command_line(client, archive_path: Path, optio
     asked = {"k": 4, **options} | ({"where": where} if where else {})
     with Archive.open(archive_path) as archive:
         session = archive.session("phantom-00-01", pictures=True)
-        expected = session.ask(**asked).to_json()
+        expected = session.ask(**asked | ({"span": (5, 12)} if "span" in asked else {})).to_json()
     for page in ("/api/query", "/query.json"):
         found = client.get(page, params={"case": "phantom-00-01", **asked})
         assert found.status_code == 200

@@ -21,6 +21,7 @@ from isohash.retrieval.inventory import meant
 from isohash.retrieval.items import Items
 
 KEPT = 16  # comparisons of the queries asked last; each is some MB
+MOST_BYTES = 1 << 28  # what these keep in all, but for uploads and the one asked last
 UPLOAD = "upload-"
 
 Found = TypeVar("Found")
@@ -44,7 +45,22 @@ class Desk:
     async def run(self, work: Callable[[Archive], Found]) -> Found:
         """What `work` makes of the archive, on the archive's thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(self._current()))
+        return await loop.run_in_executor(self._thread, lambda: self._worked(work))
+
+    def _worked(self, work: Callable[[Archive], Found]) -> Found:
+        try:
+            return work(self._current())
+        finally:
+            self._bound()
+
+    def _bound(self) -> None:
+        """Let go of the comparisons asked least lately while all take too much memory."""
+        held = {case: one.kept_bytes for case, one in self._sessions.items()}
+        for case in list(held)[:-1]:
+            if sum(held.values()) <= MOST_BYTES:
+                return
+            if not case.startswith(UPLOAD):
+                del held[case], self._sessions[case]
 
     def session(self, case: str) -> Session:
         """The comparison of a stored case or an upload; only on the archive's thread."""

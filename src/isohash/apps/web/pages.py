@@ -15,6 +15,7 @@ from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, described, li
 from isohash.apps.web.asked import Asked
 from isohash.apps.web.desk import UPLOAD, Desk
 from isohash.apps.web.keeping.pages import OwnCohorts
+from isohash.apps.web.refining import hidden, marks_of, may_mark, structures_of
 from isohash.apps.web.rendering import page
 from isohash.errors import InputError
 from isohash.retrieval.answer import Answer
@@ -89,6 +90,9 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
         "by_slice": entry is not None and found.level == "slice",
         "state": state,
         "ways": ways_of(session),
+        "structures": structures_of(session, state) if found.by == "plan" else [],
+        "marks_of": marks_of if may_mark(session, state) else None,
+        "hidden": hidden,
         "alpha": state.values.get("alpha", DEFAULT_ALPHA),
         "is_upload": state.case.startswith(UPLOAD),
         "has_pictures": entry is not None and entry.has_pictures,

@@ -29,6 +29,12 @@ class ForeseenWay:
         """The way that answers, made when it is first asked."""
         return self.make()
 
+    @property
+    def kept_bytes(self) -> int:
+        """What it keeps for the next question."""
+        made = self.__dict__.get("images")
+        return made.kept_bytes if isinstance(made, ImagesWay) else 0
+
     def why_not(self) -> str | None:
         """Why no dose is foretold."""
         return self.images if isinstance(self.images, str) else self.images.why_not()

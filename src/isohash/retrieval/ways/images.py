@@ -58,6 +58,12 @@ class ImagesWay:
         return self.compare()
 
     @property
+    def kept_bytes(self) -> int:
+        """What it keeps for the next question."""
+        made = self.__dict__.get("comparison")
+        return 0 if made is None else made.kept.n_bytes
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The views that the archive may have, and all of them together."""
         return (*self.labels, *(["joint"] if len(self.labels) > 1 else []))
