@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,18 +14,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pydicom
 import pytest
 
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
+from isohash.sources.pacs.address import opened, parse
 from isohash.sources.pacs.credentials import Credentials
+from isohash.sources.pacs.fetching import bring
+from isohash.sources.pacs.node import Wanted
 from isohash.sources.phantom import phantom_case
+from isohash.sources.reading import read_case
 
 SHAPE = (8, 24, 24)
 ORTHANC = "/usr/sbin/Orthanc"
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 USER = Credentials("ci", "secret")
-FIRST = "2.25.0001"  # what a study is called that is none of ours
 
 
 def write_studies(
@@ -255,5 +258,25 @@ def empty(folder: Path) -> bool:
     return not any(one.is_file() for one in folder.rglob("*"))
 
 
-def clear(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def brought(address: str, study: str, folder: Path, wanted: Wanted | None = None, local=None):
+    node = opened(parse(address), local, USER)
+    try:
+        return bring(node, node.study(study), wanted or Wanted(), folder)
+    finally:
+        node.close()
+
+
+def assert_same_case(a: Path, b: Path) -> None:
+    one, other = read_case(a), read_case(b)
+    for name in ("id", "patient", "prescription_gy", "warnings", "label", "facts"):
+        assert getattr(one, name) == getattr(other, name)
+    pairs = [(one.ct, other.ct), (one.dose, other.dose)]
+    pairs += [(one.structures[name], other.structures[name]) for name in one.structures]
+    assert list(one.structures) == list(other.structures)
+    for mine, theirs in pairs:
+        assert np.array_equal(mine.array, theirs.array)
+        assert np.array_equal(mine.affine, theirs.affine)
+
+
+def uid_of(folder: Path) -> str:
+    return str(pydicom.dcmread(next(folder.glob("*.dcm"))).StudyInstanceUID)

@@ -49,7 +49,7 @@ def test_what_cannot_be_had_is_told_and_ends_with_one(fake: Fake, tmp_path: Path
     )
     told = isohash("pull", fake.address, archive, "--no-dose-model")
     assert told.status == 1
-    assert "does not allow this user to read" in told.out
+    assert "does not allow this user to do so" in told.out
     assert "2 cases indexed" in told.out
 
 

@@ -235,7 +235,7 @@ WRITERS = {
     "sandbox.py",
 }
 READ = {"source", "sources", "data", "archive", "others", "aliases", "database", "queries", "past"}
-READ |= {"training", "validation", "case", "credentials"}
+READ |= {"training", "validation", "case", "credentials", "folder"}
 
 
 def test_a_file_that_is_replaced_is_told(asked: Path, tmp_path: Path) -> None:

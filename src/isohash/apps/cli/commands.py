@@ -19,6 +19,7 @@ PLACES = {
     "index": "index:index",
     "pull": "hospital:pull",
     "listen": "hospital:listen",
+    "send": "hospital:send",
     "query": "query:query",
     "propose": "planning:propose",
     "check": "planning:check",

@@ -1,4 +1,4 @@
-"""`isohash pull`, `listen`: patients from a PACS."""
+"""`isohash pull`, `listen`, `send`: patients from a PACS, and results to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -163,6 +164,35 @@ def listen(
     with Listening(archive, options, tell) as listening:
         tell(f"{aet} listens at {host}:{listening.port} for {', '.join(peers)}")
         listening.run()
+
+
+def send(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of DICOM, as of propose --out.", show_default=False)
+    ],
+    node: Annotated[
+        str, typer.Argument(help="dicomweb:URL or dimse:AET@host:port.", show_default=False)
+    ],
+    credentials: Credentials = None,
+    aet: Aet = "ISOHASH",
+    as_json: Json = False,
+) -> None:
+    """Store the DICOM files below FOLDER in a PACS, such as the doses of a proposal.
+
+    By STOW-RS or C-STORE. What is there already stays as it is: sending again changes nothing.
+
+    Example: isohash send proposal dicomweb:https://pacs/dicom-web
+    """
+    from isohash.apps.cli.hospital_tables import sent_table
+    from isohash.sources.pacs.credentials import credentials_of
+    from isohash.sources.pacs.node import Local
+    from isohash.sources.pacs.sending import send as store
+
+    with progress_bar(as_json) as progress:
+        done = store(folder, node, progress, Local(aet), credentials_of(credentials))
+    print_facts(asdict(done), lambda: sent_table(done), as_json)
+    if done.refused:
+        raise typer.Exit(1)
 
 
 def _told(as_json: bool) -> Callable[[str], None]:

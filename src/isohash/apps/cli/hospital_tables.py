@@ -1,4 +1,4 @@
-"""What `isohash pull` prints for people."""
+"""What `isohash pull` and `send` print for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from isohash.apps.cli.pieces import Line, Piece
 from isohash.apps.cli.tables import listing
 from isohash.retrieval.building.pulling import PullReport
 from isohash.retrieval.naming import Unmapped
+from isohash.sources.pacs.sending import Sent
 
 
 def pull_table(report: PullReport, archive: Path) -> list[Piece]:
@@ -27,6 +28,14 @@ def pull_table(report: PullReport, archive: Path) -> list[Piece]:
             f"{report.unwanted} not asked for, {report.brought} brought, {len(report.failed)} "
             f"failed; {len(report.indexed)} cases indexed. {archive} now holds {report.n_cases}."
         ),
+    ]
+
+
+def sent_table(done: Sent) -> list[Piece]:
+    """How much was sent, and what was not taken."""
+    return [
+        *listing("Not taken", ["file", "why"], [*done.refused.items()]),
+        Line(f"{len(done.sent)} objects sent to {done.node}."),
     ]
 
 

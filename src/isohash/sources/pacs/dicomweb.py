@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -13,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry as Again
 
 from isohash.sources.pacs.credentials import Credentials
-from isohash.sources.pacs.multipart import receive
+from isohash.sources.pacs.multipart import message, receive
 from isohash.sources.pacs.node import Inbox, PacsError, Retry, Series, Study, Wanted, uid_in
 
 PAGE = 200  # studies asked for at once
@@ -27,7 +29,9 @@ STUDY_UID, SERIES_UID, MODALITY, BODY_PART = "0020000D", "0020000E", "00080060",
 PATIENT, STUDY_OBJECTS, SERIES_OBJECTS = "00100020", "00201208", "00201209"
 WHY = {
     401: "asks for other credentials; see --credentials",
-    403: "does not allow this user to read; see its settings",
+    202: "does not take all of it",
+    409: "does not take it",
+    403: "does not allow this user to do so; see its settings",
     404: "has nothing at this address; check the URL and the study",
 }
 
@@ -80,6 +84,24 @@ class DicomWeb:
         path = f"studies/{series.study_uid}/series/{series.uid}"
         with self._answer(path, {}, OBJECTS) as answer:
             receive(answer.headers.get("Content-Type", ""), _pieces(answer), inbox)
+
+    def store(self, file: Path) -> None:
+        """See `Node`."""
+        boundary = secrets.token_hex(16)  # no object holds it, but by a chance of 2 to the -128
+        kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
+        try:
+            with self._session.post(
+                f"{self._url}/studies",
+                data=message(file, boundary),
+                headers={"Content-Type": kind, "Accept": "application/dicom+json"},
+                timeout=(CONNECT_SECONDS, SILENT_SECONDS),
+                stream=True,
+                allow_redirects=False,
+            ) as answer:
+                if answer.status_code != 200:
+                    raise _refused(answer.status_code, self._url)
+        except requests.exceptions.RequestException as error:
+            raise Retry(f"dicomweb:{self._url}: {_reason(error)}") from error
 
     def close(self) -> None:
         """See `Node`."""

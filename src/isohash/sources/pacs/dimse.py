@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind as FIND,
@@ -85,6 +87,17 @@ class Dimse:
         if receiver.failure is not None:
             raise receiver.failure
         self._check(status, "a series")
+
+    def store(self, file: Path) -> None:
+        """See `Node`."""
+        ae = entity(self._local.aet)
+        meta = read_file_meta_info(file)
+        ae.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+        with self._connected(ae, [(evt.EVT_CONN_OPEN, Wire().opened)]) as peer:
+            status = getattr(peer.send_c_store(file), "Status", None)
+        if status != SUCCESS:
+            why = "cut the connection" if status is None else f"status {status:04X}"
+            raise PacsError(f"{self}: does not take it ({why})")
 
     def close(self) -> None:
         """See `Node`; every question has its own connection, which is closed."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from python_multipart import MultipartParser
@@ -41,6 +42,14 @@ def receive(content_type: str, pieces: Iterable[bytes], inbox: Inbox) -> int:
     if not parts.ended:
         raise Retry("its answer ended too early")
     return parts.n
+
+
+def message(file: Path, boundary: str, chunk: int = 1 << 18) -> Iterator[bytes]:
+    """The body of a request that stores one object."""
+    yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    with file.open("rb") as stream:
+        yield from iter(lambda: stream.read(chunk), b"")
+    yield f"\r\n--{boundary}--\r\n".encode()
 
 
 class _Parts:

@@ -104,6 +104,9 @@ class Node(Protocol):
     def fetch(self, series: Series, inbox: Inbox) -> None:
         """Write the objects of a series to `inbox`."""
 
+    def store(self, file: Path) -> None:
+        """Store an object; PacsError if the node does not take it."""
+
     def close(self) -> None:
         """End what is open."""
 
