@@ -15,6 +15,7 @@ from pathlib import Path
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case, Vectors
+from isohash.sources.apart import nifti_case
 from isohash.sources.arrays import npz_headers
 from isohash.sources.dicom.sniff import cut_preamble, looks_like_dicom
 from isohash.sources.extras import ask_for
@@ -22,7 +23,7 @@ from isohash.sources.found import Findings, Found, Origin, Skipped, content_of, 
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
-from isohash.sources.nifti import folder_of, is_case, is_nifti, read_nifti_case
+from isohash.sources.nifti import folder_of, is_case, is_nifti
 from isohash.sources.openkbp import (
     is_csv,
     is_csv_case,
@@ -291,7 +292,7 @@ def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Cas
     if kind == "openkbp-csv":
         return read_csv_case(path, files)
     if kind == "nifti":
-        return read_nifti_case(path, files)
+        return nifti_case(path, files)
     return read_npz_case(path) if kind == "openkbp" else read_vectors(path)
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
+from isohash.sources.apart import nifti_texts, parquet_columns
 from isohash.sources.arrays import npz_headers, read_npz
 from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.identity.file_names import looks_like_identity
 from isohash.sources.identity.spellings import folded
-from isohash.sources.nifti import is_mask, is_nifti, stem, texts_of
+from isohash.sources.nifti import is_mask, is_nifti, stem
 from isohash.sources.openkbp import CSV_PARTS
 from isohash.sources.packed import is_packed, unpacked
-from isohash.sources.tables import read_parquet
 from isohash.sources.walk import walk
 
 Value = tuple[str, str, str, str]  # kind (as in phi.identifying, or name), element, text, file
@@ -122,7 +122,7 @@ def _in_csv(file: Path) -> Iterator[Value]:
 
 
 def _in_parquet(file: Path) -> Iterator[Value]:
-    for name, column in read_parquet(file).items():
+    for name, column in parquet_columns(file).items():
         if column.dtype.kind == "U":
             for text in filter(looks_like_identity, column.tolist()):
                 yield from _of_name(text, f"column {name}", file.name)
@@ -132,7 +132,7 @@ def _in_nifti(file: Path) -> Iterator[Value]:
     """The texts of a header: NIfTI has room for a description and a few names."""
     if is_mask(file):
         yield "name", "name of a mask", stem(file), file.name
-    for element, text in texts_of(file).items():
+    for element, text in nifti_texts(file).items():
         yield "text", element, text, file.name
         if looks_like_identity(text):
             yield from _of_name(text, element, file.name)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from isohash.errors import InputError
 from isohash.records import Vectors
+from isohash.sources.apart import parquet_columns
 from isohash.sources.arrays import Header, listed, npz_headers, read_npy, read_npz
-from isohash.sources.tables import read_csv, read_parquet
+from isohash.sources.tables import read_csv
 
 MAX_ID_BYTES = 256
-TABLES = {".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet}
+TABLES = {".csv": read_csv, ".tsv": read_csv, ".parquet": parquet_columns}
 
 
 def read_vectors(path: str | Path) -> Vectors:

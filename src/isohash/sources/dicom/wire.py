@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def _volume_to(volume: Volume | None, blobs: list[NDArray[Any]]) -> dict[str, An
     if isinstance(volume, PlacedDose):
         parts = [_volume_to(part, blobs) for part in volume.parts]
         return {**about, "kind": "placed", "shape": volume.shape, "parts": parts}
-    return {**about, "kind": "plain", "array": _array_to(volume.array, blobs)}
+    return {**about, "kind": "plain", "array": array_to(volume.array, blobs)}
 
 
 def _volume_from(item: dict[str, Any] | None, blobs: list[bytearray]) -> Volume | None:
@@ -134,7 +135,7 @@ def _volume_from(item: dict[str, Any] | None, blobs: list[bytearray]) -> Volume 
     if item["kind"] == "placed":
         parts = [part for one in item["parts"] if (part := _volume_from(one, blobs)) is not None]
         return PlacedDose(parts, affine, tuple(item["shape"]))
-    return Volume(_array_from(item["array"], blobs), affine)
+    return Volume(array_from(item["array"], blobs), affine)
 
 
 def _structure_to(structure: Structure, blobs: list[NDArray[Any]]) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def _structure_to(structure: Structure, blobs: list[NDArray[Any]]) -> dict[str, 
     return {
         "shape": structure.shape,
         "box": [(side.start, side.stop) for side in structure.box],
-        **{name: _array_to(array, blobs) for name, array in arrays.items()},
+        **{name: array_to(array, blobs) for name, array in arrays.items()},
     }
 
 
@@ -161,7 +162,7 @@ def _structure_from(
     item: dict[str, Any], affine: NDArray[np.float64], blobs: list[bytearray]
 ) -> Structure:
     names = ("bits", "points", "sizes", "groups", "counts", "slabs")
-    bits, points, sizes, groups, counts, slabs = (_array_from(item[n], blobs) for n in names)
+    bits, points, sizes, groups, counts, slabs = (array_from(item[n], blobs) for n in names)
     rings = np.split(points.astype(np.float64), np.cumsum(sizes)[:-1]) if len(sizes) else []
     ends = np.cumsum(counts)
     planes = [
@@ -172,11 +173,23 @@ def _structure_from(
     return Structure(bits, (z, y, x), tuple(item["shape"]), affine, Drawing(tuple(planes)))
 
 
-def _array_to(array: NDArray[Any], blobs: list[NDArray[Any]]) -> dict[str, Any]:
-    blobs.append(np.ascontiguousarray(array))
+def array_to(array: NDArray[Any], blobs: list[NDArray[Any]]) -> dict[str, Any]:
+    """What an array is; its values go to the blobs, masks as bits."""
+    is_mask = array.dtype.kind == "b"
+    blobs.append(np.packbits(array) if is_mask else _bytes_of(np.ascontiguousarray(array)))
     return {"blob": len(blobs) - 1, "shape": array.shape, "dtype": array.dtype.str}
 
 
-def _array_from(item: dict[str, Any], blobs: list[bytearray]) -> NDArray[Any]:
-    array: NDArray[Any] = np.frombuffer(blobs[item["blob"]], np.dtype(item["dtype"]))
-    return array.reshape(item["shape"])
+def array_from(item: dict[str, Any], blobs: list[bytearray]) -> NDArray[Any]:
+    """The inverse of `array_to`."""
+    dtype, shape = np.dtype(item["dtype"]), tuple(item["shape"])
+    if dtype.kind == "b":
+        bits = np.frombuffer(blobs[item["blob"]], np.uint8)
+        return np.unpackbits(bits, count=math.prod(shape)).view(bool).reshape(shape)
+    array: NDArray[Any] = np.frombuffer(blobs[item["blob"]], dtype)
+    return array.reshape(shape)
+
+
+def _bytes_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Texts have no buffer of their own that can be sent."""
+    return array.reshape(-1).view(np.uint8) if array.dtype.kind in "US" else array
