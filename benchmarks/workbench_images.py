@@ -12,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+QUERY = "/query?case=phantom-01-03&by=joint&alpha=0.3"
 PAGES = {
     "cases": "/cases",
-    "query": "/query?case=phantom-01-03&by=joint&alpha=0.3#slice=30&result=2",
+    "query": f"{QUERY}#slice=30&result=2",
+    "cuts": f"{QUERY}#slice=30&result=2&x=18&y=-24&show=lines.outlines.cuts.difference",
 }
 HEIGHTS = {1280: 1000, 390: 844}
 SERVE = "from isohash.apps.cli.main import main; main()"
@@ -50,12 +52,17 @@ def shoot(browser: Browser, address: str, page_path: str, width: int, path: Path
     page = browser.new_page(viewport={"width": width, "height": HEIGHTS[width]})
     page.goto(address)
     page.goto(base + page_path)
-    for _ in range(TIMES):
-        if page.evaluate(READY):
-            break
-        page.wait_for_timeout(WAIT_MS)
+    ready(page)
     page.screenshot(path=path)
     page.close()
+
+
+def ready(page: Page) -> None:
+    """Wait until all that the page shows at once is there."""
+    for _ in range(TIMES):
+        if page.evaluate(READY):
+            return
+        page.wait_for_timeout(WAIT_MS)
 
 
 if __name__ == "__main__":

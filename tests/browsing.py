@@ -7,9 +7,15 @@ READY = "document.body.dataset.ready === 'yes'"
 
 def until(page, truth: str) -> None:
     """Wait for an expression to be true; the page's own policy forbids the driver's way."""
+    from playwright.sync_api import Error
+
     for _ in range(300):
-        if page.evaluate(truth):
-            return
+        try:
+            if page.evaluate(truth):
+                return
+        except Error as error:  # the page was just left for the one that is waited for
+            if "context was destroyed" not in str(error):
+                raise
         page.wait_for_timeout(50)
     raise AssertionError(f"never true: {truth}")
 

@@ -42,7 +42,11 @@ export class Pane {
     this.#marks(pen, view, scale);
   }
 
+  // Pixels are made anew where anything of them is another: a cut stays while slices change.
   #values({ plane, window, wash, difference }) {
+    const made = [plane, window.level, window.width, wash, difference?.values, difference?.span];
+    if (this.made?.every((one, at) => one === made[at])) return;
+    this.made = made;
     const { columns, rows } = plane, pen = this.small.getContext("2d");
     if (this.small.width !== columns || this.small.height !== rows) Object.assign(this.small, { width: columns, height: rows });
     const image = pen.createImageData(columns, rows);
@@ -123,6 +127,12 @@ export class Pane {
       x: left + ((event.clientX - box.left) / box.width) * side, y: top + ((event.clientY - box.top) / box.height) * side,
     };
   }
+}
+
+// Finds all lines of a plane ahead, at levels in steps of dose.
+export function trace(plane, levels) {
+  for (const { number, shares } of plane.structures) line(plane, `structure ${number}`, shares, INSIDE);
+  if (plane.dose) for (const steps of levels) line(plane, `dose ${steps}`, plane.dose, steps);
 }
 
 // Lines are found once for each plane and level.

@@ -64,9 +64,9 @@ class Pictures {
     return { number, ...this.head.structures[number], shares: await shares(this.bytes, first, last, n) };
   }
 
-  // Everything, so that scrolling waits for nothing.
-  async all() {
-    for (const index of this.head.index) await this.slice(index);
+  // Everything, so that scrolling waits for nothing; `ahead` is done with each slice.
+  async all(ahead) {
+    for (const index of this.head.index) ahead(await this.slice(index));
   }
 
   // The slice that lies nearest to a height, by its index.

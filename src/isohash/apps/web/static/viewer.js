@@ -2,7 +2,7 @@
 // shown follows from `state`, which the address holds.
 
 import { ofCuts, ofSlices } from "./difference.js";
-import { Pane } from "./pane.js";
+import { Pane, trace } from "./pane.js";
 import { load } from "./pictures.js";
 import { strip } from "./strip.js";
 
@@ -13,6 +13,7 @@ const USUAL = { lines: true, outlines: true };
 const WINDOWS = { soft: { level: 40, width: 400 }, lung: { level: -600, width: 1500 }, bone: { level: 400, width: 1800 } };
 const SPAN = 0.2; // of the prescription: the difference that has the strongest colour
 const SPAN_GY = 10; // where there is no prescription
+const LEAST_MS = 200; // between two changes of the address
 const cases = new Map(); // id -> promise of its pictures
 
 function pictures(name) {
@@ -40,9 +41,15 @@ export class Viewer {
     $("window").addEventListener("change", () => this.window($("window").value));
     for (const name of ["level", "width"]) $(name).addEventListener("change", () => this.#typed());
     await this.show();
-    await this.query.all();
-    this.#matched().slice(0, FETCHED).reduce((before, match) => before.then(() => pictures(match.id)).then((one) => one.all()), Promise.resolve())
-      .then(() => this.show()).then(() => { document.body.dataset.ready = "yes"; });
+    await this.#unpack(this.query);
+    for (const match of this.#matched().slice(0, FETCHED)) await this.#unpack(await pictures(match.id));
+    await this.show();
+    document.body.dataset.ready = "yes";
+  }
+
+  #unpack(one) {
+    const levels = this.query.head.levels.map(({ gy }) => gy / one.head.dose_step_gy);
+    return one.all((plane) => trace(plane, levels));
   }
 
   #matched() {
@@ -109,8 +116,17 @@ export class Viewer {
     for (const name of DRAWN) $(name).checked = shown ? shown.includes(name) : Boolean(USUAL[name]);
   }
 
-  // Says what is shown, so that a reload or another browser shows the same.
+  // At once, or a moment after the last time: browsers refuse an address that changes all the time.
   #remember() {
+    clearTimeout(this.waiting);
+    const early = (this.remembered ?? -Infinity) + LEAST_MS - performance.now();
+    if (early <= 0) return this.#address();
+    this.waiting = setTimeout(() => this.#address(), early);
+  }
+
+  // Says what is shown, so that a reload or another browser shows the same.
+  #address() {
+    this.remembered = performance.now();
     const { slice, rank, x, y, level, width } = this.state, address = new URL(location.href);
     const show = DRAWN.filter((name) => $(name).checked).join(".");
     address.hash = new URLSearchParams({ slice, result: rank, x: x.toFixed(1), y: y.toFixed(1), level, width, show });
@@ -202,13 +218,18 @@ export class Viewer {
     $("width").value = width;
     $("slice").value = this.query.rows.get(slice);
     const whole = $("percent").checked && head.prescription_gy;
-    $("levels").replaceChildren(...head.levels.map(({ gy, colour }) => {
+    if (this.legend !== whole) this.#legend(whole);
+    for (const row of document.querySelectorAll("#hits tr[data-rank]")) row.classList.toggle("chosen", Number(row.dataset.rank) === rank);
+  }
+
+  #legend(whole) {
+    this.legend = whole;
+    $("levels").replaceChildren(...this.query.head.levels.map(({ gy, colour }) => {
       const told = document.createElement("span");
       told.textContent = whole ? `${Math.round((100 * gy) / whole)} %` : `${gy} Gy`;
       told.style.borderBottom = `3px solid ${colour}`;
       return told;
     }));
-    for (const row of document.querySelectorAll("#hits tr[data-rank]")) row.classList.toggle("chosen", Number(row.dataset.rank) === rank);
   }
 
   #titles(own, found, match, pair) {
