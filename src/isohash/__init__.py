@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # the same names for type checkers, which see no __getattr__
     from isohash.records import Case as Case
     from isohash.records import Codes as Codes
     from isohash.records import Hits as Hits
+    from isohash.records import Image as Image
     from isohash.records import Vectors as Vectors
     from isohash.records import Volume as Volume
     from isohash.retrieval.answer import Answer as Answer
@@ -72,6 +73,7 @@ _HOMES = {
     "Gamma": "isohash.dosimetry.gamma",
     "GammaCriteria": "isohash.dosimetry.gamma",
     "Hits": "isohash.records",
+    "Image": "isohash.records",
     "InputError": "isohash.errors",
     "KernelHasher": "isohash.hashing.kernel_hasher",
     "KernelLearner": "isohash.kernels.learning.learner",

@@ -109,6 +109,39 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
+class Image:
+    """One image of any subject, free of identity: `pixels` uint8 (rows, columns, 3), sRGB.
+
+    Sources reduce large images. `label` is a known class, where there is one, `patient` groups the
+    images of one patient, and `facts` are plain values by which images can be filtered, such as the
+    `folder` it lay in, and `width` and `height` of the original in pixels. InputError for pixels of
+    another shape or type.
+
+    Example:
+        >>> import isohash, numpy as np
+        >>> tile = isohash.Image("tile", np.zeros((64, 48, 3), np.uint8), label="benign")
+        >>> tile.patient, tile.label
+        ('tile', 'benign')
+    """
+
+    id: str
+    pixels: NDArray[np.uint8]
+    label: str | None = None
+    patient: str = ""
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+            raise InputError(
+                f"an image has pixels uint8 (rows, columns, 3), got {dtype} of shape {shape}"
+            )
+        if not self.patient:
+            object.__setattr__(self, "patient", self.id)
+
+
+@dataclass(frozen=True, eq=False)
 class Vectors:
     """Plain vectors as a source: `array` (n, d) float32; names of rows and labels (n,) if known.
 

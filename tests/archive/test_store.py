@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isohash.archive.putting import Put
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 
@@ -230,3 +231,41 @@ def test_verify_and_compact_report_their_progress(folder, rng):
             done = [call[0] for call in calls]
             assert done == sorted(done)
             assert calls[-1][0] == calls[-1][1] > 0
+
+
+def test_several_cases_put_as_one_are_each_what_was_put(folder, rng):
+    cases = [Put(name, {"v": name}, case_arrays(rng, n), "f") for n, name in enumerate("xyz")]
+    with CaseStore.create(folder, RECIPE) as store:
+        store.put("y", {"v": "old"}, case_arrays(rng))
+        segments = store.info()["segments"]
+        store.put_all(cases)
+        assert store.info()["segments"] == segments + 1
+        store.put("last", {}, {})
+    with CaseStore.open(folder) as store:
+        assert store.ids() == ("y", "x", "z", "last")
+        for one in cases:
+            assert store.metadata(one.id) == one.metadata
+            for name, array in one.arrays.items():
+                np.testing.assert_array_equal(store.arrays(one.id)[name], array)
+        together = np.concatenate([cases[i].arrays["z"] for i in (1, 0, 2)])
+        np.testing.assert_array_equal(store.gather("z").array, together)
+        assert store.verify().ok
+
+
+def test_arrays_of_one_name_and_other_shapes_can_be_put_as_one(folder, rng):
+    shapes = {"a": (2, 3), "b": (1, 4), "c": (5, 3)}
+    made = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    with CaseStore.create(folder, RECIPE) as store:
+        store.put_all([Put(name, {}, {"x": array}) for name, array in made.items()])
+        for name, array in made.items():
+            np.testing.assert_array_equal(store.arrays(name)["x"], array)
+
+
+def test_of_cases_put_as_one_none_is_kept_if_one_is_refused(folder):
+    good = Put("good", {}, {})
+    with CaseStore.create(folder, RECIPE) as store:
+        for bad in (Put("", {}, {}), Put("good", {}, {}), Put("odd", {}, {"x": np.array("text")})):
+            with pytest.raises(InputError):
+                store.put_all([good, bad])
+        store.put_all([])
+        assert len(store) == 0

@@ -10,7 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import isohash
-from isohash import Answer, Archive, Case, Codes, Hits, InputError, Match, Session, Vectors, Volume
+from isohash import (
+    Answer,
+    Archive,
+    Case,
+    Codes,
+    Hits,
+    Image,
+    InputError,
+    Match,
+    Session,
+    Vectors,
+    Volume,
+)
 
 X: NDArray[np.float32] = np.zeros((100, 8), np.float32)
 labels: NDArray[np.int64] = np.zeros(100, np.int64)
@@ -105,6 +117,7 @@ def rest(path: Path) -> str:
         return str(error)
     assert_type(encoder.encode(np.zeros((1, 8, 8))), NDArray[np.float32])
     vectors = Vectors(X, tuple("abc"), labels)
+    _image: Image = Image("tile", np.zeros((8, 8, 3), np.uint8), label="benign")
     assert_type(vectors.ids, tuple[str, ...] | None)
     pairs = isohash.solve_mean_field(
         [1.0, 4.0], [1.0, -1.0], initial=[1.0] * 200, times=[0.0], bounds=(0.1, 2.0)

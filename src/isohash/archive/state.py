@@ -3,7 +3,7 @@
 The segments are the truth: replayed in the order of their sequence numbers they give the state.
 The catalogue keeps the same state, so that opening need not read every segment.
 
-A case has a position for life: the sequence number of the segment that first held it. An upsert
+A case has a position for life, behind those of all cases that are there when it comes. An upsert
 keeps it, so that updating a case moves no tie; delete and put again moves the case to the end.
 """
 
@@ -95,6 +95,12 @@ class State:
             self.cases[record.id] = record
         self.segments[change.entry.sequence] = change.entry
         self.sequence = change.entry.sequence
+
+    @property
+    def next_position(self) -> int:
+        """That of the next new case: of one case a segment, the segment's own number."""
+        last = next(reversed(self.cases.values())).position if self.cases else 0
+        return max(last, self.sequence) + 1
 
     def files(self) -> dict[str, int]:
         """The sequence number of the segment that holds each file."""

@@ -19,8 +19,7 @@ from isohash.archive import catalogue, columns, folder
 from isohash.archive.columns import Places, Rows
 from isohash.archive.log import Log
 from isohash.archive.picking import picked
-from isohash.archive.segment_format import DTYPES, Pieces
-from isohash.archive.segments import array_bytes
+from isohash.archive.putting import Put, check_text, checked, joined
 from isohash.archive.state import Change, Record, encode_records, parsed_metadata, row_ranges
 from isohash.errors import InputError
 from isohash.progress import Progress
@@ -238,21 +237,33 @@ class CaseStore:
         fingerprint: str = "",
     ) -> None:
         """Add a case, or replace it in its place; durable when it returns."""
-        _check_text(case_id, "a case id", empty=False)
-        _check_text(fingerprint, "a fingerprint")
-        meta = folder.dump(folder.normalised(dict(metadata), f"metadata of case {case_id!r}"))
-        stored = {name: _as_column(name, array) for name, array in arrays.items()}
-        rows = {n: [i, 0, len(a)] for i, (n, a) in enumerate(stored.items(), 1)}
+        self.put_all([Put(case_id, metadata, arrays, fingerprint)])
+
+    def put_all(self, cases: Sequence[Put]) -> None:
+        """Add or replace several cases as one: all of them are there when it returns, or none.
+
+        One segment holds them, so many small cases cost one write to the disk and not one each.
+        InputError if two of them have one id.
+        """
+        if not cases:
+            return
+        sound = [checked(one) for one in cases]
+        if len({one.id for one in sound}) < len(sound):
+            raise InputError("two cases of one put have the same id")
+        blocks = joined([one.arrays for one in sound])
         with self._log.writing() as log:
-            sequence = log.state.sequence + 1
-            known = log.state.cases.get(case_id)
-            position = known.position if known else sequence
-            record = Record(position, case_id, fingerprint, sequence, folder.dump(rows), meta)
-            content = encode_records([record])
-            shapes = [(n, a.dtype, a.shape) for n, a in stored.items()]
-            sources: list[Pieces] = [[content], *([array_bytes(a)] for a in stored.values())]
-            entry = log.publish("case", content, shapes, sources)
-            log.commit(Change(entry, (record,)))
+            sequence, position = log.state.sequence + 1, log.state.next_position
+            records = []
+            for one, rows in zip(sound, blocks.rows, strict=True):
+                known = log.state.cases.get(one.id)
+                place, position = (known.position, position) if known else (position, position + 1)
+                text = folder.dump(one.metadata)
+                records.append(
+                    Record(place, one.id, one.fingerprint, sequence, folder.dump(rows), text)
+                )
+            content = encode_records(records)
+            entry = log.publish("case", content, blocks.shapes, [[content], *blocks.sources])
+            log.commit(Change(entry, tuple(records)))
 
     def delete(self, case_id: str) -> None:
         """Remove a case; its rows leave the disk at the next `compact`."""
@@ -264,7 +275,7 @@ class CaseStore:
 
     def put_file(self, name: str, data: bytes) -> None:
         """Keep a small named file (weights, hash parameters), or replace it at once."""
-        _check_text(name, "a file name", empty=False)
+        check_text(name, "a file name", empty=False)
         with self._log.writing() as log:
             entry = log.publish("file", data, [], [[data]], name=name)
             log.commit(Change(entry))
@@ -319,25 +330,3 @@ class CaseStore:
 def _as_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = folder.normalised(dict(recipe), "the recipe")
     return content
-
-
-def _as_column(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """An array as it is stored: little-endian, contiguous, with at least one axis."""
-    _check_text(name, "an array name", empty=False)
-    found = np.asarray(array)
-    if found.dtype.newbyteorder("<").str not in DTYPES:
-        raise InputError(
-            f"array {name!r} has dtype {found.dtype}; the archive holds integers, floats and bool"
-        )
-    if found.ndim == 0:
-        raise InputError(f"array {name!r} is a scalar; put it into the metadata or give it an axis")
-    return np.ascontiguousarray(found, dtype=found.dtype.newbyteorder("<"))
-
-
-def _check_text(text: str, what: str, empty: bool = True) -> None:
-    if not isinstance(text, str) or (not text and not empty):
-        raise InputError(f"{what} must be text{'' if empty else ' and not empty'}, got {text!r}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{what} must be valid Unicode, got {text!r}") from None

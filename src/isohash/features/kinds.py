@@ -44,15 +44,16 @@ class View:
         name: as in `--by` and in the names of arrays ("ct").
         label: for people ("CT").
         unit: of its pixels ("HU").
-        drawn: as a grey picture, or as lines of equal value upon another view.
+        drawn: as a grey or coloured picture, or as lines of equal value upon another view.
         rows: which samples have a picture worth encoding, ascending.
-        images: the encoder's input (m, size, size), float32 in [0, 1], of some samples.
+        images: the encoder's input of some samples: (m, size, size) float32 in [0, 1], or what
+            else its own encoder takes (`features.known.own_encoder`).
     """
 
     name: str
     label: str
     unit: str
-    drawn: Literal["grey", "lines"]
+    drawn: Literal["grey", "colour", "lines"]
     rows: Callable[[Any], Rows]
     images: Callable[[Any, Rows], NDArray[np.float32]]
 
@@ -69,10 +70,12 @@ class Kind:
         facts: what is known of an item (plain values), from the item and its samples; "patient",
             "label" and "warnings" at least.
         shown: arrays that only a page shows, from the item and its samples.
-        picture: one sample's grey picture and its lines' values (or None), from kept arrays and
-            facts and the sample's index.
+        picture: one sample's picture, (y, x) grey or (y, x, 3), and its lines' values (or None),
+            from kept arrays and facts and the sample's index.
         profile: an item's samples in a few numbers, by which a stranger shows; None for none.
         fine: arrays `picture.*` that are good enough to look at; None where `shown` has all.
+        single: each item is one sample, of which there may be very many: models are fitted to as
+            many items as to slices elsewhere, and items are kept by the hundred.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Kind:
     picture: Callable[[Mapping[str, NDArray[Any]], Mapping[str, Any], int], Picture]
     profile: Callable[[Any], NDArray[np.float32]] | None = None
     fine: Callable[[Any, Any], Arrays] | None = None
+    single: bool = False
 
     def check(self, item: Any, what: str) -> None:
         """Refuse what is no item of this kind; `what` names it or where it comes from."""

@@ -315,7 +315,8 @@ class Items:
             raise InputError(
                 f"{item} holds {findings.holds}, this archive {kind.name}; ask with one of those"
             )
-        case, found = naming.let_out(sole_case(findings, item)), findings.found[0]
+        read, found = sole_case(findings, item), findings.found[0]
+        case = naming.let_out(read) if isinstance(read, Case) else read
         if is_own_key(self.recipe.key):
             return known_by(found, case, self.store)
         warnings = (*case.warnings, *([OTHER_KEY] if findings.key else []))

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
-from isohash.records import Case, Vectors
+from isohash.records import Case, Image, Vectors
 from isohash.sources.fingerprint import APART, Fingerprint, keyed
+from isohash.sources.identity.file_names import looks_like_identity
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
+
+Item = Case | Vectors | Image
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Found:
-    """A case (or a table of vectors) that can be read when it is wanted.
+    """A case (a table of vectors, an image) that can be read when it is wanted.
 
     `key` is a stable name, of DICOM without identity. `state` is a digest of the files' UIDs or
     names, sizes and times; whoever has the files can compute it, so only its keyed form
@@ -50,7 +53,7 @@ class Found:
     key: str
     state: str
     path: str
-    reader: Callable[[Naming], Case | Vectors]
+    reader: Callable[[Naming], Item]
     naming: Naming = field(default_factory=Naming)
     origin: Origin | None = None
     belonging: Callable[[], Any] = lambda: None
@@ -90,7 +93,7 @@ class Found:
         """The same under a name of its own, for where its name means something else."""
         return replace(self, key=f"{self.base}{APART}{self.place.partition('-')[2][:8]}")
 
-    def read(self) -> Case | Vectors:
+    def read(self) -> Item:
         """Read the files; InputError names the file, the reason and the next step."""
         try:
             read = self.reader(self.naming)
@@ -98,6 +101,8 @@ class Found:
                 return self.naming.let_out(read)
             if isinstance(read, Vectors) and self.naming.pseudonymous_ids:
                 return _with_pseudonyms(read)
+            if isinstance(read, Image) and self.naming.pseudonymous_ids:
+                return _without_folder(read)
             return read
         except InputError:
             raise
@@ -112,7 +117,7 @@ class Findings:
     """All that lies below a path: the files' `kind`, the items `found` and the files `skipped`.
 
     `key` marks the key that pseudonyms were made with, and is empty where there are none. `holds`
-    is the kind of the items, and so of an archive of them: "cases", "vectors".
+    is the kind of the items, and so of an archive of them: "cases", "vectors", "images".
     """
 
     kind: str
@@ -141,6 +146,16 @@ def _with_pseudonyms(vectors: Vectors) -> Vectors:
     if vectors.ids is None:
         return vectors
     return replace(vectors, ids=tuple(_pseudonym("row", name) for name in vectors.ids))
+
+
+def _without_folder(image: Image) -> Image:
+    """Folders may be called as patients are; classes keep their names unless these look like it."""
+    folder, label = str(image.facts.get("folder", "")), image.label
+    if folder:
+        image = replace(image, facts={**image.facts, "folder": _pseudonym("file", folder)})
+    if label is not None and looks_like_identity(label):
+        image = replace(image, label=_pseudonym("file", label))
+    return image
 
 
 def _pseudonym(kind: str, name: str) -> str:

@@ -23,9 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from isohash.errors import InputError
-from isohash.records import Case, Vectors
 from isohash.sources import private_folder
-from isohash.sources.found import Findings, Found, Skipped
+from isohash.sources.found import Findings, Found, Item, Skipped
 from isohash.sources.identity.naming import Naming
 
 TARS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -131,9 +130,9 @@ def errors_of(folder: Path, path: object) -> Iterator[None]:
 
 
 def _telling(
-    reader: Callable[[Naming], Case | Vectors], place: Callable[[str], str]
-) -> Callable[[Naming], Case | Vectors]:
-    def read(naming: Naming) -> Case | Vectors:
+    reader: Callable[[Naming], Item], place: Callable[[str], str]
+) -> Callable[[Naming], Item]:
+    def read(naming: Naming) -> Item:
         try:
             return reader(naming)
         except InputError as error:

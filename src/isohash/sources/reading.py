@@ -14,15 +14,16 @@ from pathlib import Path
 
 from isohash.errors import InputError
 from isohash.progress import Progress, tell
-from isohash.records import Case, Vectors
+from isohash.records import Case
 from isohash.sources.apart import nifti_case
 from isohash.sources.arrays import npz_headers
-from isohash.sources.dicom.sniff import cut_preamble, looks_like_dicom
+from isohash.sources.dicom.sniff import cut_preamble, is_picture, looks_like_dicom
 from isohash.sources.extras import ask_for
-from isohash.sources.found import Findings, Found, Origin, Skipped, content_of, state_of
+from isohash.sources.found import Findings, Found, Item, Origin, Skipped, content_of, state_of
 from isohash.sources.identity.aliases import Aliases
 from isohash.sources.identity.naming import Naming
 from isohash.sources.identity.pseudonyms import key_mark, load_key
+from isohash.sources.images.find import find_images, is_image
 from isohash.sources.nifti import folder_of, is_case, is_nifti
 from isohash.sources.openkbp import (
     is_csv,
@@ -45,11 +46,13 @@ KINDS = (
     "openkbp-csv",
     "nifti",
     "vectors",
+    "images",
 )  # where several are present, the first wins
 FORMATS = (
     "DICOM, NIfTI (folders with ct.nii.gz or dose.nii.gz), OpenKBP (pt_N.npz or folders of CSV) or "
-    "vectors (.npy, .npz, .csv, .parquet)"
+    "vectors (.npy, .npz, .csv, .parquet), or images (.png, .jpg, .tif, DICOM of single frames)"
 )
+HOLDS = {"vectors": "vectors", "images": "images"}  # by kind; all others hold cases
 
 
 def find(
@@ -100,12 +103,12 @@ def _find(
         if other != kind:
             reason = f"{other} beside {kind}: give it as a source of its own"
             skipped += [Skipped(str(file), reason) for file in by_kind.get(other, ())]
-    found = _found(kind, by_kind[kind], skipped, progress, naming or Naming())
+    root = path.parent if path.is_file() else path
+    found = _found(kind, root, by_kind[kind], skipped, progress, naming or Naming())
     if not found:
         raise InputError(_nothing_found(path, skipped))
     key = key_mark(load_key()) if kind == "dicom" else ""
-    holds = "vectors" if kind == "vectors" else "cases"
-    return Findings(kind, tuple(found), tuple(skipped), key, holds)
+    return Findings(kind, tuple(found), tuple(skipped), key, HOLDS.get(kind, "cases"))
 
 
 def read_cases(
@@ -134,8 +137,8 @@ def read_cases(
         [(8, 16, 16), (8, 16, 16)]
     """
     findings = find(path, naming=Naming(Aliases.of(aliases)))
-    if findings.kind == "vectors":
-        raise InputError(f"{path}: holds vectors, not cases; read them with read_vectors")
+    if findings.holds != "cases":
+        raise InputError(f"{path}: holds {findings.holds}, not cases; isohash index reads them")
     on_skip = on_skip or _warn
     for skipped in findings.skipped:
         on_skip(skipped)
@@ -165,16 +168,17 @@ def read_case(path: str | Path, aliases: Mapping[str, str] | None = None) -> Cas
         >>> case.ct.array.shape, case.id.startswith("case-")
         ((8, 16, 16), True)
     """
-    return sole_case(find(path, naming=Naming(Aliases.of(aliases))), path)
+    findings = find(path, naming=Naming(Aliases.of(aliases)))
+    if findings.holds != "cases":
+        raise InputError(f"{path}: holds {findings.holds}, not a case")
+    return sole_case(findings, path)
 
 
 def sole_case(findings: Findings, path: str | Path) -> Case:
-    """The case, if exactly one was found at `path`."""
-    if findings.kind == "vectors":
-        raise InputError(f"{path}: holds vectors, not a case")
+    """The case (or image), if exactly one was found at `path`."""
     if len(findings.found) != 1:
         raise InputError(
-            f"{path}: holds {len(findings.found)} cases "
+            f"{path}: holds {len(findings.found)} {findings.holds} "
             f"({', '.join(found.key for found in findings.found[:3])}, ...); give one of them"
         )
     return findings.found[0].read()  # type: ignore[return-value]
@@ -206,6 +210,8 @@ def _sort_by_kind(files: list[Path], skipped: list[Skipped]) -> dict[str, dict[P
             skipped.append(Skipped(str(file), _unknown(file)))
         else:
             by_kind.setdefault(kind, {})[file] = [file]
+    pictures = by_kind.pop("pictures", {})  # what patients' folders hold beside their plans
+    by_kind.setdefault("dicom" if "dicom" in by_kind else "images", {}).update(pictures)
     for folder, inside in csv_folders.items():
         if is_csv_case({file.name for file in inside}):
             by_kind.setdefault("openkbp-csv", {})[folder] = inside
@@ -227,8 +233,8 @@ def _kind(file: Path) -> str | None:
     if is_table(file):
         return "vectors"
     if looks_like_dicom(file):
-        return "dicom"
-    return None
+        return "pictures" if is_picture(file) else "dicom"
+    return "images" if is_image(file) else None
 
 
 def _unknown(file: Path) -> str:
@@ -244,6 +250,7 @@ def _unknown(file: Path) -> str:
 
 def _found(
     kind: str,
+    root: Path,
     items: Mapping[Path, list[Path]],
     skipped: list[Skipped],
     progress: Progress | None,
@@ -255,6 +262,8 @@ def _found(
         )
 
         return find_dicom(list(items), skipped, progress, naming)
+    if kind == "images":
+        return find_images(root, list(items), skipped, progress, naming)
     _ask_for_extras(kind, items)
     found: list[Found] = []
     named: dict[str, list[Found]] = {}
@@ -287,7 +296,7 @@ def _of_files(kind: str, path: Path, files: Sequence[Path], naming: Naming) -> F
     return Found(key, state_of(files), str(path), reader, naming, origin, files=tuple(files))
 
 
-def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Case | Vectors:
+def _read(kind: str, path: Path, files: tuple[Path, ...], naming: Naming) -> Item:
     """Read one item; what it holds is named when it is let out."""
     if kind == "openkbp-csv":
         return read_csv_case(path, files)

@@ -60,7 +60,7 @@ def index_table(
     return [
         *lines,
         *listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
-        *listing("Indexed with warnings", ["case", "warning"], notes),
+        *listing("Indexed with warnings", ["id", "warning"], notes),
         *(unknown_names_table(report.unmapped, source, LINES_SHOWN) if report.unmapped else []),
         _sum(report, archive),
     ]
@@ -69,10 +69,11 @@ def index_table(
 def _sum(report: IndexReport, archive: Path) -> Line:
     """The last line: what happened to all that was found."""
     replaced = f" ({len(report.replaced)} of them replaced)" if report.replaced else ""
-    found = "1 case" if report.n_found == 1 else f"{report.n_found} cases"
+    what = "image" if report.kind == "images" else "case"
+    found = f"1 {what}" if report.n_found == 1 else f"{report.n_found} {what}s"
     return Line(
         f"{found} found ({report.kind}): {len(report.indexed)} indexed{replaced}, "
-        f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or cases skipped. "
+        f"{len(report.unchanged)} unchanged, {len(report.skipped)} files or {what}s skipped. "
         f"{archive} now holds {report.n_cases}."
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from isohash.errors import InputError
+from isohash.features.encoders.appearance import AppearanceEncoder
 from isohash.features.encoders.downsampled import DownsampledEncoder
 from isohash.features.encoders.encoder_file import content_of, parse_encoder
 from isohash.features.encoders.onnx_encoder import OnnxEncoder
@@ -59,9 +60,9 @@ class Readable(Protocol):
         """The encoder; InputError names the `source` of bytes that hold none."""
 
 
-OfImages = PcaEncoder | OnnxEncoder | DownsampledEncoder
+OfImages = PcaEncoder | OnnxEncoder | DownsampledEncoder | AppearanceEncoder
 OF_IMAGES: dict[str, type[OfImages]] = {
-    one.KIND: one for one in (PcaEncoder, OnnxEncoder, DownsampledEncoder)
+    one.KIND: one for one in (PcaEncoder, OnnxEncoder, DownsampledEncoder, AppearanceEncoder)
 }
 Kind = TypeVar("Kind", bound=Readable)
 
@@ -83,7 +84,8 @@ def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encode
 
     Example:
         >>> import isohash, numpy as np, tempfile
-        >>> from isohash.features.encoders.downsampled import DownsampledEncoder
+        >>> from isohash.features.encoders.appearance import AppearanceEncoder
+    from isohash.features.encoders.downsampled import DownsampledEncoder
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     DownsampledEncoder(size=64).save(f"{folder}/encoder")
         ...     encoder = isohash.load_encoder(f"{folder}/encoder")

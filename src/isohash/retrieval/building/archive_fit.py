@@ -17,7 +17,7 @@ from isohash.features.encoders.encoders import Encoder
 from isohash.features.encoders.plan import PlanEncoder
 from isohash.features.encoders.shipped import DOSE, shipped_dose_calibration
 from isohash.features.kinds import Kind
-from isohash.features.known import KINDS
+from isohash.features.known import KINDS, has_own_encoder, own_encoder
 from isohash.progress import Progress, tell
 from isohash.retrieval.building.dose_choice import DoseChoice, FeatureFolder, choose_dose_model
 from isohash.retrieval.building.encoder_choice import choose, named_encoders, slices_for
@@ -59,12 +59,12 @@ def fit(
     found = findings.found
     order = np.random.default_rng(settings.seed).permutation(len(found))
     reading = Reading(kind, found, order, settings.slices)
-    shares = Shares.of(len(found), settings)
+    shares = Shares.of(len(found), settings, kind.single)
     sample = sample_slices(reading, shares.fitted, settings, progress)
     if not sample:
         first = reading.reasons[0]
-        raise InputError(f"none of the {len(found)} cases found can be used; first: {first}")
-    encoders, notes = _encoders(sample, named, settings, archive, progress)
+        raise InputError(f"none of the {len(found)} {kind.name} found can be used; first: {first}")
+    encoders, notes = _encoders(kind, sample, named, settings, archive, progress)
     fitted = {v: as_stored(encoders[v].encode(images.images)) for v, images in sample.items()}
     seen = {str(name) for images in sample.values() for name in images.patient}
     del sample  # hundreds of megabytes
@@ -134,6 +134,7 @@ def _dose_model(
 
 
 def _encoders(
+    kind: Kind,
     sample: Mapping[str, SliceSample],
     named: Mapping[str, Encoder],
     settings: IndexSettings,
@@ -143,13 +144,27 @@ def _encoders(
     """The encoder of each view, and what is to be said of the choice."""
     encoders, notes, folder = {}, [], beside(archive, "training")
     for view, (images, patient) in ((v, (s.images, s.patient)) for v, s in sample.items()):
-        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {view} slices")
+        what = kind.name if kind.single else f"{view} slices"
+        tell(progress, 0, 1, f"fitting {settings.encoder} to {len(images)} {what}")
+        if has_own_encoder(view):
+            _check_own(kind, settings.encoder)
+            encoders[view] = own_encoder(images, settings.seed)
+            continue
         choice = choose(view, named, settings, images, patient)
         encoders[view] = choice.encoder or fit_encoder(
             view, images, patient, settings, folder, progress
         )
         notes += [choice.note] if choice.note else []
     return encoders, notes
+
+
+def _check_own(kind: Kind, encoder: str) -> None:
+    """Refuse encoders of slices for items that are described by other numbers."""
+    if encoder != "auto":
+        raise InputError(
+            f"--encoder {encoder} is of slices; an archive of {kind.name} has an encoder of its "
+            "own, which auto fits"
+        )
 
 
 def beside(archive: str | Path, work: str) -> Path:

@@ -11,7 +11,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -19,6 +19,7 @@ from typing import Any, Unpack
 import scipy.ndimage  # noqa: F401  # for features.regions: pays for itself over many cases
 from threadpoolctl import threadpool_limits
 
+from isohash.archive.putting import Put
 from isohash.archive.recipe import IndexSettings, Recipe
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
@@ -53,6 +54,7 @@ WORKERS = 2
 # Each case is written to a segment of its own; a run that leaves more than this many merges them,
 # so that a query maps each column in one piece.
 MANY_SEGMENTS = 64
+TOGETHER = 128  # items of one sample that are kept as one: a second or less of work
 
 
 def build_archive(
@@ -157,19 +159,18 @@ def _add(
     progress: Progress | None,
 ) -> IndexReport:
     arrivals = sort_out(findings.found, known_in(store), findings.skipped)
-    wanted, skipped, indexed = arrivals.wanted, arrivals.skipped, []
+    wanted, skipped = arrivals.wanted, arrivals.skipped
     recipe = Recipe(store.recipe)
     code = partial(_entry, pipeline=pipeline, features=features, settings=recipe.settings)
     skipped += add_pictures(store, arrivals.unchanged, pipeline, progress)
-    sizes: list[int] = []
+    keeping = _Keeping(store, TOGETHER if pipeline.kind.single else 1)
     for done, (found, entry) in enumerate(_coded_ahead(wanted, code)):
         tell(progress, done, len(wanted), f"indexing {found.key}")
         if isinstance(entry, InputError):
             skipped.append(Skipped(found.path, str(entry)))
         else:
-            store.put(found.key, dict(entry.facts), entry.arrays, found.to_keep())
-            indexed.append(found.key)
-            sizes.append(picture_bytes(entry.arrays))
+            keeping.take(Put(found.key, entry.facts, entry.arrays, found.to_keep()))
+    indexed = keeping.finish()
     facts = {name: store.metadata(name) for name in indexed}
     if indexed and pipeline.dose is not None:
         recalibrate(store, pipeline.dose)
@@ -192,11 +193,36 @@ def _add(
             *recipe.notes,
             *_plan_notes(recipe),
             *dose_notes(recipe.dose),
-            *picture_notes(store, pipeline, sizes),
-            *patient_notes(facts.values()),
+            *picture_notes(store, pipeline, keeping.sizes),
+            *(() if pipeline.kind.single else patient_notes(facts.values())),
             *identity_notes(indexed if findings.kind != "dicom" else ()),
         ),
     )
+
+
+@dataclass
+class _Keeping:
+    """Coded items on their way into a store, so many at once; and the `sizes` of their pictures."""
+
+    store: CaseStore
+    at_once: int
+    sizes: list[int] = field(default_factory=list)
+    _names: list[str] = field(default_factory=list)
+    _waiting: list[Put] = field(default_factory=list)
+
+    def take(self, item: Put) -> None:
+        """One more, kept with those that wait once these are enough."""
+        self._names.append(item.id)
+        self._waiting.append(item)
+        self.sizes.append(picture_bytes(item.arrays))
+        if len(self._waiting) >= self.at_once:
+            self.finish()
+
+    def finish(self) -> list[str]:
+        """Keep those that still wait; the names of all."""
+        self.store.put_all(self._waiting)
+        self._waiting.clear()
+        return self._names
 
 
 def _plan_notes(recipe: Recipe) -> tuple[str, ...]:

@@ -36,10 +36,14 @@ class Shares:
     held_out: int
 
     @classmethod
-    def of(cls, n_cases: int, settings: IndexSettings) -> Shares:
-        """A third of the cases read calibrates; there is none to spare of one or two."""
-        held_out = min(n_cases, settings.fit_cases * 3 // 2) // 3
-        return cls(min(settings.fit_cases, n_cases - held_out), held_out)
+    def of(cls, n_cases: int, settings: IndexSettings, single: bool = False) -> Shares:
+        """A third of the cases read calibrates; there is none to spare of one or two.
+
+        Of `single` items, which are one sample each, as many are read as slices otherwise.
+        """
+        most = settings.fit_slices if single else settings.fit_cases
+        held_out = min(n_cases, most * 3 // 2) // 3
+        return cls(min(most, n_cases - held_out), held_out)
 
 
 @dataclass(frozen=True, eq=False)

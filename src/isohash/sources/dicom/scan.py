@@ -120,7 +120,7 @@ def read_header(file: Path, key: bytes) -> Instance:
 def _instance(file: Path, status: os.stat_result, key: bytes) -> Instance:
     dataset, pixels_at = read_before_pixels(file, _tags)
     kind = _kind(dataset)
-    patient = _patient(dataset, key)
+    patient = patient_of(dataset, key)
     planes, misplaced = _planes(dataset, kind)
     return Instance(
         path=file,
@@ -240,7 +240,7 @@ def _kind(dataset: Dataset) -> str:
     return "CT"
 
 
-def _patient(dataset: Dataset, key: bytes) -> str:
+def patient_of(dataset: Dataset, key: bytes) -> str:
     """The pseudonym: of the patient's number if there is one, else of name and date of birth.
 
     Not of the number's issuer: archives add it to images, planning systems drop it.

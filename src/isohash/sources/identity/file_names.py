@@ -45,5 +45,11 @@ def personal_words(name: str) -> list[str]:
 
 
 def suspicious(names: Iterable[str]) -> list[str]:
-    """Those of the names that look like identity."""
-    return [name for name in names if looks_like_identity(name)]
+    """Those of the names that look like identity; of paths, those of which any part does."""
+    return [name for name in names if any(map(looks_like_identity, parts_of(name)))]
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a path, the last without the ending of an image and the number of its page."""
+    *folders, last = name.split("/")
+    return [*folders, re.sub(r"\.(png|jpe?g|tiff?|dcm)(#\d+)?$", "", last, flags=re.IGNORECASE)]

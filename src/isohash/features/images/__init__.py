@@ -1,0 +1,1 @@
+"""Images of any subject as vectors: colour, texture and layout, in NumPy alone."""
