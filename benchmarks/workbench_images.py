@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 QUERY = "/query?case=phantom-01-03&by=joint&alpha=0.3"
 PAGES = {
     "cases": "/cases",
+    "map": "/map?colour=label&case=phantom-01-03",
     "query": f"{QUERY}#slice=30&result=2",
     "cuts": f"{QUERY}#slice=30&result=2&x=18&y=-24&show=lines.outlines.cuts.difference",
 }

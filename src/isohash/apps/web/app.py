@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
 import isohash
-from isohash.apps.web import api, pages
+from isohash.apps.web import api, mapping, pages
 from isohash.apps.web.desk import Desk
 from isohash.apps.web.guard import Guard, TokenGate
 from isohash.apps.web.keeping import exports
@@ -45,7 +45,7 @@ def create_app(archive: Path, token: str, hosts: Iterable[str], cookie: str = "i
     )  # fmt: skip
     app.state.desk, app.state.uploads = desk, uploads
     app.state.shelf = Shelf(workbench_of(archive))
-    for router in (api.router, exports.router, kept_pages.router):
+    for router in (api.router, exports.router, kept_pages.router, mapping.router):
         app.include_router(router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))

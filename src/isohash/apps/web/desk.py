@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from isohash.archive.sql import NAME
 from isohash.errors import InputError
+from isohash.retrieval.archive_map import ArchiveMap, archive_map
 from isohash.retrieval.engine import Archive, Session
 from isohash.retrieval.inventory import meant
 from isohash.retrieval.items import Items
@@ -41,6 +42,7 @@ class Desk:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._archive = Archive.open(path)
         self._state = self._on_disk()
+        self._map: ArchiveMap | None = None
 
     async def run(self, work: Callable[[Archive], Found]) -> Found:
         """What `work` makes of the archive, on the archive's thread."""
@@ -74,6 +76,12 @@ class Desk:
         has_pictures = isinstance(self._archive.contents, Items)
         return self._keep(case, self._archive.session(case, pictures=has_pictures))
 
+    def map(self) -> ArchiveMap:
+        """The map of the archive as it is now; only on the archive's thread."""
+        if self._map is None:
+            self._map = archive_map(self._archive)
+        return self._map
+
     def upload(self, folder: Path) -> str:
         """Compare the one case below a folder; gives the name under which it can be asked for."""
         name = UPLOAD + secrets.token_hex(8)
@@ -98,6 +106,7 @@ class Desk:
             self._archive.store.close()
             self._archive, self._state = changed, state
             self._sessions.clear()
+            self._map = None
         return self._archive
 
     def _on_disk(self) -> tuple[tuple[int, int], ...]:
