@@ -25,7 +25,7 @@ from isohash.retrieval.engine import Archive, Session
 from isohash.sources.reading import find
 
 BY = ("ct", "dose", "joint", "plan")
-SPOILT = 2  # patients that are tilted, cut and so on
+SPOILT = 3  # patients that are tilted, cut and so on
 
 Make = Callable[[Case], Case]
 
@@ -57,6 +57,25 @@ def half(case: Case) -> Case:
     return changed(case, cut(-1000), cut(0))
 
 
+def turned(axes: tuple[int, int]) -> Make:
+    """By half a turn."""
+
+    def turn(a: Any) -> Any:
+        return np.flip(a, axes).copy()
+
+    return lambda case: changed(case, turn, turn)
+
+
+def shorter(case: Case) -> Case:
+    """The first half of its slices."""
+    parts = {}
+    for name in ("ct", "dose"):
+        volume = getattr(case, name)
+        array = np.asarray(volume.array, np.float32)
+        parts[name] = Volume(array[: len(array) // 2], volume.affine)
+    return replace(case, **parts, structures={})
+
+
 def noise(case: Case) -> Case:
     """Uniform in HU and Gy."""
     rng = np.random.default_rng(0)
@@ -76,7 +95,10 @@ SPOILERS: dict[str, Make] = {
     "rolled by 45 degrees": tilted(45, (1, 2)),
     "leant sidewards by 45 degrees": tilted(45, (0, 2)),
     "leant back by 45 degrees": tilted(45, (0, 1)),
+    "prone": turned((1, 2)),
+    "prone and feet first": turned((0, 1)),
     "left half cut away": half,
+    "half of the slices": shorter,
     "noise": noise,
     "structures of a chest": another_site,
 }

@@ -115,6 +115,7 @@ def of_another_site(case: Case, _) -> Case:
         (of_another_site, "ct", "structures"),
         (of_another_site, "dose", "structures"),
         (noise, "ct", "tissue"),
+        (noise, "ct", "reconstruction ct"),
         (noise, "dose", "dose"),
         (noise, "joint", "dose"),
         (noise, "plan", "tissue"),
@@ -231,6 +232,21 @@ def test_archives_of_earlier_versions_say_that_it_is_not_known(tmp_path, monkeyp
         answer = archive.query("phantom-00-00", k=1)
     assert answer.unlike is None
     assert any("not known" in one for one in answer.warnings)
+
+
+def test_archives_without_errors_say_that_they_are_not_compared(tmp_path, monkeypatch, rng) -> None:
+    from isohash.retrieval import entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr(entry, "_errors", lambda coded: {})
+        index_found(some_phantoms(2, 4), tmp_path / "A", OPTIONS)
+    with Archive.open(tmp_path / "A") as archive:
+        stranger = replace(noise(phantom(1, 9), rng), id="new", patient="new")
+        told = archive.query(stranger, k=1, by="ct")
+        assert archive.query("phantom-00-00", k=1, by="ct").warnings == ()
+    (warning,) = told.warnings
+    assert "how badly the encoder gives its ct back: not compared" in warning
+    assert told.unlike is not None
 
 
 def test_nothing_of_a_removed_case_stays_in_what_is_usual(tmp_path) -> None:

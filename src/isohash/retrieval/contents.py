@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from isohash.retrieval.facts import FactTable, Mask
-from isohash.retrieval.likeness import Unlike, Usual, asked_for
+from isohash.retrieval.likeness import Unlike, Usual, asked_for, what
 from isohash.retrieval.ways.way import Way
 
 
@@ -21,6 +23,10 @@ class Query(Protocol):
 NOT_MEASURED = (
     "whether the query is unlike this archive is not known: an earlier version made it; index its "
     "source again"
+)
+NOT_OF_MEMBERS = (
+    "{what}: not compared, an earlier version indexed most members without it; index the source "
+    "again"
 )
 
 
@@ -72,3 +78,15 @@ def unlike(contents: Contents, query: Any, by: str, measures: Mapping[str, float
         return None
     profile = contents.profile(query).items()
     return contents.usual.judge({**measures, **{n: v for n, v in profile if asked_for(by, n)}})
+
+
+def not_compared(contents: Contents, measures: Mapping[str, float]) -> list[str]:
+    """What of a query is known and is not of the members, so that a stranger may go unnoticed."""
+    if contents.usual is None:
+        return [NOT_MEASURED]
+    told = [
+        what(name)
+        for name, value in measures.items()
+        if name not in contents.usual.names and np.isfinite(value)
+    ]
+    return [NOT_OF_MEMBERS.format(what=" and ".join(told))] if told else []

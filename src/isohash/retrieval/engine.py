@@ -20,16 +20,15 @@ from isohash.errors import InputError
 from isohash.progress import Progress, tell
 from isohash.records import Case
 from isohash.retrieval.answer import Answer, Match
-from isohash.retrieval.contents import NOT_MEASURED, unlike
+from isohash.retrieval.contents import not_compared, unlike
 from isohash.retrieval.entry import Entry
 from isohash.retrieval.held import contents_of
 from isohash.retrieval.items import Items
-from isohash.retrieval.likeness import Unlike
 from isohash.retrieval.origin import Asked, Moment
 from isohash.retrieval.request import Options, Request
 from isohash.retrieval.strangers import understanding
 from isohash.retrieval.ways.plan import Foretold
-from isohash.retrieval.ways.way import Ranking, Way, choose
+from isohash.retrieval.ways.way import Way, choose
 
 if TYPE_CHECKING:
     from isohash.archive.verify import Report
@@ -96,7 +95,7 @@ class Session:
         allowed = passing if asked.same_patient else passing & ~contents.own(self.query)
         ranking = way.rank(asked, allowed)
         matches = way.match(ranking)
-        strange = self._unlike(way, ranking)
+        measured = way.measures(~contents.own(self.query), ranking)
         return Answer(
             query=ranking.query,
             by=ranking.by,
@@ -117,9 +116,9 @@ class Session:
                 *_no_close_match(matches),
                 *_barely_covered(matches),
                 *self._missed(way, asked),
-                *([] if contents.usual is not None else [NOT_MEASURED]),
+                *not_compared(contents, measured),
             ),
-            unlike=strange,
+            unlike=unlike(contents, self.query, ranking.by, measured),
             asked=Asked(self.case, asked, self.archive.moment),
             refined=ranking.refined,
         )
@@ -144,12 +143,6 @@ class Session:
         for row in range(rows):
             tell(progress, row, rows, f"asking row {row}")
             yield self.ask(replace(asked, slice=row))
-
-    def _unlike(self, way: Way, ranking: Ranking) -> Unlike | None:
-        """Whether the query is unlike all that the archive holds, filters apart."""
-        contents = self.archive.contents
-        found = way.measures(~contents.own(self.query), ranking)
-        return unlike(contents, self.query, ranking.by, found)
 
     def _missed(self, way: Way, asked: Request) -> list[str]:
         """Why the usual way did not answer, where the request left the choice."""

@@ -7,6 +7,7 @@
 | `codes.VIEW` | (rows, bytes) | packed codes |
 | `embedding.VIEW` | (rows, d) float16 | what codes are made from, if kept |
 | `likeness.profile` | (1, numbers) | tissues, body, dose, extent (`features.cases.profile`) |
+| `error.VIEW` | (1,) | how badly the encoder gives back the slices; NaN where it cannot |
 | `plan.predicted` | (structures, volumes) float16 | doses (Gy) that the anatomy would get |
 | `plan.code`, `plan.known` | (1, structures, volumes), (1, structures) | planned doses in steps |
 | `dose.*` | | the dose that its anatomy would get (`dose_arrays`) |
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from isohash.features.kinds import Kind
 from isohash.records import Volume
-from isohash.retrieval.likeness import PROFILE
+from isohash.retrieval.likeness import ERROR, PROFILE
 from isohash.retrieval.models import codes_name
 from isohash.retrieval.pipeline import CodedItem
 from isohash.retrieval.slices import SliceTable
@@ -75,6 +76,11 @@ class Entry:
             z_mm=self.arrays["slice.z_mm"],
             row={view: self.arrays[f"slice.row.{view}"] for view in self.kind.labels},
         )
+
+    def error(self, view: str) -> float | None:
+        """How badly the encoder of a view gives its slices back; None where that is not kept."""
+        kept = self.arrays.get(f"{ERROR}{view}")
+        return None if kept is None else float(kept[0])
 
     @property
     def has_pictures(self) -> bool:
@@ -188,7 +194,8 @@ def entry_of(coded: CodedItem, embeddings: bool = True, pictures: bool = True) -
     good enough to look at.
     """
     arrays = _slices(coded) | _hashed(coded) | (_embedded(coded) if embeddings else {})
-    arrays |= coded.plan | _profile(coded) | coded.kind.shown(coded.item, coded.samples)
+    arrays |= coded.plan | _profile(coded) | _errors(coded)
+    arrays |= coded.kind.shown(coded.item, coded.samples)
     arrays |= fine(coded) if pictures else {}
     return Entry(coded.item.id, coded.facts, arrays, coded.kind)
 
@@ -210,6 +217,7 @@ def query_entry(coded: CodedItem, pictures: bool) -> Entry:
             "dose": lambda: coded.dose,
             "own": lambda: coded.planned,
             "likeness": lambda: _profile(coded),
+            "error": lambda: _errors(coded),
             PICTURE: lambda: fine(coded) if pictures else {},
         },
     )
@@ -242,6 +250,13 @@ def _profile(coded: CodedItem) -> Arrays:
 def fine(coded: CodedItem) -> Arrays:
     """Pictures good enough to look at; nothing of kinds that have none but those shown."""
     return {} if coded.kind.fine is None else coded.kind.fine(coded.item, coded.samples)
+
+
+def _errors(coded: CodedItem) -> Arrays:
+    """By how badly its encoder gives an item back it can be told, too."""
+    if coded.kind.profile is None:
+        return {}
+    return {f"{ERROR}{view}": np.array([error]) for view, error in coded.errors.items()}
 
 
 def _embedded(coded: CodedItem) -> Arrays:

@@ -217,6 +217,7 @@ class Items:
             embedded=embedded if self.recipe.settings.embeddings else None,
             facts=self.known,
             positions=self.positions,
+            error=query.error,
         )
 
     def compared(self, query: Entry) -> Comparison:

@@ -25,6 +25,8 @@ from isohash.features.cases.profile import PARTS, POSTURE, WHAT
 FILE = "likeness"
 VERSION = 1
 PROFILE = "likeness.profile"  # the array of an item
+ERROR = "error."  # the arrays of an item, by view
+RECONSTRUCTION = "reconstruction "  # the parts, by view
 STRUCTURES = "structures"  # the part that is told by their names
 
 ALARM = 0.05  # share of left-out members that are told as unlike
@@ -206,6 +208,8 @@ def asked_for(by: str, name: str) -> bool:
 
 def what(name: str) -> str:
     """A part for people."""
+    if name.startswith(RECONSTRUCTION):
+        return f"how badly the encoder gives its {name.removeprefix(RECONSTRUCTION)} back"
     return "which structures it has" if name == STRUCTURES else WHAT.get(name, name)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,17 @@ class CodedItem:
             name: as_stored(encoders[name].encode(views[name].images(self.samples, rows)))
             for name, rows in self.rows.items()
             if len(rows)
+        }
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """By view, how badly its encoder gives back some of the samples; NaN where it cannot."""
+        from isohash.features.encoders.reconstruction import typical_error
+
+        encoders, views = self.pipeline.encoders, {view.name: view for view in self.kind.views}
+        return {
+            name: typical_error(encoders[name], partial(views[name].images, self.samples), rows)
+            for name, rows in self.rows.items()
         }
 
     @cached_property

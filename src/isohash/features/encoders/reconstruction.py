@@ -5,8 +5,9 @@ Arrays only; `evaluation` draws them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from isohash.features.cases.slice_settings import SliceSettings
 from isohash.features.cases.slices import ImageKind
 
+Images = NDArray[np.float32]
+Rows = NDArray[np.int64]
+SOME = 8  # images by which `typical_error` judges
 CHUNK = 256  # images at a time: 17 MB each way at 128 x 128
 
 
+@runtime_checkable
 class Reconstructing(Protocol):
     """An encoder that can also go back."""
 
@@ -63,6 +68,20 @@ def reconstruction_errors(
         part = reconstruct(encoder, images[rows], kind, settings)
         mse[rows], body_error[rows] = part.mse, part.body_error
     return mse, body_error
+
+
+def typical_error(encoder: object, images: Callable[[Rows], Images], rows: Rows) -> float:
+    """The mean absolute error of some of the images, where they are not empty; in their own unit.
+
+    `images` gives those of chosen `rows`. NaN where the encoder cannot go back, or there are none.
+    """
+    if not isinstance(encoder, Reconstructing) or not len(rows):
+        return float("nan")
+    if getattr(encoder, "decoder", b"") is None:  # a network of one's own
+        return float("nan")
+    inputs = images(rows[np.linspace(0, len(rows) - 1, SOME + 2).astype(np.int64)[1:-1]])
+    outputs = np.clip(encoder.reconstruct(inputs), 0.0, 1.0)
+    return float(_errors(inputs, outputs, 1.0)[1].mean())
 
 
 def unit_of(kind: ImageKind, settings: SliceSettings) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,8 @@ def keep_usual(store: CaseStore, anew: bool = False) -> None:
     items = Items(store)
     at = np.random.default_rng(SEED).permutation(len(store))[:MEMBERS]
     members = [_measured(items, items.ids[i]) for i in np.sort(at).tolist()]
-    names = sorted({name for one in members for name in one.found})
+    often = Counter(name for one in members for name in one.found)
+    names = sorted(name for name, n in often.items() if 2 * n >= len(members))
     nearest = {n: np.array([one.found.get(n, np.nan) for one in members]) for n in names}
     profiles = np.array([one.profile for one in members], dtype=np.float64).reshape(-1, SIZE)
     groups = [one.patient for one in members]

@@ -50,8 +50,11 @@ class ForeseenWay:
         return self.images if isinstance(self.images, str) else self.images.refusal(request)
 
     def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
-        """Nothing beyond the query's profile: its foreseen dose is not its own."""
-        return {}
+        """Those of the images that are the query's own: its foreseen dose is not."""
+        if isinstance(self.images, str):
+            return {}
+        found = self.images.measures(others, ranking)
+        return {name: value for name, value in found.items() if not name.endswith(" dose")}
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By the images, and said to be of a predicted dose."""

@@ -17,6 +17,7 @@ from isohash.retrieval.answer import NEAR_UNIT, Match
 from isohash.retrieval.comparison import Comparison
 from isohash.retrieval.dense import UNCOVERED
 from isohash.retrieval.evidence import matches_of
+from isohash.retrieval.likeness import RECONSTRUCTION
 from isohash.retrieval.models import HashModel
 from isohash.retrieval.ranked import Question, Ranked
 from isohash.retrieval.refined import moved, told_marks
@@ -39,7 +40,8 @@ class ImagesWay:
     """By single views, or by the archive's first two together ("joint").
 
     `items` is what the archive holds, `own` are the views that the query has, `compare` compares it
-    with all items, `facts(i)` gives id and facts of an item.
+    with all items, `facts(i)` gives id and facts of an item, `error(view)` how badly the encoder
+    gives the query back (None where that was not kept).
     """
 
     query: str
@@ -51,6 +53,7 @@ class ImagesWay:
     embedded: Embedded | None
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
     positions: Callable[[Sequence[str]], NDArray[np.int64]]
+    error: Callable[[str], float | None]
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -112,9 +115,11 @@ class ImagesWay:
         return {view: float(weight) for view, weight in given.items() if weight > 0}
 
     def measures(self, others: Mask, ranking: Ranking | None = None) -> dict[str, float]:
-        """By view, how near the nearest case can be."""
+        """By view, how near the nearest case can be, and how badly the encoder gives it back."""
         views = [v for v in self.own if v in self.models] if ranking is None else ranking.weights
-        return {f"nearest {v}": self.comparison.nearest_case(v, others) for v in views}
+        nearest = {f"nearest {v}": self.comparison.nearest_case(v, others) for v in views}
+        errors = {f"{RECONSTRUCTION}{v}": self.error(v) for v in views}
+        return nearest | {name: error for name, error in errors.items() if error is not None}
 
     def rank(self, request: Request, allowed: Mask) -> Ranking:
         """By code alone, or with candidates re-ranked by their embeddings."""
