@@ -7,9 +7,8 @@ structures together (`dosimetry.rigid`). Cubes choose candidates; whole doses or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +68,16 @@ class Asked:
 
     def apart_gy(self, other: Volume, centres: dict[str, Points]) -> float:
         """Mean absolute difference in Gy from another patient's dose, laid on this one."""
-        moved = rigid_between(self.centres, centres)(self.points)
-        return float(np.abs(dose_at(other, moved) - self.gy).mean())
+        return apart_gy(self.gy, self.laid(other, centres))
+
+    def laid(self, other: Volume, centres: dict[str, Points]) -> Gy:
+        """Another patient's dose, laid on this one, at the points."""
+        return dose_at(other, rigid_between(self.centres, centres)(self.points))
+
+
+def apart_gy(own: Gy, laid: Gy) -> float:
+    """Mean absolute difference of two doses at the same points."""
+    return float(np.abs(laid - own).mean())
 
 
 def cube_volume(cube: NDArray[np.uint8], centres: dict[str, Points]) -> Volume:
@@ -78,12 +85,9 @@ def cube_volume(cube: NDArray[np.uint8], centres: dict[str, Points]) -> Volume:
     return Volume(cube * np.float32(STEP_GY), cube_affine(centres[TARGETS]))
 
 
-def apart_from_cubes(
+def laid_from_cubes(
     asked: Asked, cubes: NDArray[np.uint8], centres: Sequence[dict[str, Points]]
-) -> NDArray[np.float64]:
-    """Gy (n,) from each of n cubes."""
-    found: list[Any] = [
-        asked.apart_gy(cube_volume(cube, own), own)
-        for cube, own in zip(cubes, centres, strict=True)
-    ]
-    return np.array(found, dtype=np.float64)
+) -> Iterator[Gy]:
+    """The dose of each of n cubes, laid on the patient, at the points that are asked for."""
+    for cube, own in zip(cubes, centres, strict=True):
+        yield asked.laid(cube_volume(cube, own), own)

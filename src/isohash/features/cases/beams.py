@@ -138,12 +138,16 @@ class Beam:
         """Fill in the `AROUND` bixels about the ray to each cell, and each one's dose there."""
         seen = _Seen.at(places, self.angle)
         gain, start, at = self._gain(seen, places.cells[0]), self.aperture.start, 0
+        rows = [
+            (row, low, (row >= 0) & (row < self.rows.n))
+            for row, low in self.rows.neighbours(seen.height)
+        ]
         for column, left in self.columns.neighbours(seen.across):
-            for row, low in self.rows.neighbours(seen.height):
-                within = (column >= 0) & (column < self.columns.n) & (row >= 0)
-                within &= row < self.rows.n
-                where[:, at] = np.where(within, start + column * self.rows.n + row, start)
-                weight[:, at] = np.where(within, left * low, np.float32(0.0)) * gain
+            aside, first = (column >= 0) & (column < self.columns.n), start + column * self.rows.n
+            for row, low, within in rows:
+                hit = aside & within
+                where[:, at] = np.where(hit, first + row, start)
+                weight[:, at] = np.where(hit, left * low, np.float32(0.0)) * gain
                 at += 1
 
     def _gain(self, seen: _Seen, z: NDArray[np.int64]) -> Field:
@@ -154,10 +158,11 @@ class Beam:
 
     def _depth(self, seen: _Seen, z: NDArray[np.int64]) -> Field:
         """Water-equivalent mm from the skin to each cell."""
-        depth = np.zeros(len(z), np.float32)
+        depth, (_, n_steps, n_slices) = np.zeros(len(z), np.float32), self.passed.shape
+        passed, steps = self.passed.ravel(), self.steps.neighbours(seen.along)
         for ray, near in self.rays.neighbours(seen.across):
-            for step, share in self.steps.neighbours(seen.along):
-                depth += near * share * self.passed[ray, step, z]
+            for step, share in steps:
+                depth += near * share * passed.take((ray * n_steps + step) * n_slices + z)
         return depth
 
 

@@ -31,7 +31,7 @@ from isohash.retrieval.dose_arrays import (
     KeptDose,
     as_json,
 )
-from isohash.retrieval.dose_cubes import POINT_MM, Asked
+from isohash.retrieval.dose_cubes import POINT_MM, Asked, apart_gy
 from isohash.retrieval.dose_view import CALIBRATION, OWN, DoseView
 from isohash.retrieval.foreseen import foresee
 from isohash.retrieval.pipeline import Pipeline
@@ -104,12 +104,15 @@ def _map_spread(store: CaseStore) -> list[list[float]] | None:
     for row, own in enumerate(some.tolist()):
         others = np.flatnonzero(patients != patients[own])
         kept = KeptDose(store.arrays(names[own]))
-        if kept.predicted is None:
+        foretold, planned = kept.predicted, kept.planned
+        if foretold is None:
             continue
-        for found, dose in ((told, kept.predicted), (true, kept.planned)):
-            if dose is not None:
-                asked = Asked.of(kept, dose, POINT_MM)
-                found[row, others] = column.coarse(asked, others)
+        asked = Asked.of(kept, foretold, POINT_MM)
+        known = None if planned is None else Asked.of(kept, planned, POINT_MM).gy
+        for at, laid in zip(others.tolist(), column.laid(asked, others), strict=True):
+            told[row, at] = apart_gy(asked.gy, laid)
+            if known is not None:
+                true[row, at] = apart_gy(known, laid)
     beyond = np.argsort(np.argsort(np.where(np.isnan(told), np.inf, told), axis=1), axis=1) >= NEAR
     told[beyond] = np.nan  # an answer shows the nearest: by them its intervals are learned
     return spread_of(told, true).tolist() if len(names) >= FEWEST_CASES else None

@@ -96,26 +96,26 @@ class Reading:
         self.reasons: list[str] = []
         self.measured: list[Measured] = []
         self.plans = PlansSeen()
-        self._cases = self._read(found, order, settings)
+        self.settings = settings
+        # no generator: one that waits keeps its last case, of some hundred megabytes, in memory
+        self._cases = filter(None, map(self._read, (found[at] for at in order)))
 
     def __iter__(self) -> Iterator[tuple[Any, Samples]]:
         return self._cases
 
-    def _read(
-        self, found: Sequence[Found], order: Iterable[int], settings: SliceSettings
-    ) -> Iterator[tuple[Any, Samples]]:
-        for at in order:
-            try:
-                item = item_of(found[at], self.kind)
-                samples = self.kind.cut(item, settings)
-                check_shown(item, samples, settings)
-            except InputError as error:
-                self.reasons.append(str(error))
-                continue
-            if isinstance(item, Case) and item.structures:
-                self.measured.append(measure(item))
-                self.plans.add(item)
-            yield item, samples
+    def _read(self, found: Found) -> tuple[Any, Samples] | None:
+        """The item and its slices; None if it cannot be used."""
+        try:
+            item = item_of(found, self.kind)
+            samples = self.kind.cut(item, self.settings)
+            check_shown(item, samples, self.settings)
+        except InputError as error:
+            self.reasons.append(str(error))
+            return None
+        if isinstance(item, Case) and item.structures:
+            self.measured.append(measure(item))
+            self.plans.add(item)
+        return item, samples
 
 
 def sample_slices(

@@ -6,7 +6,7 @@ together. Coarse cubes (`dose_cubes`) choose candidates; whole doses order these
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,15 @@ from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.retrieval.answer import Match, Near
 from isohash.retrieval.dose_arrays import ABOUT, CENTRES, CUBE, GRID, PLAN_BYTES, KeptDose
-from isohash.retrieval.dose_cubes import FEWEST, POINT_MM, SIDE, Asked, apart_from_cubes
+from isohash.retrieval.dose_cubes import (
+    FEWEST,
+    POINT_MM,
+    SIDE,
+    Asked,
+    Gy,
+    apart_gy,
+    laid_from_cubes,
+)
 from isohash.retrieval.ranked import Ranked
 from isohash.retrieval.refined import Inside
 from isohash.retrieval.request import Request
@@ -69,7 +77,12 @@ class DoseColumn:
 
     def coarse(self, asked: Asked, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Gy (m,) from some of the cubes."""
-        return apart_from_cubes(asked, self.cubes[rows], [self.centres[at] for at in rows.tolist()])
+        return np.array([apart_gy(asked.gy, laid) for laid in self.laid(asked, rows)])
+
+    def laid(self, asked: Asked, rows: NDArray[np.int64]) -> Iterator[Gy]:
+        """The dose of each of some cubes, laid on the patient, at the points asked for."""
+        centres = [self.centres[at] for at in rows.tolist()]
+        return laid_from_cubes(asked, self.cubes[rows], centres)
 
     def exact(self, asked: Asked, at: int) -> float:
         """Gy from one whole dose."""
