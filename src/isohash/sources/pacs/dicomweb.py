@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,16 @@ class DicomWeb:
         with self._answer(path, {}, OBJECTS) as answer:
             receive(answer.headers.get("Content-Type", ""), _pieces(answer), inbox)
 
-    def store(self, file: Path) -> None:
+    def store(self, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
         """See `Node`."""
+        for file in files:
+            try:
+                self._store(file)
+                yield file, ""
+            except PacsError as error:
+                yield file, str(error)
+
+    def _store(self, file: Path) -> None:
         boundary = secrets.token_hex(16)  # no object holds it, but by a chance of 2 to the -128
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
         try:

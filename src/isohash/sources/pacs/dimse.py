@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,16 +88,25 @@ class Dimse:
             raise receiver.failure
         self._check(status, "a series")
 
-    def store(self, file: Path) -> None:
-        """See `Node`."""
+    def store(self, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """See `Node`; all through one connection, each as it is written."""
         ae = entity(self._local.aet)
-        meta = read_file_meta_info(file)
-        ae.add_requested_context(meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID)
+        for uid, way in sorted({_kind(file) for file in files}):
+            ae.add_requested_context(uid, way)
         with self._connected(ae, [(evt.EVT_CONN_OPEN, Wire().opened)]) as peer:
+            for file in files:
+                yield file, self._stored(peer, file)
+
+    def _stored(self, peer: Any, file: Path) -> str:
+        """Why an object was not taken; "" if it was."""
+        try:
             status = getattr(peer.send_c_store(file), "Status", None)
-        if status != SUCCESS:
-            why = "cut the connection" if status is None else f"status {status:04X}"
-            raise PacsError(f"{self}: does not take it ({why})")
+        except (RuntimeError, ValueError) as error:  # the link was lost, or its kind was refused
+            return f"{self}: {error}"
+        if status == SUCCESS:
+            return ""
+        why = "cut the connection" if status is None else f"status {status:04X}"
+        return f"{self}: does not take it ({why})"
 
     def close(self) -> None:
         """See `Node`; every question has its own connection, which is closed."""
@@ -173,6 +182,12 @@ class Dimse:
             raise Retry(f"{self}: cut the connection while it sent {what}")
         why = "could not send all of" if status == PARTLY else "refuses"
         raise Retry(f"{self}: {why} {what} (status {status:04X})")
+
+
+def _kind(file: Path) -> tuple[str, str]:
+    """Class and transfer syntax of an object in a file."""
+    meta = read_file_meta_info(file)
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
 
 
 def _dataset(level: str, keys: dict[str, str]) -> Dataset:

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -104,8 +104,8 @@ class Node(Protocol):
     def fetch(self, series: Series, inbox: Inbox) -> None:
         """Write the objects of a series to `inbox`."""
 
-    def store(self, file: Path) -> None:
-        """Store an object; PacsError if the node does not take it."""
+    def store(self, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+        """Store objects; of each why the node did not take it, "" if it did."""
 
     def close(self) -> None:
         """End what is open."""

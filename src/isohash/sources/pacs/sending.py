@@ -12,7 +12,7 @@ from isohash.sources.dicom.sniff import looks_like_dicom
 from isohash.sources.found import Skipped
 from isohash.sources.pacs.address import opened, parse
 from isohash.sources.pacs.credentials import Credentials
-from isohash.sources.pacs.node import Local, PacsError
+from isohash.sources.pacs.node import Local
 from isohash.sources.walk import walk
 
 
@@ -32,7 +32,7 @@ def send(
     local: Local | None = None,
     credentials: Credentials | None = None,
 ) -> Sent:
-    """Store the DICOM files at or below a folder in the PACS at an address, one by one.
+    """Store the DICOM files at or below a folder in the PACS at an address.
 
     InputError if there is none, or the node cannot be reached. Storing an object again changes
     nothing: a node keeps the one that it has.
@@ -42,13 +42,12 @@ def send(
     sent: list[str] = []
     refused: dict[str, str] = {}
     try:
-        for done, file in enumerate(files):
+        for done, (file, why_not) in enumerate(node.store(files)):
             tell(progress, done, len(files), "sending objects")
-            try:
-                node.store(file)
+            if why_not:
+                refused[str(file)] = why_not
+            else:
                 sent.append(str(file))
-            except PacsError as error:
-                refused[str(file)] = str(error)
     finally:
         node.close()
     return Sent(str(parsed), tuple(sent), refused)
