@@ -68,6 +68,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "list": [archive], "show": [archive, "ID"], "facts": [archive], "info": [archive],
         "query": [archive, "ID", "--by", "ct", "--same-patient"],
         "replay": [archive, "REPLAY"],
+        "users": ["add", archive, "anna", "--password-file", str(folder / "password")],
+        "audit": ["verify", archive],
         "propose": [archive, "ID", "--out", str(folder / "P")], "check": [archive, "ID"],
         "compare": [archive, "ID", "ID"],
         "names": [source], "resolve": [source], "phi-scan": [archive, source],
@@ -87,6 +89,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, objec
     folder = tmp_path_factory.mktemp("machines")
     for number in range(3):
         write_dicom(phantom(0, number), folder / "source" / f"c{number}")
+    (folder / "password").write_text("a long enough password")
     with_ids = commands(folder)
     made = [[name, *rest, "--json"] for name, rest in with_ids.items()]
     done = subprocess.run(

@@ -237,6 +237,7 @@ WRITERS = {
 }
 READ = {"source", "sources", "data", "archive", "others", "aliases", "database", "queries", "past"}
 READ |= {"training", "validation", "case", "credentials", "folder"}
+READ |= {"password_file", "tls_cert", "tls_key"}
 
 
 def test_a_file_that_is_replaced_is_told(asked: Path, tmp_path: Path) -> None:

@@ -264,4 +264,4 @@ def test_only_this_machine_is_served(isohash, archive_path: Path) -> None:
     for host in ("0.0.0.0", "192.168.1.2", "example.org"):
         done = isohash("serve", archive_path, "--host", host)
         assert done.status == 1
-        assert "no login" in done.err
+        assert "--tls-cert and --tls-key" in done.err

@@ -25,6 +25,8 @@ PLACES = {
     "check": "planning:check",
     "compare": "planning:compare",
     "serve": "serve:serve",
+    "users": "people:users",
+    "audit": "people:audit",
     "names": "names:names",
     "list": "archives:list_",
     "show": "archives:show",

@@ -14,10 +14,13 @@ from starlette.responses import Response
 import isohash
 from isohash.apps.web import api, mapping, pages
 from isohash.apps.web.desk import Desk
-from isohash.apps.web.guard import Guard, TokenGate
+from isohash.apps.web.gates import Gate, TokenGate
+from isohash.apps.web.guard import Guard
 from isohash.apps.web.keeping import exports
 from isohash.apps.web.keeping import pages as kept_pages
 from isohash.apps.web.keeping.shelf import Shelf
+from isohash.apps.web.people.gate import LoginGate
+from isohash.apps.web.people.gate import router as login_router
 from isohash.apps.web.uploads import Uploads
 from isohash.errors import InputError
 from isohash.whole_files import workbench_of
@@ -25,8 +28,12 @@ from isohash.whole_files import workbench_of
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(archive: Path, token: str, hosts: Iterable[str], cookie: str = "isohash") -> Guard:
-    """The workbench of one archive, for requests to `hosts` that carry the token.
+def create_app(
+    archive: Path, gate: Gate | str, hosts: Iterable[str], cookie: str = "isohash"
+) -> Guard:
+    """The workbench of one archive, for requests to `hosts` that `gate` admits.
+
+    A text in place of a gate is the token of a server for one person.
 
     Raises:
         InputError: where the archive cannot be opened.
@@ -51,7 +58,13 @@ def create_app(archive: Path, token: str, hosts: Iterable[str], cookie: str = "i
     app.mount("/static", StaticFiles(directory=STATIC))
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(RequestValidationError, _misspelt)
-    return Guard(app, TokenGate(token, cookie), hosts)
+    if isinstance(gate, str):
+        return Guard(app, TokenGate(gate, cookie), hosts)
+    if isinstance(gate, LoginGate):
+        app.state.gate = gate
+        app.include_router(login_router, include_in_schema=False)
+        return Guard(app, gate, hosts, gate.audit.note_request)
+    return Guard(app, gate, hosts)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -9,18 +9,21 @@ and carry the token of our own pages.
 from __future__ import annotations
 
 import hmac
-import http.cookies
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import parse_qsl, urlencode
+from collections.abc import Callable, Iterable
+from functools import partial
+from urllib.parse import urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from isohash.apps.web import forms
-from isohash.apps.web.who import FIELD, HEADER, LOCAL, WHO, Who, csrf_of
+from isohash.apps.web import forms, rights
+from isohash.apps.web.gates import Admitted, Gate
+from isohash.apps.web.who import FIELD, HEADER, WHO, Who
+from isohash.errors import InputError
+
+Auditor = Callable[[Who, str, str, bytes], None]  # who, did what, by which path and query
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
@@ -32,30 +35,18 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-SAFE = ("GET", "HEAD")
-OPEN_URL = "open the address that isohash serve printed"
-
-
-@dataclass(frozen=True)
-class Admitted:
-    """Who asks; `by_cookie` where a browser says so by itself, whoever made it ask."""
-
-    who: Who
-    by_cookie: bool
-
-
-class Gate(Protocol):
-    """Tells who sent a request, or what is answered instead."""
-
-    def admit(self, scope: Scope, headers: Headers) -> Admitted | Response:
-        """Look at one request."""
 
 
 class Guard:
-    """Lets requests through that name a known host and that the gate admits."""
+    """Lets requests through that name a known host, and that the gate and the table admit.
 
-    def __init__(self, app: ASGIApp, gate: Gate, hosts: Iterable[str]) -> None:
-        self.app, self.gate, self.hosts = app, gate, frozenset(hosts)
+    What the table says is audited goes to `audit`, before the answer goes out.
+    """
+
+    def __init__(
+        self, app: ASGIApp, gate: Gate, hosts: Iterable[str], audit: Auditor | None = None
+    ) -> None:
+        self.app, self.gate, self.hosts, self.audit = app, gate, frozenset(hosts), audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -71,17 +62,30 @@ class Guard:
         if isinstance(admitted, Response):
             await admitted(scope, receive, send)
             return
-        if scope["method"] not in SAFE:
-            try:
-                receive, field = await _form_token(headers, receive)
-            except forms.TooLong:
-                await PlainTextResponse("this form is too long", 413)(scope, receive, send)
-                return
-            if admitted.by_cookie and (refused := _forged(admitted.who, headers, field)):
-                await refused(scope, receive, send)
-                return
-        WHO.set(admitted.who)
+        who, receive, refused = await self._judged(admitted, scope, headers, receive)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        WHO.set(who)
+        did = rights.audited(scope["method"], scope["path"])
+        if did is not None and self.audit is not None:
+            send = _recorded(partial(self.audit, who, did), scope, send)
         await self.app(scope, receive, send)
+
+    async def _judged(
+        self, admitted: Admitted, scope: Scope, headers: Headers, receive: Receive
+    ) -> tuple[Who, Receive, Response | None]:
+        """Who asks, the body for who reads it next, and the refusal if there is one."""
+        who, method = admitted.who, scope["method"]
+        if not who.may(rights.needed(method, scope["path"])):
+            return who, receive, _beyond(who, scope, headers)
+        if method in rights.SAFE:
+            return who, receive, None
+        try:
+            receive, field = await _form_token(headers, receive)
+        except forms.TooLong:
+            return who, receive, PlainTextResponse("this form is too long", 413)
+        return who, receive, _forged(who, headers, field) if admitted.by_cookie else None
 
     def _foreign(self, headers: Headers) -> Response | None:
         if headers.get("host") not in self.hosts:
@@ -90,58 +94,6 @@ class Guard:
         if origin is not None and origin.partition("://")[2] not in self.hosts:
             return PlainTextResponse("a page of another origin may not ask", 403)
         return None
-
-
-class TokenGate:
-    """For one person: who has the token may do everything.
-
-    The token may be a query parameter, a bearer, or the cookie that opening a page with the
-    parameter sets; the address bar then loses it.
-    """
-
-    def __init__(self, token: str, cookie: str) -> None:
-        self.token, self.cookie = token, cookie
-
-    def admit(self, scope: Scope, headers: Headers) -> Admitted | Response:
-        """Whoever has the token."""
-        parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [value for name, value in parameters if name == "token"]
-        address = (scope.get("client") or ("",))[0]
-        who = Who(LOCAL, "admin", csrf_of(self.token), address)
-        if any(map(self._is_token, given)):
-            is_page = "text/html" in headers.get("accept", "") and scope["method"] == "GET"
-            return self._signed_in(scope, parameters) if is_page else Admitted(who, False)
-        if self._is_token(bearer_of(headers)):
-            return Admitted(who, False)
-        if not self._is_token(cookie_of(headers, self.cookie)):
-            return PlainTextResponse(f"the token is missing or wrong; {OPEN_URL}", 401)
-        return Admitted(who, True)
-
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), self.token.encode())
-
-    def _signed_in(self, scope: Scope, parameters: list[tuple[str, str]]) -> Response:
-        """The same page without the token in its address, which histories keep."""
-        rest = urlencode([(name, value) for name, value in parameters if name != "token"])
-        path = "/" + scope["path"].lstrip("/")  # never another host
-        response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
-        response.set_cookie(self.cookie, self.token, httponly=True, samesite="strict")
-        return response
-
-
-def bearer_of(headers: Headers) -> str:
-    """The bearer of a request; empty where there is none."""
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    return bearer if scheme.lower() == "bearer" else ""
-
-
-def cookie_of(headers: Headers, name: str) -> str:
-    """The cookie of a name; empty where there is none."""
-    try:
-        found = http.cookies.SimpleCookie(headers.get("cookie", "")).get(name)
-    except http.cookies.CookieError:
-        return ""
-    return found.value if found else ""
 
 
 async def _form_token(headers: Headers, receive: Receive) -> tuple[Receive, str]:
@@ -160,6 +112,40 @@ def _forged(who: Who, headers: Headers, field: str) -> Response | None:
     if not hmac.compare_digest(given.encode(), who.csrf.encode()):
         return PlainTextResponse("a change needs the token of our own pages; reload the page", 403)
     return None
+
+
+def _beyond(who: Who, scope: Scope, headers: Headers) -> Response:
+    """What is answered to who may not: to log in first, or that it takes another role."""
+    if who.role != rights.OPEN:
+        return PlainTextResponse(f"this takes another role than {who.role}; ask an admin", 403)
+    if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+        query = scope["query_string"].decode("latin-1")
+        to = urlencode({"to": scope["path"] + (f"?{query}" if query else "")})
+        return RedirectResponse(f"/login?{to}", 303)
+    return PlainTextResponse("log in first", 401)
+
+
+def _recorded(record: Callable[[str, bytes], None], scope: Scope, send: Send) -> Send:
+    """Sends an answer once it is written into the log who got it; another where that fails."""
+    failed = False
+
+    async def sending(message: Message) -> None:
+        nonlocal failed
+        if message["type"] == "http.response.start" and message["status"] < 400:
+            try:
+                await run_in_threadpool(record, scope["path"], scope["query_string"])
+            except InputError:
+                failed = True
+                told = PlainTextResponse("the audit log cannot be written; tell an admin", 503)
+                await told(scope, _nothing, send)
+        if not failed:
+            await send(message)
+
+    return sending
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 def _with_headers(send: Send) -> Send:

@@ -12,7 +12,8 @@ from fastapi import Depends
 from markupsafe import Markup
 
 Role = Literal["viewer", "curator", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)  # each may what those before it may
+Rank = Literal["nobody", "viewer", "curator", "admin"]  # a role, or that of who is not logged in
+RANKS: tuple[Rank, ...] = get_args(Rank)  # each may what those before it may
 
 LOCAL = "local"  # who has the token of a server for one person
 FIELD = "csrf"  # of forms
@@ -24,13 +25,18 @@ class Who:
     """Who sent a request. A change that a browser sends must carry `csrf`."""
 
     name: str
-    role: Role
+    role: Rank
     csrf: str
     address: str = ""
 
-    def may(self, role: Role) -> bool:
-        """Whether their role is this one or above it."""
-        return ROLES.index(self.role) >= ROLES.index(role)
+    @property
+    def signed_in(self) -> bool:
+        """Whether it is a user who logged in."""
+        return self.name not in ("", LOCAL)
+
+    def may(self, rank: Rank) -> bool:
+        """Whether theirs is this rank or above it."""
+        return RANKS.index(self.role) >= RANKS.index(rank)
 
 
 WHO: ContextVar[Who] = ContextVar("who")
