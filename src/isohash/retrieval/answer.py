@@ -168,7 +168,7 @@ class Answer:
             told["tie"] = (
                 "results whose order is not certain: what ranked them cannot tell them apart"
             )
-        if self.level == "case":
+        if self.level == "case" and any(match.covered is not None for match in self.matches):
             told["covered"] = (
                 "how many different slices of the case stand for the query's, and how much of the "
                 "query's length they span"

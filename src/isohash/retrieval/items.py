@@ -215,6 +215,7 @@ class Items:
             models=self.pipeline.models,
             compare=partial(self.compared, query),
             embedded=embedded if self.recipe.settings.embeddings else None,
+            single=self.pipeline.kind.single,
             facts=self.known,
             positions=self.positions,
             error=query.error,

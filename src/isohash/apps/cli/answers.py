@@ -37,7 +37,7 @@ def answer_table(answer: Answer) -> list[Piece]:
         return _plan_table(answer, labels)
     near = [near_header(answer, view) for view in answer.near_views]
     ties = [TIE_HEADER] if any(match.tie for match in answer.matches) else []
-    covers = [COVERED_HEADER] if answer.level == "case" else []
+    covers = [COVERED_HEADER] if "covered" in answer.explained else []
     table = Table(
         f"{answer.query}: {answer.summary}",
         ["rank", "id", *sliced, distance_header(answer), *near, *ties, *covers, *labels],

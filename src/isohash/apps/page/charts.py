@@ -31,6 +31,8 @@ SCALE_MM = 50.0
 class Pane:
     """One slice as the encoder saw it: `grey` uint8 (y, x) CT, `dose_gy` (y, x) or None.
 
+    Of an image that is no slice `grey` is its colours (y, x, 3).
+
     `outlines` are closed lines of (x, y) in pixels by structure; the patient's right is left.
     """
 
@@ -102,7 +104,7 @@ def pane_svg(pane: Pane, colours: Mapping[float, str]) -> Markup:
     return Markup(
         f'<svg class="pane" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="{escape(visible(pane.title))}">'
-        f'<image width="{width}" height="{height}" href="{_png(pane.grey)}"/>'
+        f'<image width="{width}" height="{height}" href="{png_of(pane.grey)}"/>'
         f'<g fill="none" stroke="{OUTLINE}" stroke-width="{0.45 * unit:.2f}">{_drawn(pane)}</g>'
         f'<g fill="none" stroke-width="{0.8 * unit:.2f}">{paths}</g>{_marks(pane, unit)}</svg>'
     )
@@ -142,7 +144,8 @@ def _path(line: NDArray[np.float64]) -> str:
     return f"M{points}"
 
 
-def _png(grey: NDArray[np.uint8]) -> str:
+def png_of(grey: NDArray[np.uint8]) -> str:
+    """A picture, (y, x) grey or (y, x, 3), as an address that holds it."""
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

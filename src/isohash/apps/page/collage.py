@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from isohash.apps.page.charts import Pane, common_crop, cropped
+from isohash.apps.page.gallery import is_wrong
 from isohash.apps.page.report import chosen_pairs, isodose_colours, pane_of
 from isohash.dosimetry.isodose import isodose_lines
 from isohash.errors import InputError
@@ -19,6 +20,7 @@ from isohash.retrieval.strangers import understanding
 from isohash.whole_files import OWNER_ONLY, write_whole
 
 ZOOM = 4
+IMAGE = 192  # pixels of a side, of an image that is no slice
 GAP = 6
 CAPTION = 16
 FRAME = (213, 94, 0)
@@ -33,8 +35,8 @@ def write_collage(session: Session, answer: Answer, path: str | Path, columns: i
     """
     with understanding(session.archive.store.path, "what a collage shows of it"):
         panes = _panes(session, answer)
-    crop, colours = common_crop(panes), isodose_colours(session.query)
-    tiles = [_drawn(cropped(pane, crop), colours) for pane in panes]
+    colours = isodose_colours(session.query)
+    tiles = [_drawn(pane, colours) for pane in _fitting(panes)]
     _frame(tiles[0])
     tiles[1:] = [
         _shaded(tile, session, m) for tile, m in zip(tiles[1:], answer.matches, strict=True)
@@ -68,19 +70,27 @@ def _panes(session: Session, answer: Answer) -> list[Pane]:
     return panes
 
 
+def _fitting(panes: list[Pane]) -> list[Pane]:
+    """Slices at one scale, bodies filling them; images that are no slices stay whole."""
+    if panes[0].grey.ndim == 3:
+        return panes
+    crop = common_crop(panes)
+    return [cropped(pane, crop) for pane in panes]
+
+
 def _frame(tile: Image.Image) -> None:
     ImageDraw.Draw(tile).rectangle((0, 0, tile.width - 1, tile.height - 1), outline=FRAME, width=4)
 
 
 def _shaded(tile: Image.Image, session: Session, match: Match) -> Image.Image:
-    own, other = session.query.facts["label"], match.facts["label"]
-    if not own or not other or own == other:
+    if not is_wrong(session.query, match):
         return tile
     return Image.blend(tile, Image.new("RGB", tile.size, WRONG), 0.35)
 
 
 def _drawn(pane: Pane, colours: Mapping[float, str]) -> Image.Image:
-    height, width = (ZOOM * side for side in pane.grey.shape)
+    whole = pane.grey.ndim == 3
+    height, width = (IMAGE, IMAGE) if whole else (ZOOM * side for side in pane.grey.shape)
     tile = Image.new("RGB", (width, height + CAPTION), PAPER)
     grey = Image.fromarray(pane.grey).resize((width, height), Image.Resampling.BILINEAR)
     tile.paste(grey.convert("RGB"), (0, 0))

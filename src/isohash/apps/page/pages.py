@@ -25,7 +25,7 @@ from isohash.visible import visible
 
 def plan_text(facts: Mapping[str, Any]) -> str:
     """Prescription, fractions, technique and approval of a case in a few words."""
-    prescription, fractions = facts["prescription_gy"], facts.get("n_fractions")
+    prescription, fractions = facts.get("prescription_gy"), facts.get("n_fractions")
     dose = "" if prescription is None else f"{prescription:g} Gy"
     in_fractions = f"in {fractions} fractions" if fractions else ""
     words = [f"{dose} {in_fractions}".strip(), facts.get("technique"), facts.get("approval")]

@@ -25,6 +25,7 @@ from isohash.apps.page.charts import (
     pane_svg,
     series_colour,
 )
+from isohash.apps.page.gallery import gallery_page
 from isohash.apps.page.pages import plan_text, templates
 from isohash.dosimetry.isodose import default_levels, level_colours
 from isohash.dosimetry.names import is_target
@@ -80,6 +81,9 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
     if not answer.matches:
         raise InputError("there is no result to report on; loosen --where or ask for more cases")
     entries = [archive.entry(match.id) for match in answer.matches]
+    if query.kind.single:
+        asked, provenance = asked_text(answer), _provenance(archive)
+        return gallery_page(query, entries, answer, asked, provenance, made_on)
     strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
     shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
     colours, foreseen = isodose_colours(query), _foreseen(session)
@@ -144,7 +148,8 @@ def _cell(name: str, case: Entry, told: Mapping[str, float] | None) -> str:
 
 def isodose_colours(query: Entry) -> dict[float, str]:
     """Levels in Gy and their colours, set by the query's prescription for all panes alike."""
-    return level_colours(default_levels(query.facts["prescription_gy"] or USUAL_PRESCRIPTION_GY))
+    prescribed = query.facts.get("prescription_gy") or USUAL_PRESCRIPTION_GY
+    return level_colours(default_levels(prescribed))
 
 
 def chosen_pairs(pairs: Sequence[Pair], most: int = PAIRS_SHOWN) -> list[Pair]:
@@ -232,8 +237,9 @@ def _provenance(archive: Archive) -> str:
     recipe = archive.recipe
     settings, made_by = recipe["settings"], recipe["versions"]
     digests = ", ".join(f"{name} {digest[:12]}" for name, digest in recipe["digests"].items())
+    sample = "image" if archive.recipe.kind == "images" else "slice"
     return (
-        f"{len(archive)} cases; encoder {settings['encoder']} ({digests}); "
-        f"{settings['bits']} stored bits per slice and view, {_hash(settings)}; "
+        f"{len(archive)} {archive.recipe.kind}; encoder {settings['encoder']} ({digests}); "
+        f"{settings['bits']} stored bits per {sample} and view, {_hash(settings)}; "
         f"seed {settings['seed']}; archive made by isohash {made_by['isohash']}."
     )

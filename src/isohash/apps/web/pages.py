@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import RedirectResponse, Response
 
-from isohash.apps.page.charts import SERIES_COLOURS
+from isohash.apps.page.charts import SERIES_COLOURS, png_of
 from isohash.apps.page.pages import plan_text
 from isohash.apps.page.report import dose_rows
 from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, described, listed
@@ -86,7 +86,9 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
             "colours": SERIES_COLOURS,
             "matches": [match.to_json() for match in found.matches],
         },
-        "of_cases": entry is not None,
+        "of_cases": entry is not None and not entry.kind.single,
+        "has_report": entry is not None,
+        "thumbnails": _thumbnails(archive, entry, found),
         "by_slice": entry is not None and found.level == "slice",
         "state": state,
         "ways": ways_of(session),
@@ -95,10 +97,18 @@ def _answered(desk: Desk, archive: Archive, state: Asked) -> dict[str, Any]:
         "hidden": hidden,
         "alpha": state.values.get("alpha", DEFAULT_ALPHA),
         "is_upload": state.case.startswith(UPLOAD),
-        "has_pictures": entry is not None and entry.has_pictures,
+        "has_pictures": entry is not None and entry.has_pictures and not entry.kind.single,
         "query_plan": plan_text(entry.facts) if entry is not None else "",
         "doses": _doses(archive, entry, found) if entry is not None else [],
     }
+
+
+def _thumbnails(archive: Archive, query: Entry | None, found: Answer) -> dict[str, str]:
+    """Pictures of images that are no slices, by id, the query's too; none of anything else."""
+    if query is None or not query.kind.single:
+        return {}
+    entries = [query, *(archive.entry(match.id) for match in found.matches)]
+    return {entry.id: png_of(entry.picture(0)[0]) for entry in entries}
 
 
 def _doses(archive: Archive, query: Entry, found: Answer) -> list[Any]:

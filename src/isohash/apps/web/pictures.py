@@ -43,7 +43,7 @@ def block_of(query: Entry | object) -> bytes:
     byte; thirds of a pixel inside, 2 bits each), `structures`, `levels`, `prescription_gy`; `box`,
     what is worth seeing (first and last column, first and last row); `note`, what is to be told.
     """
-    if not isinstance(query, Entry) or not query.has_pictures:
+    if not isinstance(query, Entry) or not query.has_pictures or query.kind.single:
         raise InputError("the archive keeps no pictures of it; ask without them")
     if query.fine is None:
         return _block(query, *_small(query), SMALL)

@@ -6,7 +6,7 @@ Codes choose candidates; where the archive keeps embeddings, these order them an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -39,9 +39,9 @@ CANNOT_COVER = "those compared cover less of the query's length than --covered a
 class ImagesWay:
     """By single views, or by the archive's first two together ("joint").
 
-    `items` is what the archive holds, `own` are the views that the query has, `compare` compares it
-    with all items, `facts(i)` gives id and facts of an item, `error(view)` how badly the encoder
-    gives the query back (None where that was not kept).
+    `items` is what the archive holds (`single`: of one sample each), `own` are the views that the
+    query has, `compare` compares it with all items, `facts(i)` gives id and facts of an item,
+    `error(view)` how badly the encoder gives the query back (None where that was not kept).
     """
 
     query: str
@@ -51,6 +51,7 @@ class ImagesWay:
     models: Mapping[str, HashModel]
     compare: Callable[[], Comparison]
     embedded: Embedded | None
+    single: bool
     facts: Callable[[int], tuple[str, Mapping[str, Any]]]
     positions: Callable[[Sequence[str]], NDArray[np.int64]]
     error: Callable[[str], float | None]
@@ -147,7 +148,7 @@ class ImagesWay:
             n_reranked=n_reranked,
             linear=linear,
             what=self._what(weights, level),
-            meaning=distance_meaning(n_reranked, linear) + (UNMATCHED if level == "case" else ""),
+            meaning=distance_meaning(n_reranked, linear) + self._unmatched(level),
             uncertain=uncertainty(n_reranked, n_considered),
             notes=_few(len(found), request, n_considered, level),
             refined=_told(request, comparison, given, weights),
@@ -174,7 +175,11 @@ class ImagesWay:
     def match(self, ranking: Ranking) -> tuple[Match, ...]:
         """With the matched slices and, by view, distances as the codes tell them."""
         exact = ranking.n_reranked > 0
-        return matches_of(ranking.found, self.facts, ranking.weights, self.models, exact)
+        found = matches_of(ranking.found, self.facts, ranking.weights, self.models, exact)
+        return tuple(replace(one, lengths=None) for one in found) if self.single else found
+
+    def _unmatched(self, level: Level) -> str:
+        return UNMATCHED if level == "case" and not self.single else ""
 
     def default_weights(self) -> Weights:
         """Those of a request that says nothing of views."""
