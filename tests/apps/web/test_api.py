@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import struct
 import zipfile
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import isohash
+from isohash.apps.web.doses import dose_table
 from isohash.archive.store import CaseStore
 from isohash.features.cases.planes import unpacked
 from isohash.retrieval.engine import Archive
@@ -153,6 +155,44 @@ def test_histograms_are_those_of_the_archive(client, archive_path: Path) -> None
             if percent is not None:
                 curve = 100 * curves[structure["name"]][: len(percent)]
                 assert percent == pytest.approx(curve.tolist(), abs=0.006)
+
+
+def test_histograms_that_an_anatomy_would_get_are_those_of_the_engine(dosed_path: Path) -> None:
+    with Archive.open(dosed_path) as archive:
+        name = next(iter(archive))
+        foretold = archive.session(name).foretold
+    with client_of(dosed_path) as client:
+        found = client.get("/api/dvh", params={"case": name, "foreseen": True}).json()
+    told = dict(zip(foretold.structures, foretold.doses, strict=True))
+    shares, seen = np.array(foretold.settings.dose_volumes), 0
+    for structure in found["structures"]:
+        doses = told.get(structure["name"])
+        if doses is None or np.isnan(doses[0]):
+            assert structure["foreseen"] is None
+            continue
+        for dose, share in zip(doses, shares, strict=True):
+            below, above = max(0, math.ceil(dose / 0.5) - 1), math.floor(dose / 0.5) + 1
+            if above < len(structure["foreseen"]):  # a share lies between those of both steps
+                seen += 1
+                assert structure["foreseen"][below] >= share - 0.006
+                assert structure["foreseen"][above] <= share + 0.006
+    assert seen > 10
+
+
+def test_the_result_that_differs_most_is_the_one_farthest_in_dose(
+    client, archive_path: Path
+) -> None:
+    with Archive.open(archive_path) as archive:
+        session = archive.session("phantom-00-01")
+        found = [match.id for match in session.ask(k=10).matches[:5]]
+        own, entries = session.query, [archive.entry(name) for name in found]
+    rows = {row.structure: row for row in dose_table(own, entries)}
+    mine = own.doses()["Larynx"]["mean_gy"]
+    apart = [entry.doses()["Larynx"]["mean_gy"] - mine for entry in entries]
+    at = int(np.argmax(np.abs(apart)))
+    assert rows["Larynx"].most == (at, "mean", apart[at])
+    page = client.get("/query", params={"case": "phantom-00-01"}).text
+    assert f"{at + 1}. {found[at]}: mean {apart[at]:+.1f}" in page
 
 
 def test_an_uploaded_patient_is_asked_with_and_not_kept(client, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def _render(session: Session, answer: Answer, made_on: str) -> str:
         return gallery_page(query, entries, answer, asked, provenance, made_on)
     strips = [_strip(match, query, e) for match, e in zip(answer.matches, entries, strict=True)]
     shown = [pane for strip in strips for pair in strip.pairs for pane in pair]
-    colours, foreseen = isodose_colours(query), _foreseen(session)
+    colours, foreseen = isodose_colours(query), foreseen_curves(session)
     return (
         templates()
         .get_template("report.html")
@@ -187,7 +187,7 @@ def _evidence(match: Match) -> Markup:
     return chart_svg([curve], "matched slice, head to feet", "distance", float(len(x)), top)
 
 
-def _foreseen(session: Session) -> dict[str, Curve]:
+def foreseen_curves(session: Session) -> dict[str, Curve]:
     """The histograms that the query's anatomy would get, by structure; dashed in the charts."""
     foretold = session.foretold
     if foretold is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from isohash.apps.page.report import foreseen_curves
 from isohash.apps.web.asked import Asked, asked
 from isohash.apps.web.curves import curves
 from isohash.apps.web.desk import UPLOAD, Desk, not_held
@@ -75,11 +76,20 @@ async def pictures(desk: TheDesk, case: CaseId) -> Response:
 
 
 @router.get("/api/dvh", summary="Dose-volume histograms of several cases, by structure")
-async def dvh(desk: TheDesk, case: Annotated[list[str], Query()]) -> Response:
+async def dvh(
+    desk: TheDesk,
+    case: Annotated[list[str], Query()],
+    foreseen: Annotated[
+        bool, Query(description="Also what the first's anatomy would get.")
+    ] = False,
+) -> Response:
     """Volume in percent at multiples of a step in Gy; the first case is the query."""
-    return plain(
-        await desk.run(lambda archive: curves([case_entry(desk, archive, one) for one in case]))
-    )
+
+    def found(archive: Archive) -> dict[str, Any]:
+        entries = [case_entry(desk, archive, one) for one in case]
+        return curves(entries, foreseen_curves(desk.session(case[0])) if foreseen else None)
+
+    return plain(await desk.run(found))
 
 
 @router.post("/api/uploads", summary="Begin an upload of one case")

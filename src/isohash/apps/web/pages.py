@@ -10,10 +10,10 @@ from starlette.responses import RedirectResponse, Response
 
 from isohash.apps.page.charts import SERIES_COLOURS, png_of
 from isohash.apps.page.pages import plan_text
-from isohash.apps.page.report import dose_rows
 from isohash.apps.web.api import CaseId, TheAsked, TheDesk, Where, described, listed
 from isohash.apps.web.asked import Asked
 from isohash.apps.web.desk import UPLOAD, Desk
+from isohash.apps.web.doses import dose_table
 from isohash.apps.web.keeping.pages import OwnCohorts
 from isohash.apps.web.refining import hidden, marks_of, may_mark, structures_of
 from isohash.apps.web.rendering import page
@@ -113,7 +113,7 @@ def _thumbnails(archive: Archive, query: Entry | None, found: Answer) -> dict[st
 
 def _doses(archive: Archive, query: Entry, found: Answer) -> list[Any]:
     """Doses by structure of the query and the first results."""
-    return dose_rows(query, [archive.entry(one.id) for one in found.matches[:DOSES_SHOWN]])
+    return dose_table(query, [archive.entry(one.id) for one in found.matches[:DOSES_SHOWN]])
 
 
 def ways_of(session: Session) -> Sequence[str]:

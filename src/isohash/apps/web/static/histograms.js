@@ -7,9 +7,10 @@ export class Histograms {
     Object.assign(this, { place, buttons, told });
   }
 
-  async show(cases, colours) {
+  // `foreseen`: also what the anatomy of the first case would get, dashed.
+  async show(cases, colours, foreseen = false) {
     const asked = cases.map((name) => `case=${encodeURIComponent(name)}`).join("&");
-    const answer = await fetch(`/api/dvh?${asked}`);
+    const answer = await fetch(`/api/dvh?${asked}${foreseen ? "&foreseen=true" : ""}`);
     if (!answer.ok) return;
     this.curves = await answer.json();
     this.colours = colours;
@@ -35,8 +36,9 @@ export class Histograms {
     const ink = getComputedStyle(document.body).color;
     const there = this.curves.cases.map((name, i) => ({ name, i, percent: structure.percent[i] }));
     const drawn = there.filter((one) => one.percent);
-    const series = drawn.map(({ name, i }) => ({
-      label: name, width: i ? 1.3 : 3, stroke: i ? this.colours[(i - 1) % this.colours.length] : ink,
+    if (structure.foreseen) drawn.push({ name: "foreseen of the query's anatomy", i: 0, percent: structure.foreseen, dash: [8, 5] });
+    const series = drawn.map(({ name, i, dash }) => ({
+      label: name, width: dash ? 1.6 : i ? 1.3 : 3, stroke: i ? this.colours[(i - 1) % this.colours.length] : ink, dash,
     }));
     const axis = (label) => ({ label, stroke: ink, grid: { stroke: "#8884" }, ticks: { stroke: "#8884" } });
     this.place.replaceChildren();

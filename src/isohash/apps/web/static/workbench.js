@@ -15,7 +15,7 @@ function readFacts() {
   }
   if (!histograms) return;
   const first = facts.matches.slice(0, HISTOGRAMS).map((match) => match.id);
-  histograms.show([place.dataset.case, ...new Set(first)], facts.colours);
+  histograms.show([place.dataset.case, ...new Set(first)], facts.colours, true);
 }
 
 // Another weight: only the answer is asked for anew, pictures stay.
