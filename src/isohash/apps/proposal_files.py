@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from isohash.apps.csv_text import cell
 from isohash.apps.page.proposal import write_page
 from isohash.errors import InputError
 from isohash.records import Case
@@ -140,6 +141,6 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, [*(rows[0] if rows else ()), "use"])
     writer.writeheader()
     for row in rows:
-        told = {n: f"{v:.3f}" if isinstance(v, float) else v for n, v in row.items()}
+        told = {n: f"{v:.3f}" if isinstance(v, float) else cell(v) for n, v in row.items()}
         writer.writerow({**told, "use": USE})
     path.write_text(text.getvalue(), newline="")

@@ -26,6 +26,7 @@ from isohash.progress import Progress, tell
 from isohash.sources.found import Skipped
 from isohash.sources.identity.chance import Verdict
 from isohash.sources.identity.haystack import Haystack, Hit
+from isohash.sources.identity.layers import INFLATED
 from isohash.sources.identity.needles import Needles, Origin, needles_of
 from isohash.sources.identity.own_words import is_own_quote
 from isohash.sources.packed import is_packed
@@ -88,7 +89,8 @@ def scan(
     """Search for everything identifying of the source; InputError if there is nothing to look for.
 
     What the workbench keeps beside the archive, such as notes, is searched as well. Links are not
-    followed. Reads every byte of both folders; memory stays below a gigabyte.
+    followed. Reads every byte of both folders; memory stays below a gigabyte,
+    and grows by one with each hundred thousand values.
     """
     archive, source = Path(archive_folder), Path(source_folder)
     for folder in (archive, source):
@@ -123,7 +125,7 @@ def search(archive: Path, needles: Needles, progress: Progress | None = None) ->
         "dates": len(needles.dates),
         "texts": len(needles.phrases),
     }
-    cannot = (*_unopened(unopened), *_too_short(needles), *CANNOT)
+    cannot = (*_unopened(unopened), *_cut(hay.n_cut), *_too_short(needles), *CANNOT)
     return Scan(leaks, searched, cannot, by_chance)
 
 
@@ -188,6 +190,10 @@ def _unopened(skipped: list[Skipped]) -> list[str]:
     if not skipped:
         return []
     return [f"{len(skipped)} links, pipes, devices and what cannot be opened, in the archive"]
+
+
+def _cut(n: int) -> list[str]:
+    return [f"{n} packed pieces beyond their first {INFLATED >> 20} MiB"] if n else []
 
 
 def _too_short(needles: Needles) -> list[str]:

@@ -67,6 +67,7 @@ class Haystack:
     def __init__(self, needles: Needles) -> None:
         self.needles = needles
         self.chance = Chance()
+        self.n_cut = 0  # packed pieces that go on beyond what was looked at
         self._forms: dict[bytes, tuple[Origin, bool]] = {}
         for value, origin in needles.exact.items():
             for form in encoded_forms(value):
@@ -77,10 +78,10 @@ class Haystack:
                 for form in (encoded_forms if written.isdigit() else plain_forms)(written):
                     self._forms.setdefault(form, (origin, form.isdigit()))
         self._patterns = Patterns(self._forms)
-        self._within = Patterns(w.encode() for w in needles.words if len(w) >= WITHIN)
+        self._within = Patterns({w.encode() for w in needles.words if len(w) >= WITHIN})
         long_numbers = {n: o for n, o in needles.numbers.items() if len(n) >= LONG_NUMBER}
         self._phrase_origins = {**long_numbers, **needles.phrases}
-        self._phrases = Patterns(phrase.encode() for phrase in self._phrase_origins)
+        self._phrases = Patterns({phrase.encode() for phrase in self._phrase_origins})
         glued_numbers = Counter((DIGITS, len(one)) for one in self._phrase_origins if one.isdigit())
         self._lengths = sorted(n for _, n in glued_numbers if n <= CHANCY)
         numbers = Counter((NUMBER, len(digits)) for digits in needles.numbers) + glued_numbers
@@ -94,6 +95,7 @@ class Haystack:
         """Hits in the bytes and in what is packed or encoded in them."""
         for at, layer in layers(Layer(data, is_file=True)):
             packed = layer.data is not data
+            self.n_cut += layer.is_cut
             for hit in self._in_layer(layer):
                 # within a packed piece places have no meaning outside: the piece is the place
                 yield hit._replace(start=at, end=at + 1) if packed else hit

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isohash.sources.identity.reads import is_written
+from isohash.sources.identity.spellings import composed_text
 
 DEEPEST = 4  # layers within layers
 INFLATED = 1 << 26  # bytes of a packed piece that are looked at
@@ -75,6 +76,7 @@ class Layer:
     data: bytes
     is_sure: bool = False  # packed with a checksum that is right, so that it is no chance
     is_file: bool = False  # or a name
+    is_cut: bool = False  # packed, and only its first `INFLATED` bytes are here
 
     @cached_property
     def text_runs(self) -> list[tuple[int, int]]:
@@ -118,9 +120,11 @@ _QUOTED = re.compile(r"(?:=[0-9A-Fa-f]{2})+")
 
 
 def _unescaped(text: Text) -> Iterator[Text]:
-    """The text, and what its escapes stand for where it has some."""
+    """The text, and what its escapes and marks stand for where it has some."""
     yield text
     plain = text.text
+    if not plain.isascii() and (composed := composed_text(plain)) != plain:
+        yield text._replace(text=composed)
     if "\\u" in plain:
         pairs = _UNICODE.sub(lambda found: chr(int(found[1], 16)), plain)
         yield text._replace(
@@ -149,7 +153,8 @@ def _packed(data: bytes) -> Iterator[tuple[int, Layer]]:
     for magic, make in _OTHERS:
         for start in magic.finditer(data):
             with suppress(OSError, EOFError, lzma.LZMAError):
-                yield start.start(), Layer(make().decompress(data[start.start() :], INFLATED), True)
+                content = make().decompress(data[start.start() :], INFLATED)
+                yield start.start(), Layer(content, True, is_cut=len(content) == INFLATED)
     for start in _PNG_TEXT.finditer(data):
         size = int.from_bytes(start[1], "big")
         yield (
@@ -165,7 +170,8 @@ def _inflated(view: memoryview, at: int, start: int, wbits: int) -> Iterator[tup
     with suppress(zlib.error):
         content = inflater.decompress(view[start:], INFLATED)
         if len(content) >= LEAST_INFLATED:
-            yield at, Layer(content, inflater.eof)  # at whose end a checksum was right
+            # at its end a checksum was right
+            yield at, Layer(content, inflater.eof, is_cut=len(content) == INFLATED)
 
 
 def _decoded(layer: Layer) -> Iterator[tuple[int, Layer]]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from isohash.dosimetry.names import canonical_name
 from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.dates import date_of
-from isohash.sources.identity.spellings import folded, folds, glued_text
+from isohash.sources.identity.spellings import composed_text, folded, folds, glued_text
 from isohash.sources.identity.words import words
 
 SHORTEST_NUMBER = 4  # digits; shorter ones are in any list of numbers
@@ -47,6 +47,7 @@ class Needles:
 
     def add(self, kind: str, text: str, origin: Origin) -> None:
         """Take in a value of a kind of `phi.identifying`, `name` (typed), or a file `unread`."""
+        text = composed_text(text)
         if kind == "unread":
             self._pass_over("files of the source that cannot be read", text)
         elif kind == "person":

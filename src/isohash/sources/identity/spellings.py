@@ -18,6 +18,18 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[A-Z]")
 
 
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+
+
+def composed_text(text: str) -> str:
+    """A text whose accents are part of their letters, without marks that nobody sees.
+
+    A name may be written with accents as letters of their own, as names of files on some systems,
+    or with soft hyphens and spaces of no width in it.
+    """
+    return unicodedata.normalize("NFC", _UNSEEN.sub("", text))
+
+
 @lru_cache(maxsize=1 << 16)
 def folded(text: str) -> str:
     """Lower case without accents."""
