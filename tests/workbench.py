@@ -31,12 +31,19 @@ def client_of(archive: Path, **headers: str) -> Iterator:
 @contextmanager
 def serving(archive: Path, *options: str) -> Iterator[str]:
     """`isohash serve` as a process of its own; gives the address that it prints first."""
+    with served(archive, *options) as (address, _):
+        yield address
+
+
+@contextmanager
+def served(archive: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """The same, with the number of the process."""
     program = "from isohash.apps.cli.main import main; main()"
     command = [sys.executable, "-c", program, "serve", str(archive), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield process.stdout.readline().strip()
+            yield process.stdout.readline().strip(), process.pid
         finally:
             process.terminate()
             process.wait(20)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isohash.retrieval.dense import Joined
 
-MOST_BYTES = 1 << 26  # that one query keeps: two kinds of distances to some 200 patients
+MOST_BYTES = 3 << 24  # that one query keeps: two kinds of distances to some 200 patients
 
 Places = NDArray[np.int64]
 

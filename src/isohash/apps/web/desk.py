@@ -22,7 +22,7 @@ from isohash.retrieval.inventory import meant
 from isohash.retrieval.items import Items
 
 KEPT = 16  # comparisons of the queries asked last; each is some MB
-MOST_BYTES = 1 << 28  # what these keep in all, but for uploads and the one asked last
+MOST_BYTES = 3 << 28  # what these keep in all, but for uploads and the one asked last
 UPLOAD = "upload-"
 
 Found = TypeVar("Found")
