@@ -25,6 +25,7 @@ def test_info_warns_of_codes_that_see_few_pairs(isohash, clusters: Path, tmp_pat
     told = json.loads(isohash("info", tmp_path / "kernel", "--json").out)
     assert told["saturated"]["vector"] > 0.8
     assert "beyond the range of the vector codes" in told["warnings"][0]
+    assert "--hash adaptive" in told["warnings"][0]
     assert "warning: " in isohash("info", tmp_path / "kernel").out
 
 

@@ -39,7 +39,11 @@ def describe(archive: str | Path) -> dict[str, Any]:
             "facts": told,
             "recipe": store.recipe,
             "saturated": saturated,
-            "warnings": [_warning(v, share) for v, share in saturated.items() if share > BLIND],
+            "warnings": [
+                _warning(view, share, store.recipe["settings"].get("hash") == "adaptive")
+                for view, share in saturated.items()
+                if share > BLIND
+            ],
         }
 
 
@@ -92,8 +96,9 @@ def _saturated(store: CaseStore, view: str) -> float:
     return float(np.mean(distances(codes[:half], codes[half:]) >= model.calibration.beyond))
 
 
-def _warning(view: str, share: float) -> str:
+def _warning(view: str, share: float, adaptive: bool) -> str:
+    step = "of more cases" if adaptive else "with --hash adaptive"
     return (
         f"{share:.0%} of pairs lie beyond the range of the {view} codes, which tell near from "
-        "nearer, but not far from farther; index into a new archive with --hash adaptive to see all"
+        f"nearer, but not far from farther; a new archive {step} sees farther"
     )

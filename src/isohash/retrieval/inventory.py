@@ -79,7 +79,7 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 
 def _fact(name: str, values: Sequence[Any]) -> Fact:
-    there = [value for value in values if value is not None and value != ""]
+    there = [value for value in values if value not in (None, "", [])]
     kinds = {_kind(value) for value in there}
     kind = kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "unknown"
     return Fact(name, len(there), kind, _told(kind, there))

@@ -126,7 +126,7 @@ class Items:
         """
         if isinstance(item, Entry) or (isinstance(item, str) and item in self.store):
             if prescription_gy is not None:
-                raise InputError("a stored case keeps its prescription; leave --prescription out")
+                raise InputError("a stored case keeps its prescription; ask with its files")
             return item if isinstance(item, Entry) else self.entry(item)
         return query_entry(self.pipeline.code(self.read(item, prescription_gy)), pictures)
 

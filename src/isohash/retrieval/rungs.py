@@ -78,7 +78,10 @@ def _gaps(mm: Heights) -> tuple[Heights, float]:
     """How far neighbours are apart, and typically; nan for fewer than two."""
     with np.errstate(over="ignore"):
         gaps = np.abs(np.diff(mm))
-    return gaps, float(np.median(gaps)) if len(gaps) else float("nan")
+        if not len(gaps):
+            return gaps, float("nan")
+        ordered = np.sort(gaps)  # not np.median, which imports numpy.ma: part of a cold start
+        return gaps, float((ordered[(len(gaps) - 1) // 2] + ordered[len(gaps) // 2]) / 2.0)
 
 
 def _heights(stored_mm: Heights, start: Places, step: float) -> tuple[Places, Places]:

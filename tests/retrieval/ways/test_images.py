@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from isohash.errors import InputError
 from isohash.retrieval.engine import Archive
 from isohash.retrieval.ways.images import distance_meaning, uncertainty
+from small_cases import phantom
 
 
 def test_what_is_uncertain_is_counted() -> None:
@@ -37,6 +41,12 @@ def test_distances_are_called_what_they_are() -> None:
 )
 def test_what_was_compared_is_said(archive: Archive, asked: dict, said: str) -> None:
     assert archive.query("phantom-00-00", k=2, **asked).what == said
+
+
+def test_what_a_query_lacks_is_told_with_what_it_has(archive: Archive) -> None:
+    dose_alone = replace(phantom(0, 7), ct=None, structures={}, id="new")
+    with pytest.raises(InputError, match=r"has no ct to compare .*; ask by dose$"):
+        archive.query(dose_alone, by="ct")
 
 
 def test_fewer_results_than_asked_for_are_counted(archive: Archive) -> None:

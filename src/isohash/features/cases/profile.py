@@ -107,7 +107,8 @@ def _body(hu: NDArray[np.int16], inside: NDArray[np.bool_], pixel_mm: float) -> 
     """Logarithms of the median width and depth (mm), and of the grain."""
     shown = inside.any(axis=(1, 2))
     width, depth = (
-        float(np.median(inside[shown].any(axis=axis).sum(axis=1))) * pixel_mm for axis in (1, 2)
+        float(np.quantile(inside[shown].any(axis=axis).sum(axis=1), 0.5)) * pixel_mm
+        for axis in (1, 2)  # not np.median, which imports numpy.ma: part of a cold start
     )
     return np.log([width, depth, _grain(hu.astype(np.float64), inside) + SMOOTH])
 
@@ -143,5 +144,5 @@ def _grain(values: Numbers, inside: NDArray[np.bool_]) -> float:
 
 
 def _length_mm(z_mm: Numbers) -> float:
-    step = float(np.median(np.abs(np.diff(z_mm)))) if len(z_mm) > 1 else 1.0
+    step = float(np.quantile(np.abs(np.diff(z_mm)), 0.5)) if len(z_mm) > 1 else 1.0
     return float(np.ptp(z_mm)) + max(step, SMOOTH)

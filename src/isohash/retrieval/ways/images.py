@@ -91,7 +91,9 @@ class ImagesWay:
             if view not in self.models:
                 return f"the archive has no {view} codes; it can be asked by {self._others()}"
             if view not in self.own:
-                return f"case {self.query} has no {view} to compare ({COUNTS}); use another --by"
+                both = " or ".join(one for one in self.own if one in self.models)
+                step = f"ask by {both}" if both else f"the archive compares {self._others()} only"
+                return f"case {self.query} has no {view} to compare ({COUNTS}); {step}"
         if request.alpha is not None and request.by not in (None, "joint"):
             return f"--alpha {request.alpha} means nothing for a query by {request.by} alone"
         if request.marked and len(weights) < 2 and request.by != "joint":
