@@ -166,6 +166,28 @@ def planning(
 
 
 @evaluate.command()
+def images(
+    archive: Annotated[Path, typer.Argument(help="An archive of images in labelled folders.")],
+    out: Out = Path("out/images"),
+    n_queries: Annotated[int, typer.Option(help="Images that are asked for.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of draws and hashes.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Whether the nearest images are of the query's class: mAP, P@10, precision and recall.
+
+    Each image is left out once, and its folder where labels lie in folders; codes of 32 to 1024
+    bits against Euclidean distance, pixels and FAISS.
+
+    Example: isohash evaluate images my-archive --out out/images
+    """
+    from isohash.evaluation.images.study import ImagesSettings, run_images
+
+    with progress_bar(as_json) as progress:
+        found = run_images(archive, out, ImagesSettings(n_queries=n_queries, seed=seed), progress)
+    tell_all(found, out, as_json)
+
+
+@evaluate.command()
 def codes(
     data: DataSets,
     out: Out = Path("out/codes"),

@@ -1,0 +1,1 @@
+"""How well archives of labelled images find images of the same class."""
