@@ -6,7 +6,7 @@ import pytest
 from isohash.features.cases import crude_plan
 from isohash.features.cases.anatomy import Anatomy, Level
 from isohash.features.cases.beams import SAD_MM, BeamSettings
-from isohash.features.cases.crude_plan import PlanningGoals, crude_fluence
+from isohash.features.cases.crude_plan import PlanningGoals, crude_fluence, every_other
 from isohash.features.cases.fields import Fields, fields_of
 from isohash.features.cases.voxels import VoxelSettings, by_share, voxels_of
 
@@ -87,7 +87,9 @@ def planned(anatomy: Anatomy, goals: PlanningGoals) -> np.ndarray:
     distance = voxels_of(anatomy, settings).values[:, settings.names.index("distance target")]
     near = np.full(len(distance), 60.0, np.float32)
     grid = np.zeros(anatomy.body.shape, np.float32)
-    grid[fields.cells] = fields.dose(crude_fluence(anatomy, fields, near, distance, goals))
+    used = every_other(fields, distance < 0)
+    fluence = crude_fluence(anatomy, fields.on(used), near[used], distance[used], goals)
+    grid[fields.cells] = fields.dose(fluence)
     return grid
 
 

@@ -135,7 +135,7 @@ class Beam:
         return cls(angle, settings, aperture, columns, rows, rays, steps, passed)
 
     def give(self, places: Places, where: NDArray[np.int32], weight: Field) -> None:
-        """Fill in the `AROUND` bixels about the ray to each cell, and each one's dose there."""
+        """Fill in (AROUND, n) the bixels about the ray to each cell, and each one's dose there."""
         seen = _Seen.at(places, self.angle)
         gain, start, at = self._gain(seen, places.cells[0]), self.aperture.start, 0
         rows = [
@@ -146,8 +146,8 @@ class Beam:
             aside, first = (column >= 0) & (column < self.columns.n), start + column * self.rows.n
             for row, low, within in rows:
                 hit = aside & within
-                where[:, at] = np.where(hit, first + row, start)
-                weight[:, at] = np.where(hit, left * low, np.float32(0.0)) * gain
+                where[at] = np.where(hit, first + row, start)
+                weight[at] = np.where(hit, left * low, np.float32(0.0)) * gain
                 at += 1
 
     def _gain(self, seen: _Seen, z: NDArray[np.int64]) -> Field:

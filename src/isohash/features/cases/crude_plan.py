@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
 from isohash.features.cases.fields import Fields
@@ -43,6 +42,18 @@ class PlanningGoals:
     iterations: int = 40
 
 
+def every_other(fields: Fields, treated: Mask) -> Mask:
+    """Cells (n,) that a plan is made on: in turns, of a small target (n,) all.
+
+    Neighbours share their bixels, so half tell all.
+    """
+    z, y, x = fields.cells
+    used: Mask = (z + y + x) % 2 == 0
+    if used[treated].sum() < FEWEST_TREATED:
+        used = np.ones_like(used)
+    return used
+
+
 def crude_fluence(
     anatomy: Anatomy, fields: Fields, near_gy: Field, distance_mm: Field,
     goals: PlanningGoals = PlanningGoals(),
@@ -52,19 +63,8 @@ def crude_fluence(
     `near_gy` and `distance_mm` (n,) of the fields' cells: what the nearest target is prescribed,
     and how far it is.
     """
-    rows = _chessboard(fields, distance_mm < 0)
-    some = fields.on(rows)
-    costs = _Costs.of(anatomy, some, near_gy[rows], distance_mm[rows], goals)
-    return _fluence(some, costs, goals.iterations)
-
-
-def _chessboard(fields: Fields, treated: Mask) -> NDArray[np.int64]:
-    """Every other cell, of a small target all: neighbours share their bixels, so half tell all."""
-    z, y, x = fields.cells
-    used: Mask = (z + y + x) % 2 == 0
-    if used[treated].sum() < FEWEST_TREATED:
-        used = np.ones_like(used)
-    return np.flatnonzero(used)
+    costs = _Costs.of(anatomy, fields, near_gy, distance_mm, goals)
+    return _fluence(fields, costs, goals.iterations)
 
 
 def _fluence(fields: Fields, costs: _Costs, iterations: int) -> Field:

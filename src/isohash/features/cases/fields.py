@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 # Cells that the matrix is made for at a time: what it takes on the way stays in the cache.
-BLOCK = 1 << 14
+BLOCK = 1 << 12
 USUAL = BeamSettings()
 
 
@@ -57,9 +57,12 @@ class Fields:
         where, weight = np.empty((n, width), np.int32), np.empty((n, width), np.float32)
         for rows in _blocks(n):
             places = self.places.part(rows)
+            shape = (width, len(places.cells[0]))
+            own_where, own_weight = np.empty(shape, np.int32), np.empty(shape, np.float32)
             for at, beam in enumerate(self.beams):
                 own = slice(AROUND * at, AROUND * (at + 1))
-                beam.give(places, where[rows, own], weight[rows, own])
+                beam.give(places, own_where[own], own_weight[own])
+            where[rows], weight[rows] = own_where.T, own_weight.T
         ends = np.arange(0, n * width + 1, width, dtype=np.int32)
         return csr_matrix((weight.ravel(), where.ravel(), ends), shape=(n, self.n_bixels))
 

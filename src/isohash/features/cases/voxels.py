@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from isohash.features.cases.anatomy import Anatomy, Field, Mask
 from isohash.features.cases.beams import BeamSettings
-from isohash.features.cases.crude_plan import PlanningGoals, crude_fluence
+from isohash.features.cases.crude_plan import PlanningGoals, crude_fluence, every_other
 from isohash.features.cases.distance import distance_in_slice, signed_distance
 from isohash.features.cases.fields import Fields, fields_of
 
@@ -127,8 +127,19 @@ def _measured(
     yield "prescribed near", near_gy / whole
     yield "prescribed", anatomy.prescribed[cells] / whole
     yield "density", anatomy.density[cells]
-    fluence = crude_fluence(anatomy, fields, near_gy, to_target, settings.goals)
-    yield from _doses(fields, levels, fluence, whole)
+    used = every_other(fields, to_target < 0)
+    some = fields.on(used)
+    plan = crude_fluence(anatomy, some, near_gy[used], to_target[used], settings.goals)
+    inside = {level: mask[cells] for level, mask in levels.items() if mask is not None}
+    inside = {level: own for level, own in inside.items() if own.any()}
+    fluences = [*map(fields.aimed_at, inside.values()), plan]
+    *opened, planned = _doses(fields, fluences, used, some)
+    found = dict(zip(inside, opened, strict=True))
+    for level in levels:  # relative to their mean in the level
+        dose = found.get(level)
+        known = _same(np.nan, cells) if dose is None else dose / dose[inside[level]].mean()
+        yield f"open {level:g}", known
+    yield "plan", planned / whole
 
 
 def _in_slice(mask: Mask, mm: Sequence[float]) -> Field:
@@ -164,20 +175,13 @@ def _cc(mask: Mask, anatomy: Anatomy) -> float:
 
 
 def _doses(
-    fields: Fields, levels: Mapping[float, Mask | None], plan: Field, whole: np.float32
-) -> Iterator[tuple[str, Field]]:
-    """Of fields open to each level, relative to their mean in there; of the crude plan."""
-    inside = {level: mask[fields.cells] for level, mask in levels.items() if mask is not None}
-    inside = {level: own for level, own in inside.items() if own.any()}
-    *opened, planned = fields.doses([*map(fields.aimed_at, inside.values()), plan])
-    found = dict(zip(inside, opened, strict=True))
-    for level in levels:
-        dose = found.get(level)
-        yield (
-            f"open {level:g}",
-            _same(np.nan, fields.cells) if dose is None else dose / dose[inside[level]].mean(),
-        )
-    yield "plan", planned / whole
+    fields: Fields, fluences: Sequence[Field], used: Mask, some: Fields
+) -> NDArray[np.float32]:
+    """The doses (fluences, n), those of the cells `used` by `some` fields that know their rays."""
+    doses = np.empty((len(fluences), len(used)), np.float32)
+    doses[:, used] = [some.dose(fluence) for fluence in fluences]
+    doses[:, ~used] = fields.on(~used).doses(fluences)
+    return doses
 
 
 def _places(anatomy: Anatomy, cells: Sequence[NDArray[np.int64]]) -> Iterator[tuple[str, Field]]:
