@@ -96,6 +96,9 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="Name by which it is asked, such as iso.example.org.")
     ] = None,
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Folder below which cases may be added from the page.")
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -121,16 +124,22 @@ def serve(
     with listening(host, port) as listener:
         at, token = listener.getsockname()[1], secrets.token_urlsafe(24)
         gate: Any = _login_gate(archive, reach, at) if reach.with_login else token
-        app = create_app(archive, gate, reach.hosts(at), f"isohash_{at}")
+        app = create_app(archive, gate, reach.hosts(at), f"isohash_{at}", tuple(root or ()))
         address = reach.url(at) + ("" if reach.with_login else f"?token={token}")
         _tell(address, archive, as_json, show)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False,
-            limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=2,
-            proxy_headers=False,  # LoginGate looks at them, and at who sends them
-            ssl_certfile=tls_cert, ssl_keyfile=tls_key,
-        )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(_config(app, reach)).run(sockets=[listener])
+
+
+def _config(app: Any, reach: Reach) -> Any:
+    """How the application is served."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False,
+        limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=2,
+        proxy_headers=False,  # LoginGate looks at them, and at who sends them
+        ssl_certfile=reach.certificate, ssl_keyfile=reach.key,
+    )  # fmt: skip
 
 
 def _login_gate(archive: Path, reach: Reach, port: int) -> LoginGate:

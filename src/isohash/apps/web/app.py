@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 
 import isohash
-from isohash.apps.web import api, mapping, pages
+from isohash.apps.web import api, indexing, mapping, pages
 from isohash.apps.web.desk import Desk
 from isohash.apps.web.gates import Gate, TokenGate
 from isohash.apps.web.guard import Guard
@@ -29,20 +29,27 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(
-    archive: Path, gate: Gate | str, hosts: Iterable[str], cookie: str = "isohash"
+    archive: Path,
+    gate: Gate | str,
+    hosts: Iterable[str],
+    cookie: str = "isohash",
+    roots: tuple[Path, ...] = (),
 ) -> Guard:
     """The workbench of one archive, for requests to `hosts` that `gate` admits.
 
-    A text in place of a gate is the token of a server for one person.
+    A text in place of a gate is the token of a server for one person. Cases may be added from
+    below `roots`.
 
     Raises:
         InputError: where the archive cannot be opened.
     """
+    job = indexing.Job(archive, indexing.Roots.of(roots))
     desk, uploads = Desk(archive), Uploads()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        job.close()
         uploads.close()
         desk.close()
 
@@ -51,8 +58,8 @@ def create_app(
         lifespan=lifespan,
     )  # fmt: skip
     app.state.desk, app.state.uploads = desk, uploads
-    app.state.shelf = Shelf(workbench_of(archive))
-    for router in (api.router, exports.router, kept_pages.router, mapping.router):
+    app.state.shelf, app.state.job = Shelf(workbench_of(archive)), job
+    for router in (api.router, exports.router, kept_pages.router, mapping.router, indexing.router):
         app.include_router(router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC))

@@ -16,6 +16,10 @@ RIGHTS: dict[tuple[str, str], Rank] = {
     ("POST", "/login"): OPEN,
     ("GET", "/static/*"): OPEN,
     ("GET", "/audit"): "admin",
+    ("GET", "/indexing"): "curator",
+    ("GET", "/api/indexing"): "curator",
+    ("POST", "/indexing"): "curator",
+    ("POST", "/indexing/cancel"): "curator",
     ("POST", "/logout"): "viewer",
     ("POST", "/api/uploads"): "viewer",
     ("PUT", "/api/uploads/{upload}"): "viewer",
@@ -44,6 +48,8 @@ AUDITED = {
     ("GET", "/kept/{kept}.csv"): "export",
     ("POST", "/api/uploads/{upload}"): "upload",
     ("GET", "/audit"): "audit",
+    ("POST", "/indexing"): "index",  # without the folder, whose name may be a patient's
+    ("POST", "/indexing/cancel"): "index cancelled",
 }
 
 
