@@ -123,7 +123,7 @@ def test_a_dose_is_kept_to_half_a_step(rng: np.random.Generator) -> None:
 def test_a_run_that_is_killed_between_cases_goes_on(tmp_path: Path, monkeypatch) -> None:
     from isohash.archive.store import CaseStore
 
-    put, n = CaseStore.put, 0
+    put, n = CaseStore.put_all, 0
 
     def dying(self, *arguments, **named):
         nonlocal n
@@ -134,10 +134,10 @@ def test_a_run_that_is_killed_between_cases_goes_on(tmp_path: Path, monkeypatch)
 
     options = {**OPTIONS, "dose_model": True}
     with quick_doses():
-        monkeypatch.setattr(CaseStore, "put", dying)
+        monkeypatch.setattr(CaseStore, "put_all", dying)
         with pytest.raises(KeyboardInterrupt):
             index_found(some_phantoms(1, 10), tmp_path / "A", options)
-        monkeypatch.setattr(CaseStore, "put", put)
+        monkeypatch.setattr(CaseStore, "put_all", put)
         index_found(some_phantoms(1, 10), tmp_path / "A", {})
     with Archive.open(tmp_path / "A") as opened:
         about = Recipe(opened.store.recipe).dose

@@ -54,7 +54,9 @@ def test_an_id_says_what_was_asked() -> None:
     assert asked.id_of({"a": 1}) != asked.id_of({"a": 2})
 
 
-@pytest.mark.parametrize("text", ["", "r1-", "r1-!!!", "r1-AAAA", "nonsense", "r2-eJw", "r1-ä"])
+@pytest.mark.parametrize(
+    "text", ["", "r1-", "r1-!!!", "r1-AAAA", "r1-AAAA.00000000", "nonsense", "r2-eJw", "r1-ä"]
+)
 def test_what_is_no_id_is_refused(archive, text: str) -> None:
     with pytest.raises(InputError, match="not the id of an answer"):
         replay(archive, text)
@@ -63,7 +65,7 @@ def test_what_is_no_id_is_refused(archive, text: str) -> None:
 def test_a_cut_or_changed_id_is_refused(archive_path: Path) -> None:
     text = answer_of(archive_path)["replay"]
     other = {"A": "B"}
-    for at in range(4, len(text) - 1):
+    for at in range(4, len(text)):
         for wrong in (text[:at], text[:at] + other.get(text[at], "A") + text[at + 1 :]):
             with pytest.raises(InputError):
                 read_id(wrong)

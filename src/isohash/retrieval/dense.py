@@ -94,7 +94,9 @@ class Joined:
         counts, measured = {}, {}
         for view in views:
             cells = np.ix_(dense.query.row[view][rows], dense.stored.row[view][columns])
-            exact, counts[view] = dense.exact.get(view), dense.counts[view][cells]
+            if view in dense.counts:  # a study of distances has no codes
+                counts[view] = dense.counts[view][cells]
+            exact = dense.exact.get(view)
             measured[view] = dense.measure[view](counts[view]) if exact is None else exact[cells]
         return cls(replace(dense, counts={}, exact={}), counts, measured, rows, columns, start)
 

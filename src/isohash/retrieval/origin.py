@@ -56,7 +56,8 @@ class Asked:
         """The id by which this is asked again, of what `Answer.to_json` gives without it."""
         told = [self.case, given(self.request), *asdict(self.archive).values(), mark(answer)]
         packed = zlib.compress(json.dumps(told, separators=(",", ":")).encode(), 9)
-        return MARK + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+        coded = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+        return f"{MARK}{coded}.{_check(coded)}"
 
 
 def given(request: Request) -> dict[str, Any]:
@@ -78,7 +79,9 @@ def read_id(text: str) -> tuple[Asked, str]:
     try:
         if not text.startswith(MARK):
             raise ValueError("no such mark")
-        coded = text.removeprefix(MARK)
+        coded, _, check = text.removeprefix(MARK).rpartition(".")
+        if check != _check(coded):  # what is packed has bits that nothing depends on
+            raise ValueError("it is cut or changed")
         packed = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
         inflater = zlib.decompressobj()
         told = json.loads(inflater.decompress(packed, MOST_BYTES))
@@ -103,6 +106,10 @@ def cases_of(store: CaseStore, sequence: int) -> str:
         if position <= sequence
         for text in (name, fingerprint)
     )
+
+
+def _check(coded: str) -> str:
+    return _digest([coded])[:8]
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -84,8 +84,7 @@ def load_encoder(path: str | Path, kind: type[Readable] | None = None) -> Encode
 
     Example:
         >>> import isohash, numpy as np, tempfile
-        >>> from isohash.features.encoders.appearance import AppearanceEncoder
-    from isohash.features.encoders.downsampled import DownsampledEncoder
+        >>> from isohash.features.encoders.downsampled import DownsampledEncoder
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     DownsampledEncoder(size=64).save(f"{folder}/encoder")
         ...     encoder = isohash.load_encoder(f"{folder}/encoder")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.vocabulary import VOCABULARY
 
-RARE = 0.02  # hits by chance in all that is searched, of everything that is told together
+RARE = 0.1  # hits by chance in all that is searched, of everything that is told together
 BYTES, CODED = "bytes", "bytes of a text"  # forms anywhere, and within a text
 GLUED = "letters and digits"  # of texts, without what stands between
 WORD, INSIDE = "word", "word within another"
@@ -29,13 +29,15 @@ NUMBER = "number"
 CHANCY = 18  # digits up to which chance gives some numbers in what can be searched
 DIGITS = "digits with others between: "  # a dash in a number makes chance rarer
 DATE = "date"  # written with others between its digits
+WORDED = "date with letters"  # with the name of its month
 DAYS = 36525  # in a century: of so many a date by chance is one
 EXCESS = (10, 5.0)  # values of numbers or dates hit beyond so many, and times as many as by chance
 
 SHORT = 256  # bytes of a piece that is too short for an entropy
 SHORT_PIECE = 9  # its sort; others are sorted by their entropy, 0 to 8 bits a byte
 T = TypeVar("T", str, bytes)
-Group = tuple[str, "int | str | bytes"]  # a kind of place; length of numbers, the word or the form
+# A kind of place, and the length of numbers, the word, or the form with the sort of piece.
+Group = tuple[str, "int | str | tuple[bytes, int]"]
 Table = NDArray[np.float64]
 
 
@@ -58,22 +60,25 @@ class Verdict:
         if group is None:
             return 0.0
         kind, what = group
-        if isinstance(what, bytes):
-            return float(self.of_forms(kind, [what])[0])
+        if isinstance(what, tuple):
+            form, sort = what
+            return float(self.of_forms(kind, [form])[sort, 0])
         if isinstance(what, str):
             return float(self.of_words(kind, [what])[0])
         if kind == BESIDE:
             return self.beside.get(what, 0.0)
-        return max(0, self.seen.get((kind, what), 0)) / (DAYS if kind == DATE else 10.0**what)
+        n_values = DAYS if kind in (DATE, WORDED) else 10.0**what
+        return max(0, self.seen.get((kind, what), 0)) / n_values
 
     def of_forms(self, kind: str, forms: list[bytes]) -> Table:
-        """Of forms of one length."""
+        """Of forms of one length, in each sort of piece: (10, n)."""
         letters = np.frombuffer(b"".join(forms), np.uint8).reshape(len(forms), -1)
         even = _EVEN[letters].sum(axis=1)
-        found = np.zeros(len(forms))
-        for counts in self.counts[kind]:
+        found = np.zeros((10, len(forms)))
+        for sort, counts in enumerate(self.counts[kind]):
             if counts.any():
-                found += counts.sum() * np.exp(np.maximum(_logs(counts)[letters].sum(axis=1), even))
+                by_letters = np.maximum(_logs(counts)[letters].sum(axis=1), even)
+                found[sort] = counts.sum() * np.exp(by_letters)
         return found
 
     def of_words(self, kind: str, words: list[str]) -> Table:
@@ -124,6 +129,10 @@ class Chance:
         self.seen.update((WORD, len(word)) for word in several)
         self.saw_bytes(WORD, _bytes("".join(several)))
 
+    def placed(self, kind: str, form: bytes) -> Group:
+        """The group of a form in what was counted last."""
+        return kind, (form, self._sort[kind])
+
     def was_hit(self, group: Group | None, value: Hashable) -> None:
         """Leave what was found in what was counted last out of the counts: it is no chance."""
         if group is None or group[0] == BESIDE:
@@ -133,7 +142,10 @@ class Chance:
             self.seen[number] -= 1
             self._hit.setdefault(number, set()).add(value)
             return
-        kind, what = (WORD, _bytes(group[1])) if isinstance(group[1], str) else (group[0], group[1])
+        if isinstance(group[1], str):
+            kind, what = WORD, _bytes(group[1])
+        else:
+            kind, what = group[0], group[1][0]
         counts = np.bincount(np.frombuffer(what, np.uint8), minlength=256)
         self._bytes[kind][self._sort[kind]] -= counts
 
@@ -172,7 +184,7 @@ class Chance:
             if group[0] != WORD
         ]
         for kind, by_length in self._forms.items():
-            found += [verdict.of_forms(kind, forms) for forms in by_length.values()]
+            found += [verdict.of_forms(kind, forms).ravel() for forms in by_length.values()]
         for words in _by_length(self._words).values():
             found += [verdict.of_words(kind, words) for kind in (WORD, INSIDE)]
         return np.concatenate(found)

@@ -27,6 +27,7 @@ from isohash.sources.identity.chance import (
     INSIDE,
     NUMBER,
     WORD,
+    WORDED,
     Chance,
     Group,
 )
@@ -50,6 +51,9 @@ _RANDOM = re.compile(
     rf"\b(?:{'|'.join(KINDS)})-[a-z2-7]{{16}}\b|~[a-z2-7]{{8}}\b"
     r"|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
 )
+
+
+PARTING = frozenset(" -./_,:\u00a0")  # what people put between the digits of a number
 
 
 class Hit(NamedTuple):
@@ -86,7 +90,8 @@ class Haystack:
         self._lengths = sorted(n for _, n in glued_numbers if n <= CHANCY)
         numbers = Counter((NUMBER, len(digits)) for digits in needles.numbers) + glued_numbers
         for n in (6, 8):
-            numbers.update({(NUMBER, n): 3 * len(needles.dates), (DATE, n): len(needles.dates)})
+            n_dates = len(needles.dates)
+            numbers.update({(NUMBER, n): 3 * n_dates, (DATE, n): n_dates, (WORDED, n): n_dates})
         phrases = [phrase.encode() for phrase in needles.phrases]
         forms = {BYTES: self._forms, CODED: self._forms, GLUED: phrases}
         self.chance.seek(needles.words, numbers, forms)
@@ -124,7 +129,8 @@ class Haystack:
             run = bisect.bisect_right(runs, (at, len(data))) - 1
             in_text = run >= 0 and at + len(form) <= runs[run][1]
             if not is_plain or not (in_text or is_own_word(form)):
-                yield Hit(at, at + len(form), origin, (CODED if in_text else BYTES, form))
+                group = self.chance.placed(CODED if in_text else BYTES, form)
+                yield Hit(at, at + len(form), origin, group)
 
     def _in_text(self, text: Text) -> Iterator[tuple[int, int, Origin, Group | None]]:
         plain = _RANDOM.sub(_without_random, text.text)
@@ -189,15 +195,17 @@ class Haystack:
 
     def _dates(self, text: str) -> Iterator[tuple[int, int, Origin, Group | None]]:
         for start, end, day, n_digits in dates_in(text):
-            group = (NUMBER if text[start:end].isdigit() else DATE, n_digits)
-            if group[0] == DATE:
+            written = text[start:end]
+            kind = WORDED if any(map(str.isalpha, written)) else DATE
+            group = (NUMBER if written.isdigit() else kind, n_digits)
+            if group[0] != NUMBER:
                 self.chance.seen[group] += 1
             if (origin := self.needles.dates.get(day)) is not None:
                 yield start, end, origin, group
 
     def _in_glued(self, text: str) -> Iterator[tuple[int, int, Origin, Group]]:
         letters, places = glued(text)
-        self._count_digits(letters, places)
+        self._count_digits(text, letters, places)
         data = letters.encode()
         self.chance.saw_bytes(GLUED, data)
         ascii_only = len(data) == len(letters)
@@ -207,22 +215,28 @@ class Haystack:
             start, end = places[first], places[first + len(name) - 1] + 1
             is_bounded = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
             if name.isdigit():
-                group = _parted(len(name), end - start - len(name))
+                between = [one for one in text[start:end] if not one.isdigit()]
+                group = _parted(len(name), len(between), all(one in PARTING for one in between))
                 yield start, end, self._phrase_origins[name], group
             elif len(name) >= ANYWHERE or is_bounded:
-                yield start, end, self._phrase_origins[name], (GLUED, phrase)
+                yield start, end, self._phrase_origins[name], self.chance.placed(GLUED, phrase)
 
-    def _count_digits(self, letters: str, places: list[int]) -> None:
+    def _count_digits(self, text: str, letters: str, places: list[int]) -> None:
         """Count the places at which a number might stand, spelt with so much between its digits."""
         is_digit = np.array([letter.isdigit() for letter in letters], dtype=np.int64)
         if not self._lengths or is_digit.sum() < self._lengths[0]:
             return
         before, at = np.append(0, np.cumsum(is_digit)), np.array(places)
+        parting = np.append(0, np.cumsum([letter in PARTING for letter in text]))
         for n in self._lengths:
             firsts = np.flatnonzero(before[n:] - before[:-n] == n)
-            between = at[firsts + n - 1] - at[firsts] - (n - 1)
-            for others, times in zip(*np.unique(between, return_counts=True), strict=True):
-                self.chance.seen[_parted(n, int(others))] += int(times)
+            starts, ends = at[firsts], at[firsts + n - 1]
+            between = ends - starts - (n - 1)
+            usual = parting[ends] - parting[starts] == between
+            for others, times in zip(
+                *np.unique(2 * between + usual, return_counts=True), strict=True
+            ):
+                self.chance.seen[_parted(n, int(others) // 2, bool(others % 2))] += int(times)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -232,9 +246,9 @@ def _pieces(text: str) -> Iterator[str]:
         yield from parts(word)
 
 
-def _parted(n_digits: int, others: int) -> tuple[str, int]:
-    """The group of numbers spelt with so many other characters between their digits."""
-    return f"{DIGITS}{others}", n_digits
+def _parted(n_digits: int, others: int, usual: bool) -> tuple[str, int]:
+    """The group of numbers spelt with so many other characters between, perhaps the usual ones."""
+    return f"{DIGITS}{others}{', the usual' if usual else ''}", n_digits
 
 
 def _without_random(found: re.Match[str]) -> str:
