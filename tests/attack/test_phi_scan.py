@@ -22,7 +22,7 @@ def test_planted_leaks_are_found(tmp_path):
     assert hunt(tmp_path, 60, 1) == []
 
 
-NUMBERS = "".join(f"no {n}; " for n in random.Random(1).choices(range(10**6, 10**7), k=20000))
+NUMBERS = "".join(f"no {n}; " for n in random.Random(1).choices(range(10**6, 10**7), k=10000))
 NAMED = [("number", "PatientID", str(n), "a.dcm") for n in range(8643661, 8643661 + 100 * 7, 7)]
 
 
@@ -150,6 +150,6 @@ def test_false_alarms_are_rare(archive_path, capsys):
     told = strangers_told(archive_path, n, 3)
     with capsys.disabled():
         print(f"\nphi-scan: {told} false alarms about {n} strangers")
-    # each of four scans tells somebody with a chance of `RARE` = 0.1: more than four come once in
-    # ten thousand runs
-    assert told <= 4
+    # each of four scans tells somebody with a chance of `RARE` = 0.05: more than three come once
+    # in ten thousand runs
+    assert told <= 3

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.vocabulary import VOCABULARY
 
-RARE = 0.1  # hits by chance in all that is searched, of everything that is told together
+RARE = 0.05  # hits by chance in all that is searched, of everything that is told together
 BYTES, CODED = "bytes", "bytes of a text"  # forms anywhere, and within a text
 GLUED = "letters and digits"  # of texts, without what stands between
 WORD, INSIDE = "word", "word within another"

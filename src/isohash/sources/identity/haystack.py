@@ -9,11 +9,12 @@ from __future__ import annotations
 import bisect
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isohash.dosimetry.vocabulary import VOCABULARY
 from isohash.sources.identity.chance import (
@@ -216,7 +217,8 @@ class Haystack:
             is_bounded = not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())
             if name.isdigit():
                 between = [one for one in text[start:end] if not one.isdigit()]
-                group = _parted(len(name), len(between), all(one in PARTING for one in between))
+                alike = len({*between}) == 1 and between[0] in PARTING
+                group = _parted(len(name), len(between), between[0] if alike else "")
                 yield start, end, self._phrase_origins[name], group
             elif len(name) >= ANYWHERE or is_bounded:
                 yield start, end, self._phrase_origins[name], self.chance.placed(GLUED, phrase)
@@ -227,16 +229,20 @@ class Haystack:
         if not self._lengths or is_digit.sum() < self._lengths[0]:
             return
         before, at = np.append(0, np.cumsum(is_digit)), np.array(places)
-        parting = np.append(0, np.cumsum([letter in PARTING for letter in text]))
+        parting = {one: _before(letter == one for letter in text) for one in PARTING & {*text}}
         for n in self._lengths:
             firsts = np.flatnonzero(before[n:] - before[:-n] == n)
             starts, ends = at[firsts], at[firsts + n - 1]
             between = ends - starts - (n - 1)
-            usual = parting[ends] - parting[starts] == between
-            for others, times in zip(
-                *np.unique(2 * between + usual, return_counts=True), strict=True
-            ):
-                self.chance.seen[_parted(n, int(others) // 2, bool(others % 2))] += int(times)
+            for one, so_far in parting.items():
+                alike = (between > 0) & (so_far[ends] - so_far[starts] == between)
+                self._count_parted(n, between[alike], one)
+                between[alike] = -1
+            self._count_parted(n, between[between >= 0], "")
+
+    def _count_parted(self, n: int, between: NDArray[np.int64], by: str) -> None:
+        for others, times in zip(*np.unique(between, return_counts=True), strict=True):
+            self.chance.seen[_parted(n, int(others), by)] += int(times)
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -246,9 +252,14 @@ def _pieces(text: str) -> Iterator[str]:
         yield from parts(word)
 
 
-def _parted(n_digits: int, others: int, usual: bool) -> tuple[str, int]:
-    """The group of numbers spelt with so many other characters between, perhaps the usual ones."""
-    return f"{DIGITS}{others}{', the usual' if usual else ''}", n_digits
+def _parted(n_digits: int, others: int, by: str) -> tuple[str, int]:
+    """The group of numbers with so many other characters between, perhaps all this usual one."""
+    return f"{DIGITS}{others}{by}", n_digits
+
+
+def _before(found: Iterable[bool]) -> NDArray[np.int64]:
+    """How many there are before each place."""
+    return np.append(0, np.cumsum(np.fromiter(found, np.int64)))
 
 
 def _without_random(found: re.Match[str]) -> str:
