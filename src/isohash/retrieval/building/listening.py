@@ -15,7 +15,7 @@ from isohash.retrieval.building.indexing import index_found
 from isohash.sources.extras import ask_for_module
 from isohash.sources.found import Findings
 from isohash.sources.pacs.credentials import Credentials, credentials_of
-from isohash.sources.pacs.spool import Spool, wholeness
+from isohash.sources.pacs.spool import Spool, lacking
 from isohash.whole_files import refuse_in_archive
 
 LOOPBACK = "127.0.0.1"
@@ -111,7 +111,7 @@ class Listening:
         """Whether a study is whole, and was indexed or is of no use."""
         if self._looked_at.get(study.name, -1.0) == study.stat().st_mtime:
             return False
-        if lacks := wholeness(study, self.options.modality).lacks:
+        if lacks := lacking(study, self.options.modality):
             self._looked_at[study.name] = study.stat().st_mtime
             self._tell(f"{study.name}: waits, for {lacks}")
             return False

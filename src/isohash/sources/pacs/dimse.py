@@ -140,7 +140,7 @@ class Dimse:
     def _move(self, asked: Dataset, receiver: Receiver, port: int) -> int | None:
         """To the receiver of our own, which is opened at the first use."""
         if self._door is None:
-            self._door = Door(self._aet, self._local.aet, port, contexts(), self._credentials)
+            self._door = Door(self._aet, self._local.aet, port, self._credentials)
         self._door.receiver = receiver
         ae = entity(self._local.aet)
         ae.add_requested_context(MOVE)

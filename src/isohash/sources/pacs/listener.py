@@ -7,14 +7,10 @@ from typing import Any
 
 from pynetdicom import evt
 
-from isohash.errors import InputError
-from isohash.sources.pacs.contexts import contexts
 from isohash.sources.pacs.credentials import Credentials
+from isohash.sources.pacs.port import open_port
 from isohash.sources.pacs.spool import Spool
-from isohash.sources.pacs.wires import REFUSED, SUCCESS, Wire, entity, head_of
-
-MOST_PEERS = 10  # associations at once
-GREETING_SECONDS = 5.0  # after which who connects and says nothing makes room for others
+from isohash.sources.pacs.wires import REFUSED, SUCCESS, Wire, head_of
 
 
 class Listener:
@@ -29,40 +25,21 @@ class Listener:
         secured: Credentials,
     ) -> None:
         self._spool, self._wires = spool, dict[int, Wire]()
-        here = entity(aet)
-        here.maximum_associations = MOST_PEERS
-        here.acse_timeout = GREETING_SECONDS
-        here.require_called_aet = True
-        here.require_calling_aet = list(peers)
-        here.add_supported_context("1.2.840.10008.1.1")  # C-ECHO: that we are there
-        for one in contexts():
-            here.add_supported_context(one.abstract_syntax, one.transfer_syntax)
-        handlers: list[Any] = [
+        handlers = [
             (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_CONN_CLOSE, self._closed),
+            (evt.EVT_C_STORE, self._store),
         ]
-        handlers += [(evt.EVT_C_STORE, self._store)]
-        tls = secured.context(server=True) if secured.tls else None
-        try:
-            self._server = here.start_server(
-                place, block=False, ssl_context=tls, evt_handlers=handlers
-            )
-        except OSError as error:
-            where = f"port {place[1]} of {place[0]}"
-            raise InputError(
-                f"{where} cannot be opened ({error.strerror}); give another --port"
-            ) from error
+        self._server = open_port(aet, peers, place, secured, handlers)
 
     @property
     def port(self) -> int:
         """The port that is open."""
-        assert self._server is not None
         return int(self._server.server_address[1])
 
     def close(self) -> None:
         """Let nobody in any more."""
-        if self._server is not None:
-            self._server.shutdown()
+        self._server.shutdown()
 
     def _opened(self, event: Any) -> None:
         self._wires[id(event.assoc)] = Wire()

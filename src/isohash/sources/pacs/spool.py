@@ -13,7 +13,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from isohash.sources.dicom.find import scan
@@ -84,23 +83,16 @@ class Spool:
         return sum(one.stat().st_size for one in self.folder.rglob("*") if one.is_file())
 
 
-@dataclass(frozen=True)
-class Wholeness:
-    """What a study has, and what it lacks ("" if nothing)."""
-
-    lacks: str
-
-
-def wholeness(study: Path, modality: str) -> Wholeness:
-    """Whether a study has an object of the modality, and the images that its objects refer to."""
+def lacking(study: Path, modality: str) -> str:
+    """What a study lacks: an object of the modality, images that structures are drawn on; or ""."""
     skipped: list[Skipped] = []
     headers = scan(sorted(study.iterdir()), load_key(), skipped)
     if all(one.kind != modality for one in headers):
-        return Wholeness(f"no {modality} came")
+        return f"no {modality} came"
     here = {one.sop_uid for one in headers if one.kind == "CT"}
     if missing := _drawn_on(headers) - here:
-        return Wholeness(f"{len(missing)} images that structures are drawn on did not come")
-    return Wholeness("")
+        return f"{len(missing)} images that structures are drawn on did not come"
+    return ""
 
 
 def _drawn_on(headers: list[Instance]) -> frozenset[str]:
