@@ -13,7 +13,8 @@ function set(place) {
   document.getElementById("refine").open = true;
 }
 
-const PLACES = { "[": 0, "]": 1, "span-first": 0, "span-last": 1 };
+// One scrolls from the head, where the slices have the highest numbers: "from" sets the last of them.
+const PLACES = { "[": 1, "]": 0, "span-first": 1, "span-last": 0 };
 
 document.addEventListener("click", (event) => {
   if (event.target.id in PLACES) set(PLACES[event.target.id]);
