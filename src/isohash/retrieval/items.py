@@ -99,6 +99,8 @@ class Items:
             check_facts(facts)
             generation = self.pipeline.generation
             own = {v: codes_name(v, generation) for v in self.pipeline.models}
+            for view in own:
+                entry.error(view)  # that it is a number
             n_codes = {view: len(arrays[name]) for view, name in own.items() if name in arrays}
             check_slices(entry.table, {view: np.array([0, n]) for view, n in n_codes.items()})
         return entry
