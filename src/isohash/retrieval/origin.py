@@ -113,7 +113,5 @@ def _check(coded: str) -> str:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    sha = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        sha.update(f"{len(text)}:{text}".encode())
-    return sha.hexdigest()
+    told = "".join(f"{len(text)}:{text}" for text in texts)
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
