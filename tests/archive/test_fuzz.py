@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from processes import small_parent
+
 SECONDS = 60
 TARGET = Path(__file__).parents[1] / "fuzz" / "segments.py"
 
@@ -19,7 +21,7 @@ TARGET = Path(__file__).parents[1] / "fuzz" / "segments.py"
 def test_fuzzed_segments_are_read_right_or_refused(tmp_path: Path) -> None:
     command = [sys.executable, str(TARGET), str(tmp_path / "corpus")]
     done = subprocess.run(
-        [*command, f"-max_total_time={SECONDS}"],
+        small_parent(*command, f"-max_total_time={SECONDS}"),
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -11,6 +11,7 @@ import pytest
 
 from isohash.errors import InputError
 from isohash.sources.dicom.elements import numbers, quietly, read_dataset, text, whole_number
+from processes import small_parent
 
 SECONDS = 60
 TARGET = Path(__file__).parents[1] / "fuzz" / "dicom.py"
@@ -36,7 +37,9 @@ def test_an_element_of_a_type_that_there_is_not_is_no_value(tmp_path, vr):
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs the extra 'fuzz'")
 def test_fuzzed_dicom_is_read_right_or_refused(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(TARGET), str(tmp_path / "corpus"), f"-max_total_time={SECONDS}"],
+        small_parent(
+            sys.executable, str(TARGET), str(tmp_path / "corpus"), f"-max_total_time={SECONDS}"
+        ),
         cwd=tmp_path,
         capture_output=True,
         text=True,

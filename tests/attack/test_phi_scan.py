@@ -3,6 +3,8 @@
 `benchmarks/phi_scan_rates.py` measures the same on an archive of one's own.
 """
 
+import base64
+import json
 import random
 import string
 import zlib
@@ -111,6 +113,19 @@ def test_many_leaks_do_not_pass_for_chance(tmp_path: Path, n: int) -> None:
     found = {(leak.element, leak.source) for leak in search(tmp_path, needles_of(named)).leaks}
     assert sum(element == "PatientID" for element, _ in found) >= 0.99 * n
     assert sum(element == "PatientBirthDate" for element, _ in found) >= 0.9 * n
+
+
+def test_ids_of_answers_are_no_names(tmp_path: Path) -> None:
+    """What is coded in them is looked at; the letters that it takes are by chance."""
+    chance = random.Random(3)
+    told = [base64.urlsafe_b64encode(zlib.compress(chance.randbytes(180))) for _ in range(300)]
+    (tmp_path / "x.json").write_text(json.dumps({"replay": [f"r1-{t.decode()}" for t in told]}))
+    named = [("person", "PatientName", f"{a}^{b}", a) for a in FAMILY for b in GIVEN]
+    assert search(tmp_path, needles_of(named)).leaks == ()
+    packed = base64.urlsafe_b64encode(zlib.compress(b'["Kowalczyk", {"by": "ct"}, 1, 2]')).decode()
+    (tmp_path / "x.json").write_text(json.dumps({"replay": f"r1-{packed}"}))
+    one = [("person", "PatientName", "Kowalczyk^Jan", "a.dcm")]
+    assert search(tmp_path, needles_of(one)).leaks != ()
 
 
 def smooth(chance: np.random.Generator, n: int) -> bytes:

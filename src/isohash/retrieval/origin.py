@@ -20,6 +20,7 @@ from isohash.errors import InputError
 from isohash.retrieval.request import Request
 
 MARK = "r1-"  # the format of an id
+CHECKED = 8  # letters of the digest at its end
 MOST_BYTES = 100_000  # of what an id says, inflated
 
 
@@ -57,7 +58,7 @@ class Asked:
         told = [self.case, given(self.request), *asdict(self.archive).values(), mark(answer)]
         packed = zlib.compress(json.dumps(told, separators=(",", ":")).encode(), 9)
         coded = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-        return f"{MARK}{coded}.{_check(coded)}"
+        return f"{MARK}{coded}{_check(coded)}"
 
 
 def given(request: Request) -> dict[str, Any]:
@@ -79,15 +80,16 @@ def read_id(text: str) -> tuple[Asked, str]:
     try:
         if not text.startswith(MARK):
             raise ValueError("no such mark")
-        coded, _, check = text.removeprefix(MARK).rpartition(".")
+        told = text.removeprefix(MARK)
+        coded, check = told[:-CHECKED], told[-CHECKED:]
         if check != _check(coded):  # what is packed has bits that nothing depends on
             raise ValueError("it is cut or changed")
         packed = base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4))
         inflater = zlib.decompressobj()
-        told = json.loads(inflater.decompress(packed, MOST_BYTES))
+        asked = json.loads(inflater.decompress(packed, MOST_BYTES))
         if not inflater.eof:
             raise ValueError("it is cut")
-        case, options, sequence, n_cases, cases, recipe, version, answer = told
+        case, options, sequence, n_cases, cases, recipe, version, answer = asked
         moment = Moment(int(sequence), int(n_cases), str(cases), str(recipe), str(version))
         return Asked(case, Request.of(None, options), moment), str(answer)
     except InputError:
@@ -109,7 +111,7 @@ def cases_of(store: CaseStore, sequence: int) -> str:
 
 
 def _check(coded: str) -> str:
-    return _digest([coded])[:8]
+    return _digest([coded])[:CHECKED]
 
 
 def _digest(texts: Iterable[str]) -> str:

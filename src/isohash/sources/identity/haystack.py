@@ -50,7 +50,7 @@ _NUMBER = re.compile(r"\d+(?:[-./_ ]\d+){0,5}")
 # Our pseudonyms, digests and encoded runs: random letters, whose contents are layers of their own.
 _RANDOM = re.compile(
     rf"\b(?:{'|'.join(KINDS)})-[a-z2-7]{{16}}\b|~[a-z2-7]{{8}}\b"
-    r"|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b|[A-Za-z0-9+/]{48,}={0,2}"
+    r"|\b(?=[0-9]*[a-f])[0-9a-f]{32,}\b|[A-Za-z0-9+/_-]{48,}={0,2}"
 )
 
 
