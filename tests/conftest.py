@@ -24,8 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_key(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Never touch the user's own key of pseudonyms."""
-    os.environ["ISOHASH_KEY_FILE"] = str(tmp_path_factory.mktemp("key") / "pseudonym.key")
+    """Never touch the user's own key of pseudonyms; the same pseudonyms in every run.
+
+    Other ones would hold other letters by chance, which a search for identity may come upon.
+    """
+    key = tmp_path_factory.mktemp("key") / "pseudonym.key"
+    key.touch(0o600)
+    key.write_bytes(bytes(range(32)))
+    os.environ["ISOHASH_KEY_FILE"] = str(key)
 
 
 FIGURES = pytest.StashKey[list[str]]()

@@ -68,7 +68,18 @@ def test_a_folder_is_added_and_what_was_skipped_is_told(client, own: Path, root:
     assert verify(own).ok
 
 
-def test_a_cancelled_run_leaves_a_sound_archive_and_goes_on(client, own: Path, root: Path) -> None:
+SLOWLY = """
+import time
+from isohash.archive.store import CaseStore
+put = CaseStore.put_all
+CaseStore.put_all = lambda store, cases: (put(store, cases), time.sleep(1))
+"""
+
+
+def test_a_cancelled_run_leaves_a_sound_archive_and_goes_on(
+    client, own: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "PROGRAM", SLOWLY + indexing.PROGRAM)
     for number in range(20, 32):
         write_openkbp(phantom(1, number), root / "deep" / f"pt_{number}.npz")
     client.post("/indexing", data={"root": "0", "below": "deep"})
@@ -79,6 +90,7 @@ def test_a_cancelled_run_leaves_a_sound_archive_and_goes_on(client, own: Path, r
     client.post("/indexing/cancel")
     assert ended(client) == {"cancelled": True}
     assert verify(own).ok
+    monkeypatch.undo()
     client.post("/indexing", data={"root": "0", "below": "deep"})
     result = ended(client)
     assert len(result["indexed"]) + len(result["unchanged"]) == 12
