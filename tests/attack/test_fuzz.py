@@ -32,6 +32,19 @@ def test_an_element_of_a_type_that_there_is_not_is_no_value(tmp_path, vr):
             numbers(dataset, "SeriesInstanceUID")
 
 
+def test_a_sequence_in_place_of_a_text_is_no_text(tmp_path):
+    """The fuzzer's finding: its items may be of a type that there is not."""
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 12) + struct.pack("<HH2sHI", 8, 5, b"SQ", 0, 0)
+    file = tmp_path / "x.dcm"
+    head = struct.pack("<HH2sH", 8, 0x16, b"UI", 2) + b"1\0"
+    file.write_bytes(head + struct.pack("<HH2sHI", 0x10, 0x20, b"SQ", 0, len(item)) + item)
+    with quietly():
+        dataset = read_dataset(file)
+        assert text(dataset, "PatientID") == ""
+        with pytest.raises(InputError, match="PatientID is missing"):
+            text(dataset, "PatientID", required=True)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(10 * SECONDS)
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs the extra 'fuzz'")

@@ -21,6 +21,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset as parse_elements
+from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag, Tag
 
 from isohash.errors import InputError
@@ -216,10 +217,12 @@ def term(dataset: Dataset, keyword: str) -> str:
 
 
 def text(dataset: Dataset, keyword: str, required: bool = False) -> str:
-    """Text by keyword, empty if absent; if `required` that is an InputError."""
+    """Text by keyword, empty if absent or a sequence; if `required` that is an InputError."""
     found = (
         plain if (plain := _plain_text(dataset, keyword)) is not None else value(dataset, keyword)
     )
+    if isinstance(found, Items):  # in place of a text; its items may not even be read
+        found = None
     if found is None and required:
         raise InputError(f"{keyword} is missing")
     return "" if found is None else str(found).strip()
