@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
-from workbench_images import SERVE, ready
+from playwright.sync_api import Page
+from workbench_browser import opened
+from workbench_images import ready
 
 SHOWN = {"usual": "lines.outlines", "everything": "lines.outlines.wash.cuts.difference"}
 STEP = """async () => {
@@ -40,13 +39,7 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("case")
     given = parser.parse_args()
-    command = [sys.executable, "-c", SERVE, "serve", str(given.archive), "--port", "0"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-        sync_playwright() as driver,
-    ):
-        address = server.stdout.readline().strip()
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with opened(given.archive) as (browser, address):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.goto(address)
         for name, shown in SHOWN.items():
@@ -55,8 +48,6 @@ def main() -> None:
             page.goto(address.partition("/?token=")[0] + path)
             ready(page)
             print(json.dumps({"shown": name, **measured(page)}))
-        browser.close()
-        server.terminate()
 
 
 def measured(page: Page) -> dict[str, object]:

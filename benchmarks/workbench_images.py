@@ -8,11 +8,10 @@ Needs the extras serve and test, and chromium.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+from workbench_browser import opened
 
 QUERY = "/query?case=phantom-01-03&by=joint&alpha=0.3"
 PAGES = {
@@ -22,7 +21,6 @@ PAGES = {
     "cuts": f"{QUERY}#slice=30&result=2&x=18&y=-24&show=lines.outlines.cuts.difference",
 }
 HEIGHTS = {1280: 1000, 390: 844}
-SERVE = "from isohash.apps.cli.main import main; main()"
 READY = "!document.getElementById('viewer') || document.body.dataset.ready === 'yes'"
 WAIT_MS, TIMES = 100, 600
 
@@ -32,20 +30,12 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     given = parser.parse_args()
-    command = [sys.executable, "-c", SERVE, "serve", str(given.archive), "--port", "0"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-        sync_playwright() as driver,
-    ):
-        address = server.stdout.readline().strip()
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with opened(given.archive) as (browser, address):
         for name in PAGES:
             for width in HEIGHTS:
                 path = given.out / f"workbench-{name}-{width}.png"
                 shoot(browser, address, PAGES[name], width, path)
                 print(path)
-        browser.close()
-        server.terminate()
 
 
 def shoot(browser: Browser, address: str, page_path: str, width: int, path: Path) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,12 +23,13 @@ from urllib.request import urlopen
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+import workbench
 from isohash.evaluation.kit.results import write_results
 from isohash.retrieval.engine import Archive
 
 WEIGHTS = [round(0.05 * i, 2) for i in range(21)]
 PEOPLE, QUESTIONS, CASES = 20, 20, 8
-SERVE = "from isohash.apps.cli.main import main; main()"
 
 
 def weights_ms(archive: Archive, rerank: int | None) -> dict[str, float]:
@@ -48,15 +48,13 @@ def weights_ms(archive: Archive, rerank: int | None) -> dict[str, float]:
 
 def served(archive: Path, names: list[str]) -> dict[str, Any]:
     """Wall milliseconds of the first screen and of twenty people, and the server's memory."""
-    command = [sys.executable, "-c", SERVE, "serve", str(archive), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        base, _, token = server.stdout.readline().strip().partition("/?token=")
+    with workbench.served(archive) as (address, process):
+        base, _, token = address.partition("/?token=")
         get = asker(base, token)
         first = get("/cases", {})
         for at in range(CASES):
             get("/api/query", {"case": names[at], "by": "joint"})
-        before = resident_mb(server.pid)
+        before = resident_mb(process)
 
         def person(who: int) -> list[float]:
             return [
@@ -67,8 +65,7 @@ def served(archive: Path, names: list[str]) -> dict[str, Any]:
 
         with ThreadPoolExecutor(PEOPLE) as people:
             times = [one for all_of in people.map(person, range(PEOPLE)) for one in all_of]
-        after = resident_mb(server.pid)
-        server.terminate()
+        after = resident_mb(process)
     return {
         "first_screen_ms": first,
         "people": PEOPLE,

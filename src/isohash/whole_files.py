@@ -7,6 +7,7 @@ hook before each call (`failpoints`) to make it fail or to kill the process.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -116,6 +117,22 @@ def whole_file(
     except OSError:
         if before is None:
             unlink(target)
+        raise
+
+
+def append_line(descriptor: int, path: Path, end: int, line: bytes) -> None:
+    """Add a line to an open file that ends at `end`, durably and whole.
+
+    Raises OSError; then the file ends where it did.
+    """
+    try:
+        reach("write", path)
+        if os.pwrite(descriptor, line, end) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        reach("fsync", path)
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
         raise
 
 

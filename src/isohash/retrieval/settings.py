@@ -89,10 +89,15 @@ class IndexReport:
         return facts
 
 
+def is_absent(archive: Path) -> bool:
+    """Whether there is nothing at a path, or an empty folder: an archive can be made there."""
+    return not archive.exists() or (archive.is_dir() and not any(archive.iterdir()))
+
+
 def existing_store(archive: str | Path, options: Mapping[str, Any]) -> CaseStore | None:
     """The archive opened for writing, or None where there is none yet."""
     path = Path(archive)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if is_absent(path):
         return None
     store = CaseStore.open(path, writable=True)
     made_with = Recipe(store.recipe).settings

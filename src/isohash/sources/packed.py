@@ -106,7 +106,7 @@ def forget() -> None:
 
 
 def as_packed(findings: Findings, folder: Path, path: object) -> Findings:
-    """What was found in the folder, under the places that it has in the packed file."""
+    """What was found in the folder, under the places that it has in what it came from."""
 
     def place(text: str) -> str:
         return text.replace(str(folder), str(path))

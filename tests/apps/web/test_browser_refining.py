@@ -50,9 +50,11 @@ def test_marks_and_weights_are_links_that_can_be_taken_back(visit) -> None:
     page.locator("a[href*='good=']").first.click()
     page.wait_for_url(re.compile("good="))
     until(page, READY)
+    assert asked(page)["good"][0].startswith("phantom-")
     page.locator("#refine").get_by_role("link", name="Take all marks back").click()
     page.wait_for_url(lambda url: "good=" not in url)
     until(page, READY)
+    assert "good" not in asked(page)
 
 
 def test_a_point_of_the_map_asks_for_what_is_like_it(visit) -> None:

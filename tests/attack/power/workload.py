@@ -30,7 +30,7 @@ from isohash.retrieval.building.merging import merge
 from isohash.retrieval.building.removal import remove
 from small_cases import OPTIONS, as_findings, phantom
 
-CHANGES = ("put", "put_all", "delete", "put_file", "set_recipe", "compact", "rewrite")
+CHANGES = ("put_all", "delete", "put_file", "set_recipe", "compact", "rewrite")
 
 
 def held(store: CaseStore) -> list[list[str]]:

@@ -117,7 +117,7 @@ def test_what_was_acknowledged_is_there_after_a_restart(
 ) -> None:
     with Listening(archive, US, told.append) as one:
         assert set(send(one.port, parts(new, "CT", "RD", "RP", "RS"))) == {0}
-        (one.spool.folder / spool.ARRIVED / "torn.part").write_bytes(b"half")
+        (one.spool.folder / spool.ARRIVED / ".torn.tmp").write_bytes(b"half")
     with Listening(archive, US, told.append) as two:
         assert stat.S_IMODE(two.spool.folder.stat().st_mode) == 0o700
         two.step()

@@ -78,7 +78,7 @@ def test_only_what_is_new_or_changed_is_brought(
     study = next(iter(fake.objects))
     dose = next(s for s in fake.objects[study] if fake.modality[s] == "RTDOSE")
     del fake.objects[study][dose]  # it is sent again later, as a study that changes
-    (report,) = [pull(fake.address, tmp_path / "a", None, PullOptions())]
+    report = pull(fake.address, tmp_path / "a")
     assert report.n_studies == 3  # a study without a dose is not listed
     assert pull(fake.address, tmp_path / "a", None, PullOptions(again=True)).brought == 3
 

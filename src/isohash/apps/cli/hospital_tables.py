@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from isohash.apps.cli.pieces import Line, Piece
-from isohash.apps.cli.tables import listing
+from isohash.apps.cli.tables import listing, names_and_step
 from isohash.retrieval.building.pulling import PullReport
-from isohash.retrieval.naming import Unmapped
 from isohash.sources.pacs.sending import Sent
+
+STEP = 'Write them into a file {"typed": "name"} and run again with --aliases FILE --again.'
 
 
 def pull_table(report: PullReport, archive: Path) -> list[Piece]:
@@ -22,7 +22,7 @@ def pull_table(report: PullReport, archive: Path) -> list[Piece]:
         ),
         *listing("Skipped", ["file", "reason"], [(s.path, s.reason) for s in report.skipped]),
         *listing("Indexed with warnings", ["case", "warning"], notes),
-        *_unknown(report.unmapped),
+        *(names_and_step(report.unmapped, STEP) if report.unmapped else ()),
         Line(
             f"{report.source}: {report.n_studies} studies, {report.unchanged} seen before, "
             f"{report.unwanted} not asked for, {report.brought} brought, {len(report.failed)} "
@@ -36,16 +36,4 @@ def sent_table(done: Sent) -> list[Piece]:
     return [
         *listing("Not taken", ["file", "why"], [*done.refused.items()]),
         Line(f"{len(done.sent)} objects sent to {done.node}."),
-    ]
-
-
-def _unknown(rows: Sequence[Unmapped]) -> list[Piece]:
-    """Typed names that no table knows: shown to the owner, kept nowhere."""
-    if not rows:
-        return []
-    title = "Names that no table knows: archives keep a number for each (only you see this list)"
-    cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
-    return [
-        *listing(title, ["typed", "is a", "sets", "near"], cells),
-        Line('Write them into a file {"typed": "name"} and run again with --aliases FILE --again.'),
     ]

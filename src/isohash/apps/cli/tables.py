@@ -101,20 +101,21 @@ def unknown_names_table(
     """What was typed for structures that became numbers: shown to the owner, kept nowhere."""
     if not rows:
         return [Line(f"{source}: the tables know all names of structures.")]
-    title = "Names that no table knows: archives keep a number for each (only you see this list)"
-    cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
-    table_of_names = listing(
-        title, ["typed", "is a", "sets", "near"], cells, most or len(cells), "see isohash names"
-    )
     step = (
         f"isohash names {source} --add-to our-names.json puts them into a table"
         if table is None
         else f"They are in {table}"
     )
-    return [
-        *table_of_names,
-        Line(f"{step}: fill in their names there and index again with --aliases."),
-    ]
+    step += ": fill in their names there and index again with --aliases."
+    return names_and_step(rows, step, most or len(rows))
+
+
+def names_and_step(rows: Sequence[Unmapped], step: str, most: int = LINES_SHOWN) -> list[Piece]:
+    """Typed names that no table knows, for the owner's eyes, and what to do about them."""
+    title = "Names that no table knows: archives keep a number for each (only you see this list)"
+    cells = [(r.typed, r.kind, str(r.n_cases), ", ".join(r.suggestions) or "-") for r in rows]
+    columns = ["typed", "is a", "sets", "near"]
+    return [*listing(title, columns, cells, most, "see isohash names"), Line(step)]
 
 
 def listing(

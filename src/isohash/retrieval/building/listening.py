@@ -14,6 +14,7 @@ from isohash.retrieval.building.given import findings_of
 from isohash.retrieval.building.indexing import index_found
 from isohash.sources.extras import ask_for_module
 from isohash.sources.found import Findings
+from isohash.sources.packed import as_packed, errors_of
 from isohash.sources.pacs.credentials import Credentials, credentials_of
 from isohash.sources.pacs.spool import Spool, lacking
 from isohash.whole_files import refuse_in_archive
@@ -116,11 +117,12 @@ class Listening:
             self._tell(f"{study.name}: waits, for {lacks}")
             return False
         try:
-            findings = findings_of(study)
+            with errors_of(study, study.name):
+                findings = findings_of(study)
         except InputError as error:
-            self._tell(f"{study.name}: skipped: {str(error).replace(str(study), study.name)}")
+            self._tell(f"{study.name}: skipped: {error}")
         else:
-            self._index(study, findings)
+            self._index(study, as_packed(findings, study, study.name))
         self.spool.remove(study)
         return True
 
@@ -128,7 +130,7 @@ class Listening:
         """Add its cases; InputError where the archive cannot be written: the study stays."""
         report = index_found(findings, self.archive, {})
         for one in report.skipped:
-            self._tell(f"{study.name}: skipped: {one.reason.replace(str(study), study.name)}")
+            self._tell(f"{study.name}: skipped: {one.reason}")
         for name in (*report.indexed, *report.unchanged):
             self._tell(f"{study.name}: {name}, of {report.n_cases} now in {self.archive}")
         if report.unmapped:

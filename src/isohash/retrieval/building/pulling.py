@@ -8,7 +8,7 @@ archive knows their cases by what they hold.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -18,9 +18,10 @@ from isohash.progress import Progress, tell
 from isohash.retrieval.building.given import findings_of
 from isohash.retrieval.building.indexing import index_found
 from isohash.retrieval.naming import Unmapped
-from isohash.retrieval.settings import IndexReport, Options
+from isohash.retrieval.settings import IndexReport, Options, is_absent
 from isohash.sources import private_folder
 from isohash.sources.found import Findings, Skipped
+from isohash.sources.packed import as_packed, errors_of
 from isohash.sources.pacs.address import Address, opened, parse
 from isohash.sources.pacs.credentials import Credentials
 from isohash.sources.pacs.fetching import Brought, bring
@@ -166,7 +167,7 @@ class _Run:
 
     def _new(self, listed: Sequence[Study]) -> list[Study]:
         """Those that are not as they were, or whose cases are gone."""
-        if not _exists(self.archive):
+        if is_absent(self.archive):
             return list(listed)
         with CaseStore.open(self.archive) as store:
             return [one for one in listed if not self.seen.knows(one, store.__contains__)]
@@ -188,7 +189,7 @@ class _Run:
     def _bring(
         self, waiting: Iterator[tuple[int, Study]], n_new: int, folder: Path
     ) -> tuple[list[Brought], bool]:
-        most = AT_ONCE if _exists(self.archive) else AT_FIRST
+        most = AT_FIRST if is_absent(self.archive) else AT_ONCE
         brought: list[Brought] = []
         n_bytes = 0
         while len(brought) < most and n_bytes < MOST_TOGETHER:
@@ -208,15 +209,17 @@ class _Run:
 
     def _index(self, brought: Sequence[Brought], folder: Path) -> None:
         try:
-            findings = findings_of(folder, self.progress)
+            with errors_of(folder, self.address):
+                findings = findings_of(folder, self.progress)
         except InputError as error:  # of all that came, nothing makes a case
-            why_not = str(error).replace(f"{folder}/", "").replace(str(folder), "what came")
+            why_not = str(error)
             for one in (one for one in brought if one.files):
                 self.passed_over.append(Skipped(study_name(one.study), why_not))
                 self.seen.note(one.study, (), why_not)
             return
+        findings = as_packed(findings, folder, self.address)
         report = index_found(findings, self.archive, self.index, self.progress)
-        self.reports.append(_placed(report, folder))
+        self.reports.append(report)
         for one in (one for one in brought if one.files):
             self._note(one, findings, report, folder)
 
@@ -235,23 +238,9 @@ def _cases_of(findings: Findings, folder: Path) -> set[str]:
     return {one.key for one in findings.found if any(file.parent == folder for file in one.files)}
 
 
-def _placed(report: IndexReport, folder: Path) -> IndexReport:
-    """What was skipped, under its study in place of the folder that is about to go."""
-
-    def place(text: str) -> str:
-        return text.replace(f"{folder}/", "").replace(str(folder), "what came")
-
-    skipped = tuple(Skipped(place(one.path), place(one.reason)) for one in report.skipped)
-    return replace(report, skipped=skipped)
-
-
-def _exists(archive: Path) -> bool:
-    return archive.is_dir() and any(archive.iterdir())
-
-
 def _size(archive: Path) -> int:
     """How many cases an archive holds; none if there is none."""
-    if not _exists(archive):
+    if is_absent(archive):
         return 0
     with CaseStore.open(archive) as store:
         return len(store)

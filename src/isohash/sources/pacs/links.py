@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Formatter
 
 from isohash.errors import InputError
-from isohash.whole_files import OWNER_ONLY, refuse_in_archive
+from isohash.whole_files import OWNER_ONLY, append_line, refuse_in_archive
 
 KIND = "isohash links"
 FIELDS = ("study", "series", "id")
@@ -38,6 +38,7 @@ class Links:
         refuse_in_archive(path)
         if path.exists():
             read_links(path)  # that nothing else is written to
+        self._path = path
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
         if not os.fstat(self._handle).st_size:
             self._write({"kind": KIND, "format": 1})
@@ -52,8 +53,8 @@ class Links:
         os.close(self._handle)
 
     def _write(self, said: dict[str, object]) -> None:
-        os.write(self._handle, json.dumps(said).encode() + b"\n")
-        os.fsync(self._handle)
+        end = os.fstat(self._handle).st_size
+        append_line(self._handle, self._path, end, json.dumps(said).encode() + b"\n")
 
 
 def is_links(path: Path) -> bool:

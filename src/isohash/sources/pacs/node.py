@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from isohash.errors import InputError
+from isohash.whole_files import OWNER_ONLY
 
 RT_MODALITIES = ("RTPLAN", "RTSTRUCT", "RTDOSE")
 MOST_OBJECTS = 20_000  # of one study
 MOST_BYTES = 16 << 30  # of one study
-OWNER_ONLY = 0o600
 UID = re.compile(r"[0-9][0-9.]{0,127}")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from isohash.errors import InputError
 from isohash.sources.identity.pseudonyms import key_path, load_key, pseudonym
 from isohash.sources.pacs.node import Study
-from isohash.whole_files import OWNER_ONLY, private_folder
+from isohash.whole_files import OWNER_ONLY, append_line, private_folder
 
 MOST_BYTES = 1 << 28
 
@@ -70,8 +70,8 @@ class Seen:
         name, line = study_name(study), Line(study.n_objects, tuple(cases), why_not)
         self._lines[name] = line
         said = {"study": name, "objects": line.n_objects, "cases": cases, "why_not": why_not}
-        os.write(self._handle, json.dumps(said).encode() + b"\n")
-        os.fsync(self._handle)
+        end = os.fstat(self._handle).st_size
+        append_line(self._handle, self._path, end, json.dumps(said).encode() + b"\n")
 
     def forget(self) -> None:
         """Bring everything again."""

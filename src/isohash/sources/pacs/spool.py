@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,10 @@ from isohash.sources.dicom.find import scan
 from isohash.sources.dicom.scan import Instance
 from isohash.sources.found import Skipped
 from isohash.sources.identity.pseudonyms import load_key, pseudonym
-from isohash.whole_files import OWNER_ONLY, private_folder
+from isohash.whole_files import private_folder, write_whole
 
 ARRIVED = "arrived"
-PART = ".part"
+PART = ".tmp"  # of what a kill left half-written
 MOST_WAITING = 64 << 30  # bytes in all: more is refused until some have gone
 
 
@@ -33,25 +34,21 @@ class Spool:
         self.folder = private_folder(folder)
         self._arrived = private_folder(folder / ARRIVED)
         self._now = now
-        for half in self._arrived.glob(f"*{PART}"):
+        for half in self._arrived.glob(f".*{PART}"):
             half.unlink()
+        self._counting = threading.Lock()
+        self._n_bytes = self._count()
 
     def room(self, n_bytes: int) -> bool:
         """Whether there is room for an object."""
         free = shutil.disk_usage(self.folder).free
-        return n_bytes < free // 2 and self._size() + n_bytes < MOST_WAITING
+        return n_bytes < free // 2 and self._n_bytes + n_bytes < MOST_WAITING
 
     def add(self, pieces: tuple[bytes | memoryview, ...]) -> None:
         """Keep an object; it is safe on disk when this returns."""
-        path = self._arrived / secrets.token_hex(12)
-        part = path.with_suffix(PART)
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
+        write_whole(self._arrived / secrets.token_hex(12), pieces, kept_up=True)
+        with self._counting:
+            self._n_bytes += sum(map(len, pieces))
 
     def sort(self) -> list[Skipped]:
         """Put what has arrived into the folders of its studies; what is of no use goes."""
@@ -64,6 +61,7 @@ class Spool:
             os.utime(study, (self._now(), self._now()))
         for one in skipped:
             Path(one.path).unlink()
+        self._recount()
         return [Skipped("an object that came", one.reason) for one in skipped]
 
     def waiting(self) -> list[Path]:
@@ -78,8 +76,13 @@ class Spool:
     def remove(self, study: Path) -> None:
         """A study is done with."""
         shutil.rmtree(study, ignore_errors=True)
+        self._recount()
 
-    def _size(self) -> int:
+    def _recount(self) -> None:
+        with self._counting:
+            self._n_bytes = self._count()
+
+    def _count(self) -> int:
         return sum(one.stat().st_size for one in self.folder.rglob("*") if one.is_file())
 
 

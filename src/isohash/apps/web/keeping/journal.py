@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from isohash.errors import InputError
-from isohash.whole_files import OWNER_ONLY, private_folder, reach, sync_folder
+from isohash.whole_files import OWNER_ONLY, append_line, private_folder, sync_folder
 
 START = "0" * 64  # what the first line follows
 TAIL = len(',"chain":""}') + len(START)
@@ -97,14 +97,9 @@ class Journal:
 
     def _write(self, descriptor: int, line: bytes) -> None:
         try:
-            reach("write", self.path)
             os.ftruncate(descriptor, self._end.size)  # what a kill left of a line
-            if os.pwrite(descriptor, line, self._end.size) != len(line):
-                raise OSError(28, "no space left")
-            reach("fsync", self.path)
-            os.fsync(descriptor)
+            append_line(descriptor, self.path, self._end.size, line)
         except OSError as error:
-            os.ftruncate(descriptor, self._end.size)
             raise InputError(f"{self.path}: cannot be written ({error.strerror})") from error
 
     @contextmanager
