@@ -75,10 +75,10 @@ def index(
     """Add all cases below SOURCE to ARCHIVE; run it again to add what is new.
 
     SOURCE may hold DICOM (CT with RTDOSE), NIfTI (folders with ct.nii.gz, dose.nii.gz and masks/),
-    OpenKBP cases (pt_N.npz or the CSV folders) or vectors (.npy, .npz, .csv, .parquet), also as zip
-    or tar. A killed run loses at most the case in work. Structures whose names no table knows
-    are kept as numbers and listed at the end; after an edit of the table of --aliases the cases are
-    read anew. Cases that used up their processor time are remembered and skipped from then on.
+    OpenKBP cases (pt_N.npz or the CSV folders), images or vectors (.npy, .npz, .csv, .parquet),
+    also as zip or tar. A killed run loses at most the case in work (of images at most 127).
+    Structures whose names no table knows are kept as numbers and listed at the end; after an edit
+    of the table of --aliases the cases are read anew. Cases that used up their processor time are remembered and skipped from then on.
 
     Example: isohash index plans/ my-archive --bits 1024 --aliases our-names.json
     """

@@ -1,8 +1,8 @@
 """Building an archive: fit the encoders and hashes on a sample, then add case after case.
 
 The fit reads a seeded sample of the cases; nothing appears at the archive's path before it is
-complete. Then every case is one durable step: a killed run loses at most the case in work, and a
-rerun skips what is unchanged, re-reads what changed and adds what is new.
+complete. Then every case is one durable step (images are kept `TOGETHER`): a killed run loses at
+most what is in work, and a rerun skips what is unchanged, re-reads what changed and adds what is new.
 """
 
 from __future__ import annotations
