@@ -78,7 +78,8 @@ def index(
     OpenKBP cases (pt_N.npz or the CSV folders), images or vectors (.npy, .npz, .csv, .parquet),
     also as zip or tar. A killed run loses at most the case in work (of images at most 127).
     Structures whose names no table knows are kept as numbers and listed at the end; after an edit
-    of the table of --aliases the cases are read anew. Cases that used up their processor time are remembered and skipped from then on.
+    of the table of --aliases the cases are read anew. Cases that used up their processor time are
+    remembered and skipped from then on.
 
     Example: isohash index plans/ my-archive --bits 1024 --aliases our-names.json
     """

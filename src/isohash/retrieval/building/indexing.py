@@ -2,7 +2,8 @@
 
 The fit reads a seeded sample of the cases; nothing appears at the archive's path before it is
 complete. Then every case is one durable step (images are kept `TOGETHER`): a killed run loses at
-most what is in work, and a rerun skips what is unchanged, re-reads what changed and adds what is new.
+most what is in work, and a rerun skips what is unchanged, re-reads what changed and adds what is
+new.
 """
 
 from __future__ import annotations
