@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,15 @@ CaseStore.put_all = lambda store, cases: (put(store, cases), time.sleep(1))
 """
 
 
+@pytest.fixture(params=[signal.SIG_IGN, signal.default_int_handler], ids=["ignored", "heard"])
+def interrupts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What becomes of interrupts where the server runs: one in the background ignores them."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_cancelled_run_leaves_a_sound_archive_and_goes_on(
     client, own: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

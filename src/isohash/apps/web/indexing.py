@@ -26,7 +26,13 @@ from isohash.errors import InputError
 
 router = APIRouter()
 MOST_FOLDERS = 1000  # shown of one folder
-PROGRAM = "from isohash.apps.cli.main import main; main()"
+# A server that was started in the background ignores interrupts, and so would what it starts.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from isohash.apps.cli.main import main
+main()
+"""
 INTERRUPTED = 130
 
 
