@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove as MOVE,
 )
 
+from isohash.sources.pacs.connections import Connections
 from isohash.sources.pacs.contexts import contexts
 from isohash.sources.pacs.credentials import Credentials
 from isohash.sources.pacs.door import Door
@@ -151,29 +152,35 @@ class Dimse:
     def _connected(
         self, ae: AE, handlers: list[Any], roles: list[Any] | None = None
     ) -> Iterator[Any]:
+        with closing(Connections()) as ours:
+            opened = (evt.EVT_CONN_OPEN, ours.opened)
+            peer = self._associated(ae, [opened, *handlers], roles or [])
+            try:
+                yield peer
+            except (RuntimeError, ValueError) as error:  # the link was lost, or a context refused
+                raise Retry(f"{self}: {error}") from error
+            finally:
+                if peer.is_established:
+                    peer.release()
+
+    def _associated(self, ae: AE, handlers: list[Any], roles: list[Any]) -> Any:
         secured = self._credentials
         peer = ae.associate(
             self._host,
             self._port,
             ae_title=self._aet,
-            ext_neg=roles or [],
+            ext_neg=roles,
             evt_handlers=handlers,
             tls_args=(secured.context(), self._host) if secured.tls else None,
         )
-        if not peer.is_established:
-            if peer.is_rejected:
-                raise PacsError(
-                    f"{self}: does not know us as {self._local.aet}; add that title there, or give "
-                    "the one it knows with --aet"
-                )
-            raise Retry(f"{self}: cannot be reached, or cut the connection")
-        try:
-            yield peer
-        except (RuntimeError, ValueError) as error:  # the link was lost, or a context was refused
-            raise Retry(f"{self}: {error}") from error
-        finally:
-            if peer.is_established:
-                peer.release()
+        if peer.is_established:
+            return peer
+        if peer.is_rejected:
+            raise PacsError(
+                f"{self}: does not know us as {self._local.aet}; add that title there, or give "
+                "the one it knows with --aet"
+            )
+        raise Retry(f"{self}: cannot be reached, or cut the connection")
 
     def _check(self, status: int | None, what: str) -> None:
         if status == SUCCESS:

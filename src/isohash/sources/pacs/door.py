@@ -17,11 +17,11 @@ class Door:
     def __init__(self, peer: str, ours: str, port: int, secured: Credentials) -> None:
         self.receiver: Receiver | None = None
         handlers = [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_C_STORE, self._store)]
-        self._server = open_port(ours, [peer], ("", port), secured, handlers)
+        self._port = open_port(ours, [peer], ("", port), secured, handlers)
 
     def close(self) -> None:
         """Let nobody in any more."""
-        self._server.shutdown()
+        self._port.close()
 
     def _opened(self, event: Any) -> None:
         (Wire() if self.receiver is None else self.receiver.wire).opened(event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pynetdicom import evt
 
@@ -24,32 +25,25 @@ class Listener:
         place: tuple[str, int],
         secured: Credentials,
     ) -> None:
-        self._spool, self._wires = spool, dict[int, Wire]()
-        handlers = [
-            (evt.EVT_CONN_OPEN, self._opened),
-            (evt.EVT_CONN_CLOSE, self._closed),
-            (evt.EVT_C_STORE, self._store),
-        ]
-        self._server = open_port(aet, peers, place, secured, handlers)
+        self._spool, self._wires = spool, WeakKeyDictionary[Any, Wire]()
+        handlers = [(evt.EVT_CONN_OPEN, self._opened), (evt.EVT_C_STORE, self._store)]
+        self._port = open_port(aet, peers, place, secured, handlers)
 
     @property
     def port(self) -> int:
         """The port that is open."""
-        return int(self._server.server_address[1])
+        return self._port.number
 
     def close(self) -> None:
         """Let nobody in any more."""
-        self._server.shutdown()
+        self._port.close()
 
     def _opened(self, event: Any) -> None:
-        self._wires[id(event.assoc)] = Wire()
-        self._wires[id(event.assoc)].opened(event)
-
-    def _closed(self, event: Any) -> None:
-        self._wires.pop(id(event.assoc), None)
+        self._wires[event.assoc] = Wire()
+        self._wires[event.assoc].opened(event)
 
     def _store(self, event: Any) -> int:
-        if (wire := self._wires.get(id(event.assoc))) is not None:
+        if (wire := self._wires.get(event.assoc)) is not None:
             wire.took()
         body = event.request.DataSet.getbuffer()
         try:
