@@ -194,6 +194,26 @@ def phi_scan(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin(found["command"], found)
 
 
+def encoder_runtimes(found: dict[str, Any]) -> str:
+    """What the shipped networks cost by onnxruntime and by NumPy."""
+    lines = [
+        "| network | by | a slice | until the first slice | differs by |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['network']} | {row['by']} | {row['slice_ms']:.2f} ms | {row['first_s']:.3f} s "
+        f"| {row['off']:.1e} |"
+        for row in found["rows"]
+    ]
+    about = (
+        f"Processor time of one thread, {found['slices']} slices by {found['block']}, medians of "
+        f"{found['runs']} new processes, interleaved. "
+    )
+    return (
+        "\n".join(lines) + "\n\n" + about + origin("python benchmarks/encoder_runtimes.py", found)
+    )
+
+
 def origin(command: str, found: dict[str, Any], seed: int | None = None) -> str:
     where = found["machine"]
     told = found["seed"] if seed is None else seed
@@ -220,6 +240,7 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
         "hash": ("hash", hashes),
         "archive-size": ("archive-size", archive_size),
     },
+    "docs/encoders.md": {"encoder-runtimes": ("encoder_runtimes", encoder_runtimes)},
     "SECURITY.md": {"phi-scan": ("phi_scan", phi_scan)},
 }
 

@@ -24,3 +24,16 @@ def test_a_slip_is_told_with_the_next_step(isohash, archive_path: Path, tmp_path
     assert done.status == 1
     assert told in done.err
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+@pytest.mark.parametrize(
+    "words", [("index", "", "new"), ("query", "ARCHIVE", ""), ("list", "ARCHIVE", "--where", "")]
+)
+def test_an_empty_argument_is_no_folder(isohash, archive_path: Path, words, empty) -> None:
+    """`isohash index "$UNSET" new` would take the folder we are in."""
+    known = {"": empty, "ARCHIVE": archive_path}
+    done = isohash(*(known.get(word, word) for word in words))
+    assert done.status == 1
+    assert "is empty; give it a value" in done.err
+    assert len(done.err.splitlines()) == 1

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -62,6 +63,7 @@ def _for_machines() -> bool:
 
 def _run() -> int:
     """Wrong usage, too, is told as JSON where that is asked for."""
+    _refuse_empty(sys.argv[1:])
     try:
         status = app(standalone_mode=False)
     except typer.Abort:  # what the parser makes of Ctrl-C
@@ -77,6 +79,16 @@ def _run() -> int:
     if status == INTERRUPTED:  # the newer typers make an exit of it
         raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """InputError for a word without text, which as a path would be the folder we are in."""
+    for before, word in zip(("isohash", *words), words, strict=False):
+        if not word.strip():
+            raise InputError(
+                f"the argument after {before} is empty; give it a value (an unset variable of the "
+                "shell is empty, too), or leave it out"
+            )
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
