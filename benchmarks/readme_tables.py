@@ -194,6 +194,21 @@ def phi_scan(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n\n" + about + origin(found["command"], found)
 
 
+def cold_kinds(found: dict[str, Any]) -> str:
+    """What a query of each kind costs in a new process."""
+    lines = ["| asked | median | least |", "|---|---|---|"]
+    lines += [
+        f"| {row['what']} | {row['median_s']:.2f} s | {row['least_s']:.2f} s |"
+        for row in found["rows"]
+    ]
+    about = (
+        f"Processor time of a new process, {found['patients']} patients and {found['rows']:,} "
+        f"digits, {found['runs']} rounds. "
+    )
+    command = "python benchmarks/cold_kinds.py DATA MNIST.npz"
+    return "\n".join(lines) + "\n\n" + about + origin(command, found)
+
+
 def encoder_runtimes(found: dict[str, Any]) -> str:
     """What the shipped networks cost by onnxruntime and by NumPy."""
     lines = [
@@ -239,6 +254,7 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
         "encode": ("encode", encode),
         "hash": ("hash", hashes),
         "archive-size": ("archive-size", archive_size),
+        "cold-kinds": ("cold-kinds", cold_kinds),
     },
     "docs/encoders.md": {"encoder-runtimes": ("encoder_runtimes", encoder_runtimes)},
     "SECURITY.md": {"phi-scan": ("phi_scan", phi_scan)},
