@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,16 +109,20 @@ class Orthanc:
             self.process.wait()
 
     def store(self, folder: Path) -> None:
-        from pynetdicom import AE
+        from pynetdicom import AE, evt
         from pynetdicom.presentation import StoragePresentationContexts
+
+        from isohash.sources.pacs.connections import Connections
 
         ae = AE()
         ae.requested_contexts = StoragePresentationContexts
-        peer = ae.associate("127.0.0.1", self.dicom)
-        assert peer.is_established
-        for file in sorted(folder.rglob("*.dcm")):
-            assert peer.send_c_store(pydicom.dcmread(file)).Status == 0
-        peer.release()
+        with closing(Connections()) as ours:
+            handlers = [(evt.EVT_CONN_OPEN, ours.opened)]
+            peer = ae.associate("127.0.0.1", self.dicom, evt_handlers=handlers)
+            assert peer.is_established
+            for file in sorted(folder.rglob("*.dcm")):
+                assert peer.send_c_store(pydicom.dcmread(file)).Status == 0
+            peer.release()
 
 
 def start_orthanc(folder: Path) -> Orthanc:

@@ -7,6 +7,30 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any
 
+from pynetdicom import AE
+from pynetdicom.transport import AssociationSocket
+
+
+class Entity(AE):
+    """An application entity that closes what it opened in vain, too.
+
+    Where nobody answers, no connection opens that `Connections` could remember.
+    """
+
+    def _create_socket(self, assoc: Any, address: Any, tls_args: Any) -> AssociationSocket:
+        end = _End(assoc, address=address)
+        end.tls_args = tls_args
+        return end
+
+
+class _End(AssociationSocket):
+    def _shutdown_socket(self) -> None:
+        """As pynetdicom's, which closes only where there was a peer to take leave of."""
+        end = self.socket
+        super()._shutdown_socket()
+        if end is not None:
+            end.close()
+
 
 class Connections:
     """Remembers every connection that opens, and closes what its association leaves behind.

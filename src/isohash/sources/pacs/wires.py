@@ -7,8 +7,9 @@ from io import BytesIO
 from typing import Any
 
 from pydicom.filewriter import write_file_meta_info
-from pynetdicom import AE, evt
+from pynetdicom import evt
 
+from isohash.sources.pacs.connections import Entity
 from isohash.sources.pacs.node import Inbox, PacsError
 
 SILENT_SECONDS = 60.0
@@ -17,9 +18,9 @@ MOST_OBJECT = 1 << 30  # bytes of one object, which is held in memory as it come
 SUCCESS, REFUSED = 0x0000, 0xA700  # PS3.4 B.2.3: out of resources
 
 
-def entity(aet: str) -> AE:
+def entity(aet: str) -> Entity:
     """Us, with limits on how long a peer may be silent."""
-    ae = AE(ae_title=aet)
+    ae = Entity(ae_title=aet)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = SILENT_SECONDS
     ae.connection_timeout = 10.0
     return ae
