@@ -19,6 +19,7 @@ from isohash.apps.proposal_files import FILES
 from isohash.records import Case
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.reading import read_case
+from pacs_nodes import Fake, serving
 
 TOOL = shutil.which("dciodvfy", path=f"{Path(sys.executable).parent}:/usr/bin")
 NAME = "Mustermann^Erika"
@@ -148,3 +149,13 @@ def test_the_answer_for_machines_is_the_file(dosed_path, tmp_path, isohash) -> N
 
 def test_a_case_in_memory_is_a_case(dosed, new_patient: Case) -> None:
     assert dosed.propose(new_patient).query == "new"
+
+
+def test_a_study_of_a_pacs_comes_once(dosed_path, study: Path, tmp_path: Path, isohash) -> None:
+    with serving(Fake()) as node:
+        uid = node.add(study)
+        given = ("propose", dosed_path, f"{node.address}#{uid}", "--prescription", 60)
+        told = isohash(*given, "--out", tmp_path / "P")
+        assert told.status == 0, told.err
+        assert sum("/series/" in path for path in node.asked) == len(node.objects[uid])
+    assert pydicom.dcmread(tmp_path / "P" / "dose.dcm").StudyInstanceUID == uid

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from isohash.errors import InputError
-from isohash.sources.pacs import dicomweb
+from isohash.sources.pacs import dicomweb, one_study
 from isohash.sources.pacs.address import opened, parse
 from isohash.sources.pacs.node import Local, PacsError, Wanted
 from isohash.sources.pacs.sending import send
@@ -135,3 +135,25 @@ def test_five_thousand_studies_are_listed(fake: Fake) -> None:
     node = opened(parse(fake.address))
     assert len({one.uid for one in node.studies(Wanted())}) == 5003
     assert len(fake.asked) <= 5003 / dicomweb.PAGE + 2
+
+
+def test_a_study_that_is_asked_with_comes_once_until_it_changes(
+    fake: Fake, studies: list[Path]
+) -> None:
+    study = uid_of(studies[0])
+
+    def objects_asked() -> int:
+        n_before = len(fake.asked)
+        _, folder = one_study.brought(f"{fake.address}#{study}")
+        assert_same_case(folder, studies[0])
+        return sum("/series/" in path for path in fake.asked[n_before:])
+
+    n_series = len(fake.objects[study])
+    assert [objects_asked(), objects_asked()] == [n_series, 0]
+    (plan,) = [s for s in fake.objects[study] if fake.modality[s] == "RTPLAN"]
+    fake.objects[study][plan] *= 2  # it has grown
+    assert [objects_asked(), objects_asked()] == [n_series, 0]
+    fake.objects[study][plan].pop()
+    one_study.forget()
+    assert objects_asked() == n_series
+    one_study.forget()
