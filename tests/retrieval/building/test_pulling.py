@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,13 @@ from isohash.errors import InputError
 from isohash.retrieval.building.indexing import build_archive
 from isohash.retrieval.building.pulling import PullOptions, pull
 from isohash.sources import private_folder
-from isohash.sources.pacs import fetching
+from isohash.sources.pacs import dicomweb, fetching
 from isohash.sources.pacs.links import address_in, links_of
 from isohash.sources.pacs.node import Incoming
 from isohash.sources.pacs.seen import Seen, seen_path
 from isohash.sources.phi_scan import scan
-from pacs_nodes import Fake, serving, write_studies
+from isohash.sources.reading import read_case
+from pacs_nodes import USER, Fake, Orthanc, serving, start_orthanc, write_studies
 
 SMALL = {"dose_model": False, "bits": 64, "dim": 4}
 
@@ -216,3 +217,47 @@ def test_a_cut_line_is_passed_over(fake: Fake, tmp_path: Path) -> None:
     report = pull(fake.address, tmp_path / "a")
     assert (report.unchanged, report.brought, len(report.indexed)) == (2, 1, 0)
     assert pull(fake.address, tmp_path / "a").unchanged == 3
+
+
+@pytest.mark.parametrize("way", ["web", "dimse"])
+def test_a_pacs_that_is_killed_while_it_sends_is_gone_on_with(
+    way: str, studies: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(dicomweb, "TRIES", 0)
+    orthanc, options = start_orthanc(tmp_path / "db"), PullOptions(credentials=USER)
+    source, archive = getattr(orthanc, way), tmp_path / "a"
+    try:
+        for folder in studies[:2]:
+            orthanc.store(folder)
+        pull(source, archive, None, options, **SMALL)
+        before = kept(archive)
+        for folder in studies[2:]:
+            orthanc.store(folder)
+        with monkeypatch.context() as patched:
+            patched.setattr(Incoming, "whole", killing(orthanc, Incoming.whole))
+            report = pull(source, archive, None, options)
+        assert (report.unchanged, report.brought, report.indexed) == (2, 0, ())
+        assert len(report.failed) == 2
+        assert all("cut the connection" in why for why in report.failed.values())
+        assert kept(archive) == before
+        assert not list(Path(tempfile.gettempdir()).glob(f"{private_folder.PREFIX}*/study-*"))
+        orthanc.start()
+        report = pull(source, archive, None, options)
+        assert (report.unchanged, report.brought, report.n_cases) == (2, 2, 4)
+        assert {read_case(folder).id for folder in studies} == set(kept(archive))
+    finally:
+        orthanc.kill()
+
+
+def killing(orthanc: Orthanc, whole: Callable[[Incoming], None]) -> Callable[[Incoming], None]:
+    """In place of `whole`: the node is gone when a fourth object has come."""
+    came: list[Incoming] = []
+
+    def instead(incoming: Incoming) -> None:
+        whole(incoming)
+        came.append(incoming)
+        if len(came) == 4:
+            orthanc.kill()
+
+    return instead
