@@ -7,10 +7,12 @@ drawn structures the same of samples within the contours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from isohash.dosimetry.dvh import dvh
+from isohash.dosimetry.dvh import doses_at, dvh
 from isohash.dosimetry.names import is_target
 from isohash.dosimetry.plan_scores import HOT_CC, TARGET_VOLUMES, dvh_metrics
 from isohash.dosimetry.structures import Structure
@@ -26,16 +28,22 @@ def metric_names(structure: str) -> tuple[str, ...]:
     return TARGET_METRICS if is_target(structure) else ORGAN_METRICS
 
 
-def metrics_of(dose: Volume, mask: Volume, structure: str) -> NDArray[np.float64]:
-    """Gy of each of `metric_names`, (3,), NaN beyond them; `dose` on the mask's grid."""
-    found = np.full(MOST_METRICS, np.nan)
+def doses_of(
+    dose: Volume, mask: Volume, structure: str, percents: Sequence[float]
+) -> NDArray[np.float64]:
+    """Gy that these shares of a volume receive at least (`dvh.doses_at`), and what is aimed at.
+
+    (m + 3,): the m `percents`, then each of `metric_names`, NaN beyond them; `dose` on the mask's
+    grid. A drawn structure is sampled once for both.
+    """
+    aims = np.full(MOST_METRICS, np.nan)
     if isinstance(mask, Structure):
         curve = dvh(dose, mask)
         if is_target(structure):
-            found[:] = [curve.d(volume) for volume in TARGET_VOLUMES]
+            aims[:] = [curve.d(volume) for volume in TARGET_VOLUMES]
         else:
-            found[:2] = curve.d_cc(HOT_CC), curve.mean_gy
-    else:
-        values = dvh_metrics(structure, dose.array[mask.array], mask.voxel_cc)
-        found[: len(values)] = values
-    return found
+            aims[:2] = curve.d_cc(HOT_CC), curve.mean_gy
+        return np.append([curve.d(percent) for percent in percents], aims)
+    values = dvh_metrics(structure, dose.array[mask.array], mask.voxel_cc)
+    aims[: len(values)] = values
+    return np.append(doses_at(dose, mask, percents), aims)

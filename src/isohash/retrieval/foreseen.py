@@ -6,7 +6,7 @@ in what is named `planned`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from isohash.dosimetry.dose import PlacedDose
 from isohash.dosimetry.names import structures_by_name
-from isohash.dosimetry.objectives import MOST_METRICS, metrics_of
+from isohash.dosimetry.objectives import MOST_METRICS, doses_of
 from isohash.dosimetry.resample import resample
 from isohash.dosimetry.structures import cropped
 from isohash.features.cases.anatomy import Anatomy, Field, anatomy_of
-from isohash.features.cases.geometry import dvh_features
 from isohash.features.cases.geometry_settings import GeometrySettings
 from isohash.features.cases.measures import own_structures
 from isohash.features.cases.voxels import Voxels, voxels_of
@@ -115,10 +114,8 @@ class Foreseen:
     def _doses_of(self, dose: Volume) -> Doses:
         """Histograms and objectives (m, volumes + 3) in Gy of a dose in all own structures."""
         own, found = self.own, structures_by_name(self.case)
-        histograms = dvh_features(replace(self.case, dose=dose), own)
-        metrics = [metrics_of(dose, found[name], name) for name in own.structures]
-        rows = histograms.reshape(len(own.structures), len(own.dose_volumes))
-        return np.hstack([rows, np.reshape(metrics, (-1, MOST_METRICS))])
+        rows = [doses_of(dose, found[name], name, own.dose_volumes) for name in own.structures]
+        return np.reshape(rows, (-1, len(own.dose_volumes) + MOST_METRICS))
 
     def _laid_out(self, doses: Doses, layout: GeometrySettings) -> Doses:
         """Rows of the own structures as those of the layout, NaN where one is absent."""
