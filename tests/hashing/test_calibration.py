@@ -106,7 +106,7 @@ DATA = {
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("bits", [96, 512])
+@pytest.mark.parametrize("bits", [96, 256, 512])
 def test_intervals_hold_for_what_an_answer_shows(rng, data, bits) -> None:
     """The nearest by code, of queries that are new, at every rank: 95 %, and not much wider."""
     X, queries = DATA[data](rng, 5000), DATA[data](rng, 400)

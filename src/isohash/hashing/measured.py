@@ -4,7 +4,9 @@ Half of the pairs are those that an answer shows, rows with their nearest by cod
 chosen because their codes are near, and err otherwise than random pairs at the same code distance
 do. The other half are random pairs, which reach farther. The intervals of the near half are then
 widened until they hold on rows that they were not measured on, at every rank (split conformal
-prediction, after Romano, Patterson and Candes 2019).
+prediction, after Romano, Patterson and Candes 2019), and on all rows as they are told in the end:
+where true distances are few (rows of counts), what windows of half of the rows tell is no guide to
+the windows of all.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Column = NDArray[np.float64]
 
 WINDOW = 400  # pairs from which quantiles are taken, at least
 WINDOW_SHARE = 0.02  # of all pairs
+BESIDE = 2  # windows on either side that tell how curves go on in one
 MASS = 40  # pairs at one code distance that make a window
 OF_EACH = 8  # pairs of a row and one of its neighbours
 RANKS = (1, 10, 50)  # the intervals hold among so many results
@@ -78,13 +81,18 @@ class Measuring:
         order, errors = rng.permutation(len(near.code)), []
         for used, left in ((order[::2], order[1::2]), (order[1::2], order[::2])):
             found = self._of_pairs(near.of(used), far, rng)
-            missed = found.errors(near.code[left], near.true[left], self.least)
-            errors.append(np.where(near.code[left] < self.beyond, missed, 0.0))
-        factor = max(1.0, self._needed(np.concatenate(errors)))
+            errors.append(self._missed(found, near.of(left)))
         found = self._of_pairs(near, far, rng)
+        own = self._missed(found, near)
+        factor = max(1.0, self._needed(np.concatenate(errors)), self._needed(own))
         ends = np.quantile(np.minimum(near.code, found.x[-1]), (NEAR_SHARE, 1.0))
         needed = 1.0 + (factor - 1.0) * np.interp(found.x, ends, (1.0, 0.0))
         return found.widened(needed, self.least)
+
+    def _missed(self, found: Curves, near: Neighbours) -> Column:
+        """How far off neighbours are, in arms of the interval; 0 where the code tells nothing."""
+        missed = found.errors(near.code, near.true, self.least)
+        return np.where(near.code < self.beyond, missed, 0.0)
 
     def _needed(self, errors: Column) -> float:
         """The factor with which enough of the intervals hold, among the first of every number."""
@@ -106,10 +114,10 @@ class Measuring:
         knots, values = [], []
         edges, alone = _edges(x)
         ends = {0, alone, len(x)}
+        off = true - self.law(x)
         for start, end in itertools.pairwise(edges):
-            part, beside = x[start:end], true[start:end] - self.law(x[start:end])
-            centre = part.mean()
-            slope = np.polyfit(part - centre, beside, 1)[0] if np.ptp(part) > 0 else 0.0
+            part, beside = x[start:end], off[start:end]
+            centre, slope = part.mean(), _slope(x, off, start, end)
             parts = (0.5, self.tail, 1.0 - self.tail)
             found = np.quantile(beside - slope * (part - centre), parts)
             for at, of in ((part[0], start in ends), (centre, True), (part[-1], end in ends)):
@@ -133,6 +141,18 @@ class Measuring:
 
 
 Rng = np.random.Generator
+
+
+def _slope(x: Column, off: Column, start: int, end: int) -> float:
+    """How what is beside the law grows with x in a window and those beside it.
+
+    In one window alone it would follow the steps of true distances that are few, as of counts.
+    """
+    if x[end - 1] == x[start]:
+        return 0.0
+    n = BESIDE * (end - start)
+    around = slice(max(0, start - n), end + n)
+    return float(np.polyfit(x[around] - x[start], off[around], 1)[0])
 
 
 def _edges(x: Column) -> tuple[list[int], int]:
