@@ -56,6 +56,13 @@ def objects_asked(fake: Fake) -> int:
     return sum("/series/" in path for path in fake.asked)
 
 
+@pytest.fixture(autouse=True)
+def _own_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies are worked on where no other test does: what is left there is this test's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "work"))
+    (tmp_path / "work").mkdir()
+
+
 def test_an_archive_from_a_node_is_the_one_from_the_files(
     fake: Fake, studies: list[Path], tmp_path: Path
 ) -> None:
@@ -132,7 +139,7 @@ def test_nothing_of_a_person_and_no_uid_is_left(
     for secret in ("Sesostris", *fake.objects, *fake.modality, *fake.patient.values()):
         assert secret not in told
     assert scan(tmp_path / "a", studies[0].parent).leaks == ()
-    assert not list(Path(tempfile.gettempdir()).glob(f"{private_folder.PREFIX}*/study-*"))
+    assert not list((tmp_path / "work").glob(f"{private_folder.PREFIX}*/study-*"))
 
 
 def test_links_lead_back_for_who_keeps_them(fake: Fake, tmp_path: Path) -> None:
@@ -241,7 +248,7 @@ def test_a_pacs_that_is_killed_while_it_sends_is_gone_on_with(
         assert len(report.failed) == 2
         assert all("cut the connection" in why for why in report.failed.values())
         assert kept(archive) == before
-        assert not list(Path(tempfile.gettempdir()).glob(f"{private_folder.PREFIX}*/study-*"))
+        assert not list((tmp_path / "work").glob(f"{private_folder.PREFIX}*/study-*"))
         orthanc.start()
         report = pull(source, archive, None, options)
         assert (report.unchanged, report.brought, report.n_cases) == (2, 2, 4)
