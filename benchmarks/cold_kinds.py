@@ -56,7 +56,7 @@ def commands(data: Path, digits: Path, work: Path) -> dict[str, list[str]]:
     return {
         **stored,
         **asked,
-        "a stored vector": isohash("query", vectors, "5", "--json"),
+        "a stored vector": isohash("query", vectors, "rows:5", "--json"),
         "a new vector": isohash("query", vectors, work / "new.npy", "--json"),
     }
 
