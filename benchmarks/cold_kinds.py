@@ -81,7 +81,7 @@ def main() -> None:
         for what, found in spent.items()
     ]
     print(*rows, sep="\n")
-    settings = {"runs": RUNS, "patients": PATIENTS, "rows": ROWS, "seed": "none"}
+    settings = {"runs": RUNS, "patients": PATIENTS, "digits": ROWS, "seed": "none"}
     write_results(given.out, "cold-kinds", rows, settings)
 
 

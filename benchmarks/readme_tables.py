@@ -202,7 +202,7 @@ def cold_kinds(found: dict[str, Any]) -> str:
         for row in found["rows"]
     ]
     about = (
-        f"Processor time of a new process, {found['patients']} patients and {found['rows']:,} "
+        f"Processor time of a new process, {found['patients']} patients and {found['digits']:,} "
         f"digits, {found['runs']} rounds. "
     )
     command = "python benchmarks/cold_kinds.py DATA MNIST.npz"
