@@ -15,10 +15,9 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
-from statistics import median
 
 import numpy as np
-from cold_start import ASK, HERE, run
+from cold_start import ASK, HERE, run, spread
 
 from isohash.evaluation.kit.results import write_results
 
@@ -32,6 +31,11 @@ def isohash(*words: str | Path) -> list[str]:
     return ["-c", ASK, *map(str, words)]
 
 
+def query(*words: str | Path) -> list[str]:
+    """The arguments of Python that ask an archive."""
+    return isohash("query", *words, "--json")
+
+
 def commands(data: Path, digits: Path, work: Path) -> dict[str, list[str]]:
     """What is asked, of archives that are made in `work`."""
     cases, vectors = work / "cases", work / "vectors"
@@ -39,25 +43,18 @@ def commands(data: Path, digits: Path, work: Path) -> dict[str, list[str]]:
     (work / "source").mkdir()
     for one in files[:PATIENTS]:
         shutil.copy(one, work / "source")
-    with np.load(digits) as known:
-        rows = known["x_train"][: ROWS + 1].reshape(-1, 784).astype(np.float32)
+    with np.load(digits) as images:
+        rows = images["x_train"][: ROWS + 1].reshape(-1, 784).astype(np.float32)
     np.save(work / "rows.npy", rows[:ROWS])
     np.save(work / "new.npy", rows[ROWS:])
     run(isohash("index", work / "source", cases, "--json"), HERE)
     run(isohash("index", work / "rows.npy", vectors, "--json"), HERE)
-    new = next(iter(sorted((data / "validation").glob("pt_*.npz"))))
-    stored = {
-        f"a stored case, by {by}": isohash("query", cases, files[0].stem, "--by", by, "--json")
-        for by in STORED
-    }
-    asked = {
-        f"a new case, by {by}": isohash("query", cases, new, "--by", by, "--json") for by in NEW
-    }
+    known, new = files[0].stem, min((data / "validation").glob("pt_*.npz"))
     return {
-        **stored,
-        **asked,
-        "a stored vector": isohash("query", vectors, "rows:5", "--json"),
-        "a new vector": isohash("query", vectors, work / "new.npy", "--json"),
+        **{f"a stored case, by {by}": query(cases, known, "--by", by) for by in STORED},
+        **{f"a new case, by {by}": query(cases, new, "--by", by) for by in NEW},
+        "a stored vector": query(vectors, "rows:5"),
+        "a new vector": query(vectors, work / "new.npy"),
     }
 
 
@@ -76,10 +73,7 @@ def main() -> None:
                 seconds = run(command, HERE)[0]
                 if n:
                     spent.setdefault(what, []).append(seconds)
-    rows = [
-        {"what": what, "median_s": median(found), "least_s": min(found)}
-        for what, found in spent.items()
-    ]
+    rows = [{"what": what, **spread(found)} for what, found in spent.items()]
     print(*rows, sep="\n")
     settings = {"runs": RUNS, "patients": PATIENTS, "digits": ROWS, "seed": "none"}
     write_results(given.out, "cold-kinds", rows, settings)

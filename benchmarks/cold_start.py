@@ -85,14 +85,18 @@ def main() -> None:
                 told = json.loads(run(["-c", PARTS, *asked, by], HERE)[1])
                 parts.setdefault(way, []).append(told)
     rows = [
-        {"what": what, "version": name, "median_s": median(found), "least_s": min(found)}
-        for (what, name), found in seconds.items()
+        {"what": what, "version": name, **spread(found)} for (what, name), found in seconds.items()
     ]
     write_results(given.out, "cold-start", rows, {"runs": given.runs})
     whole = {way: median(seconds[f"query, {way}", "here"]) for way in WAYS}
     write_results(given.out, "cold-parts", part_rows(parts, whole), {"runs": given.runs})
     page = ROOT / "docs" / "engine.md"
     page.write_text(filled(page.read_text(), read_results(given.out, "cold-start")))
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """What a row tells of several runs."""
+    return {"median_s": median(seconds), "least_s": min(seconds)}
 
 
 def part_rows(parts: dict[str, list[list[float]]], whole: dict[str, float]) -> list[dict[str, Any]]:

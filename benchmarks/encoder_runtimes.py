@@ -18,6 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from isohash.evaluation.kit.results import write_results
+from isohash.features.encoders.shipped import shipped_encoder
 
 Float32 = NDArray[np.float32]
 SEED, SLICES, RUNS, BLOCK = 20260101, 512, 7, 32
 RUNTIMES = ("onnxruntime", "numpy")
 NETWORKS = ("ct-deep", "dose-deep")
 ASK = """
-import json, sys, time
+import json, sys
 sys.path.insert(0, sys.argv[3])
 import encoder_runtimes
 print(json.dumps(encoder_runtimes.measured(sys.argv[1], sys.argv[2])))
@@ -90,19 +92,9 @@ OPERATORS: dict[str, Any] = {
 
 
 def slices() -> Float32:
-    """Smooth random images."""
+    """Images of squares, random ones."""
     noise = np.random.default_rng(SEED).random((SLICES, 1, 16, 16), dtype=np.float32)
     return np.kron(noise, np.ones((1, 1, 8, 8), np.float32))
-
-
-def network_of(name: str) -> bytes:
-    """The ONNX graph of a shipped encoder."""
-    from importlib import resources
-
-    from safetensors.numpy import load
-
-    weights = resources.files("isohash.features.encoders") / "weights" / f"{name}.safetensors"
-    return load(weights.read_bytes())["network"].tobytes()
 
 
 def runner(runtime: str, network: bytes) -> Any:
@@ -116,9 +108,7 @@ def runner(runtime: str, network: bytes) -> Any:
 
 def measured(runtime: str, name: str) -> dict[str, float]:
     """Processor seconds in this process: until the first slice is encoded, and for each."""
-    from time import process_time
-
-    network, values = network_of(name), slices()
+    network, values = shipped_encoder(name).network, slices()
     if runtime == "numpy":
         import onnx  # noqa: F401  reading the graph is no part of what is compared
     started = process_time()
@@ -157,7 +147,7 @@ def main() -> None:
 
 def off(name: str, runtime: str) -> float:
     """The largest difference from onnxruntime, as a share of the largest value."""
-    network, values = network_of(name), slices()[:BLOCK]
+    network, values = shipped_encoder(name).network, slices()[:BLOCK]
     exact, found = (runner(one, network).run(values) for one in (RUNTIMES[0], runtime))
     return float(f"{np.abs(exact - found).max() / np.abs(exact).max():.1e}")
 

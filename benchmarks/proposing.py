@@ -4,7 +4,7 @@ python benchmarks/proposing.py ARCHIVE FOLDER --out docs/numbers
 
 The first cases of FOLDER, without their doses, are written as DICOM; each is then asked by a new
 process, in turn, and its processor time counted, with that of a process that only starts. Writes
-proposing (.csv, .json) and the table of docs/planning.md.
+proposing (.csv, .json), which `make readme` quotes in docs/planning.md.
 """
 
 from __future__ import annotations
@@ -12,22 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from cold_start import ASK, HERE, ROOT, run
-from validity_tables import table
+from cold_start import ASK, HERE, run, spread
 
-from isohash.evaluation.kit.results import read_results, write_results
+from isohash.evaluation.kit.results import write_results
 from isohash.retrieval.engine import Archive
 from isohash.sources.dicom.writer import WriteOptions, write_dicom
 from isohash.sources.reading import find
 
-PAGE = ROOT / "docs" / "planning.md"
 STARTING = "starting (`isohash propose --help`)"
 
 
@@ -59,27 +55,9 @@ def measure(archive: Path, patients: list[Path], runs: int) -> tuple[list[dict[s
             starting.append(spent)
             for patient, (seconds, _) in times.items():
                 proposing[patient].append(seconds)
-    rows = [_row(STARTING, starting)]
-    rows += [_row(f"a proposal, patient {p.name}", proposing[p]) for p in patients]
+    rows = [{"what": STARTING, **spread(starting)}]
+    rows += [{"what": f"a proposal, patient {p.name}", **spread(proposing[p])} for p in patients]
     return rows, times[patients[-1]][1]["learned_from"]
-
-
-def _row(what: str, seconds: list[float]) -> dict[str, Any]:
-    return {"what": what, "median_s": median(seconds), "least_s": min(seconds)}
-
-
-def text(about: dict[str, Any]) -> str:
-    """The table of docs/planning.md."""
-    lines = [
-        (row["what"], f"{row['median_s']:.1f}", f"{row['least_s']:.1f}") for row in about["rows"]
-    ]
-    machine = about["machine"]
-    return (
-        f"{table(('processor time of a new process', 'median, s', 'least, s'), lines)}\n"
-        f"{about['runs']} runs each; an archive of {about['members']} patients, doses learned from "
-        f"{about['learned_from']}; {machine['processor']}, {machine['cores']} cores, load average "
-        f"{about['load']:.1f}, Python {machine['python']}.\n"
-    )
 
 
 def main() -> None:
@@ -96,9 +74,6 @@ def main() -> None:
     with Archive.open(options.archive) as opened:
         about = {"runs": options.runs, "members": len(opened), "learned_from": learned}
     write_results(options.out, "proposing", rows, {**about, "load": os.getloadavg()[0]})
-    body = f"<!-- proposing -->{text(read_results(options.out, 'proposing'))}<!-- /proposing -->"
-    pattern = r"<!-- proposing -->.*?<!-- /proposing -->"
-    PAGE.write_text(re.sub(pattern, lambda _: body, PAGE.read_text(), flags=re.DOTALL))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ def told(name: str) -> dict[str, Any]:
     return head
 
 
+def table(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; "" is an empty cell."""
+    head, *body = (
+        "|" + "|".join(f" {cell} " if cell != "" else " " for cell in line) + "|"
+        for line in (header, *lines)
+    )
+    return "\n".join([head, "|---" * len(header) + "|", *body])
+
+
 def main_job(found: dict[str, Any]) -> str:
     rows = [
         ("cases / slices / slices with dose above 5 Gy",
@@ -39,21 +48,12 @@ def main_job(found: dict[str, Any]) -> str:
         ("the same with `--report like.html`", f"{found['query_report_s']:.1f} s"),
         ("`isohash verify A`", f"{found['verify_s']:.1f} s"),
     ]  # fmt: skip
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return f"| | |\n|---|---|\n{table}\n\n{origin(found['command'], found)}"
+    return f"{table(('', ''), rows)}\n\n{origin(found['command'], found)}"
 
 
 def dice(found: dict[str, Any]) -> str:
     settings, rows = found["settings"], found["rows"]
-    lengths = settings["bits"]
-    lines = [
-        "| Dice of the top "
-        + str(settings["k"])
-        + " | "
-        + " | ".join(f"{b} bits" for b in lengths)
-        + " |",
-        "|---|" + "---|" * len(lengths),
-    ]
+    lines = []
     for view in ("ct", "dose"):
         for family in ("default", "threshold 0", "random threshold"):
             cells = [
@@ -62,7 +62,7 @@ def dice(found: dict[str, Any]) -> str:
                 if row["view"] == view and row["family"] == family
             ]
             if cells:
-                lines.append(f"| {view}, {family} | " + " | ".join(cells) + " |")
+                lines.append([f"{view}, {family}", *cells])
     about = (
         f"{settings['n_queries']} query slices against {settings['n_database']} slices, "
         f"{settings['encoder']} embeddings ({settings['dim']}-dimensional), equal stored bits, "
@@ -72,7 +72,8 @@ def dice(found: dict[str, Any]) -> str:
         "isohash evaluate dice DATA/train DATA/validation "
         f"--encoder {settings['encoder']} --out docs/numbers"
     )
-    return "\n".join(lines) + "\n\n" + about + origin(command, found, settings["seed"])
+    header = [f"Dice of the top {settings['k']}", *(f"{b} bits" for b in settings["bits"])]
+    return f"{table(header, lines)}\n\n{about}{origin(command, found, settings['seed'])}"
 
 
 # README shows the searches that take long enough to matter; docs/engine.md shows all.
@@ -90,17 +91,13 @@ def all_searches(found: dict[str, Any]) -> str:
 
 def search_table(rows: list[dict[str, Any]], where: dict[str, Any]) -> str:
     lines = [
-        "| codes | batch | threads | queries/s | GB/s of codes | times FAISS |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {searched(row)} | {row['batch']} | {row['threads']} | "
-        f"{row['queries_per_second']:,.0f} | {row['gigabytes_per_second']:.1f} | "
-        f"{row['ratio']:.2f} |"
+        (searched(row), row["batch"], row["threads"], f"{row['queries_per_second']:,.0f}",
+         f"{row['gigabytes_per_second']:.1f}", f"{row['ratio']:.2f}")
         for row in rows
         if row["method"].startswith("isohash") and row["kind"] != "graphs"
-    ]
-    return "\n".join(lines) + "\n\n" + searching(where)
+    ]  # fmt: skip
+    header = ("codes", "batch", "threads", "queries/s", "GB/s of codes", "times FAISS")
+    return f"{table(header, lines)}\n\n{searching(where)}"
 
 
 def searched(row: dict[str, Any]) -> str:
@@ -129,76 +126,68 @@ def searching(where: dict[str, Any]) -> str:
 
 
 def encode(found: dict[str, Any]) -> str:
-    lines = ["| dimensions | | vectors/s | of the product alone |", "|---|---|---|---|"]
-    lines += [
-        f"| {row['dim']} | {row['method']} | {row['vectors_per_second']:,} "
-        f"| {row['of_product']:.2f} |"
+    lines = [
+        (row["dim"], row["method"], f"{row['vectors_per_second']:,}", f"{row['of_product']:.2f}")
         for row in found["rows"]
     ]
-    return "\n".join(lines) + "\n\n" + origin("isohash bench encode --out docs/numbers", found)
+    header = ("dimensions", "", "vectors/s", "of the product alone")
+    return f"{table(header, lines)}\n\n{origin('isohash bench encode --out docs/numbers', found)}"
 
 
 def hashes(found: dict[str, Any]) -> str:
     lines = [
-        "| bits | | fitting, s | vectors/s | times FAISS LSH | of the 10 nearest found |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['bits']} | {row['codec']} | {row['fit_seconds']:.2f} "
-        f"| {row['vectors_per_second']:,} | {row['of_faiss_lsh']:.2f} "
-        f"| {row['overlap_at_10']:.2f} |"
+        (row["bits"], row["codec"], f"{row['fit_seconds']:.2f}", f"{row['vectors_per_second']:,}",
+         f"{row['of_faiss_lsh']:.2f}", f"{row['overlap_at_10']:.2f}")
         for row in found["rows"]
-    ]
+    ]  # fmt: skip
+    header = (
+        "bits", "", "fitting, s", "vectors/s", "times FAISS LSH", "of the 10 nearest found",
+    )  # fmt: skip
     about = (
         f"{found['n']:,} synthetic vectors of {found['dim']} dimensions in clusters, one thread. "
     )
     command = "isohash bench hash --out docs/numbers"
-    return "\n".join(lines) + "\n\n" + about + origin(command, found)
+    return f"{table(header, lines)}\n\n{about}{origin(command, found)}"
 
 
 def archive_size(found: dict[str, Any]) -> str:
     lines = [
-        "| cases | stored slices | first question, s | another alpha, s | with a filter, s "
-        "| private memory, MB | mapped codes, MB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['cases']:,} | {row['cases'] * found['slices']:,} | {row['first_s']:.2f} "
-        f"| {row['alpha_s']:.2f} | {row['filter_s']:.2f} | {row['private_mb']:.0f} "
-        f"| {row['codes_mb']:.0f} |"
+        (f"{row['cases']:,}", f"{row['cases'] * found['slices']:,}", f"{row['first_s']:.2f}",
+         f"{row['alpha_s']:.2f}", f"{row['filter_s']:.2f}", f"{row['private_mb']:.0f}",
+         f"{row['codes_mb']:.0f}")
         for row in found["rows"]
-    ]
+    ]  # fmt: skip
+    header = (
+        "cases", "stored slices", "first question, s", "another alpha, s", "with a filter, s",
+        "private memory, MB", "mapped codes, MB",
+    )  # fmt: skip
     about = (
         f"The {found['k']} nearest by CT and dose, by code, to a case of {found['slices']} slices; "
         f"{found['bits']} stored bits per slice and view; processor seconds. "
     )
-    return "\n".join(lines) + "\n\n" + about + origin("python benchmarks/archive_size.py", found)
+    command = "python benchmarks/archive_size.py"
+    return f"{table(header, lines)}\n\n{about}{origin(command, found)}"
 
 
 def phi_scan(found: dict[str, Any]) -> str:
     """What phi-scan missed and whom it told wrongly."""
     n_missed = sum(len(hunt["missed"]) for hunt in found["hunts"])
     n_leaks = found["leaks"] * len(found["hunts"])
+    planted = "leaks planted (kind of value x spelling x encoding x place), missed"
     lines = [
-        "| | tries | wrong |",
-        "|---|---|---|",
-        f"| leaks planted (kind of value x spelling x encoding x place), missed "
-        f"| {n_leaks:,} | {n_missed} |",
-    ]
-    lines += [
-        f"| patients of whom the archive has nothing, {row['of_one_source']} sought at once, "
-        f"values told to be there | {row['strangers']:,} | {row['false_alarms']} |"
+        (f"patients of whom the archive has nothing, {row['of_one_source']} sought at once, "
+         "values told to be there", f"{row['strangers']:,}", row["false_alarms"])
         for row in found["told"]
-    ]
+    ]  # fmt: skip
+    body = table(("", "tries", "wrong"), [(planted, f"{n_leaks:,}", str(n_missed)), *lines])
     about = f"An archive of {found['archive_bytes'] / 1e6:.0f} MB of OpenKBP's patients. "
-    return "\n".join(lines) + "\n\n" + about + origin(found["command"], found)
+    return f"{body}\n\n{about}{origin(found['command'], found)}"
 
 
 def cold_kinds(found: dict[str, Any]) -> str:
     """What a query of each kind costs in a new process."""
-    lines = ["| asked | median | least |", "|---|---|---|"]
-    lines += [
-        f"| {row['what']} | {row['median_s']:.2f} s | {row['least_s']:.2f} s |"
+    lines = [
+        (row["what"], f"{row['median_s']:.2f} s", f"{row['least_s']:.2f} s")
         for row in found["rows"]
     ]
     about = (
@@ -206,26 +195,36 @@ def cold_kinds(found: dict[str, Any]) -> str:
         f"digits, {found['runs']} rounds. "
     )
     command = "python benchmarks/cold_kinds.py DATA MNIST.npz"
-    return "\n".join(lines) + "\n\n" + about + origin(command, found)
+    return f"{table(('asked', 'median', 'least'), lines)}\n\n{about}{origin(command, found)}"
 
 
 def encoder_runtimes(found: dict[str, Any]) -> str:
     """What the shipped networks cost by onnxruntime and by NumPy."""
     lines = [
-        "| network | by | a slice | until the first slice | differs by |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['network']} | {row['by']} | {row['slice_ms']:.2f} ms | {row['first_s']:.3f} s "
-        f"| {row['off']:.1e} |"
+        (row["network"], row["by"], f"{row['slice_ms']:.2f} ms", f"{row['first_s']:.3f} s",
+         f"{row['off']:.1e}")
         for row in found["rows"]
-    ]
+    ]  # fmt: skip
     about = (
         f"Processor time of one thread, {found['slices']} slices by {found['block']}, medians of "
         f"{found['runs']} new processes, interleaved. "
     )
+    header = ("network", "by", "a slice", "until the first slice", "differs by")
+    command = "python benchmarks/encoder_runtimes.py"
+    return f"{table(header, lines)}\n\n{about}{origin(command, found)}"
+
+
+def proposing(found: dict[str, Any]) -> str:
+    """What a proposal for a new patient costs."""
+    lines = [
+        (row["what"], f"{row['median_s']:.1f}", f"{row['least_s']:.1f}") for row in found["rows"]
+    ]
+    where = found["machine"]
     return (
-        "\n".join(lines) + "\n\n" + about + origin("python benchmarks/encoder_runtimes.py", found)
+        f"{table(('processor time of a new process', 'median, s', 'least, s'), lines)}\n\n"
+        f"{found['runs']} runs each; an archive of {found['members']} patients, doses learned from "
+        f"{found['learned_from']}; {where['processor']}, {where['cores']} cores, load average "
+        f"{found['load']:.1f}, Python {where['python']}."
     )
 
 
@@ -257,16 +256,17 @@ TEXTS: dict[str, dict[str, tuple[str, Table]]] = {
         "cold-kinds": ("cold-kinds", cold_kinds),
     },
     "docs/encoders.md": {"encoder-runtimes": ("encoder_runtimes", encoder_runtimes)},
+    "docs/planning.md": {"proposing": ("proposing", proposing)},
     "SECURITY.md": {"phi-scan": ("phi_scan", phi_scan)},
 }
 
 
 def filled(text: str, tables: dict[str, tuple[str, Table]]) -> str:
     """A text with every table for which there are numbers written anew."""
-    for mark, (name, table) in tables.items():
+    for mark, (name, written) in tables.items():
         source = NUMBERS / f"{name}.json"
         if source.is_file():
-            body = f"<!-- {mark} -->\n{table(told(name))}\n<!-- /{mark} -->"
+            body = f"<!-- {mark} -->\n{written(told(name))}\n<!-- /{mark} -->"
             pattern = rf"<!-- {mark} -->.*?<!-- /{mark} -->"
             text = re.sub(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
     return text
