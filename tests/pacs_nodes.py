@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -109,19 +110,27 @@ class Orthanc:
             self.process.wait()
 
     def store(self, folder: Path) -> None:
-        from pynetdicom import AE, evt
-        from pynetdicom.presentation import StoragePresentationContexts
-
-        from isohash.sources.pacs.connections import Connections
-
-        ae = AE()
-        ae.requested_contexts = StoragePresentationContexts
-        with closing(Connections()) as ours:
-            handlers = [(evt.EVT_CONN_OPEN, ours.opened)]
-            peer = ae.associate("127.0.0.1", self.dicom, evt_handlers=handlers)
+        with associated(self.dicom) as peer:
             assert peer.is_established
             for file in sorted(folder.rglob("*.dcm")):
                 assert peer.send_c_store(pydicom.dcmread(file)).Status == 0
+
+
+@contextmanager
+def associated(port: int, ours: str = "PYNETDICOM", theirs: str = "ANY-SCP") -> Iterator[Any]:
+    """An association that may send anything, established or refused; its connection is closed."""
+    from pynetdicom import AE, evt
+    from pynetdicom.presentation import StoragePresentationContexts
+
+    from isohash.sources.pacs.connections import Connections
+
+    ae = AE(ae_title=ours)
+    ae.requested_contexts = StoragePresentationContexts
+    with closing(Connections()) as connections:
+        handlers = [(evt.EVT_CONN_OPEN, connections.opened)]
+        peer = ae.associate("127.0.0.1", port, ae_title=theirs, evt_handlers=handlers)
+        yield peer
+        if peer.is_established:
             peer.release()
 
 

@@ -9,23 +9,19 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE, evt
-from pynetdicom.presentation import StoragePresentationContexts
 
 from isohash.archive.store import CaseStore
 from isohash.errors import InputError
 from isohash.retrieval.building.indexing import build_archive
 from isohash.retrieval.building.listening import Listening, ListenOptions
 from isohash.sources.pacs import spool, wires
-from isohash.sources.pacs.connections import Connections
 from isohash.sources.phi_scan import scan
 from isohash.sources.reading import read_case
-from pacs_nodes import write_studies
+from pacs_nodes import associated, write_studies
 
 N = 3
 SMALL = {"dose_model": False, "bits": 64, "dim": 4}
@@ -64,17 +60,10 @@ def listening(archive: Path, told: list[str]) -> Iterator[Listening]:
 
 def send(port: int, files: list[Path], title: str = "PLANNING", to: str = "ISOHASH") -> list[int]:
     """The status of each object; [] if the association is refused."""
-    ae = AE(ae_title=title)
-    ae.requested_contexts = StoragePresentationContexts
-    ours = Connections()
-    with closing(ours):
-        handlers = [(evt.EVT_CONN_OPEN, ours.opened)]
-        peer = ae.associate("127.0.0.1", port, ae_title=to, evt_handlers=handlers)
+    with associated(port, title, to) as peer:
         if not peer.is_established:
             return []
-        found = [getattr(peer.send_c_store(pydicom.dcmread(f)), "Status", -1) for f in files]
-        peer.release()
-    return found
+        return [getattr(peer.send_c_store(pydicom.dcmread(f)), "Status", -1) for f in files]
 
 
 def size(archive: Path) -> int:
